@@ -1,0 +1,89 @@
+"""Train MgNet on CIFAR-10 or CIFAR-100 (or MNIST, Fashion-MNIST, digits).
+
+    python examples/train_cifar.py --data DIR --epochs 14
+
+Without --data the files are downloaded and checked. After each epoch `--out` holds log.csv and
+checkpoint.pt; --resume goes on exactly where a run stopped. The accuracy reported is the last
+epoch's. What it reached, with the machine and the time, is in docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+
+import torch
+
+from mgnet import MgNet, data
+from mgnet.cost import count_parameters, multiply_adds
+from mgnet.training import Epoch, Interrupted, Recipe, Trainer, fastest_layout
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dataset", default="cifar10", choices=data.DATA_SETS)
+    add("--data", metavar="DIR", help="folder with the files (default: $MGNET_DATA, or download)")
+    add("--out", default="runs/cifar", metavar="DIR", help="folder for log and checkpoint")
+    add("--resume", action="store_true", help="go on with the checkpoint in --out")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--compile", action="store_true", help="run the steps through torch.compile")
+    add("--channels", type=int, nargs="+", default=[32, 64, 128, 256])
+    add("--steps", type=int, nargs="+", default=[2, 2, 2, 2])
+    add("--form", default="residual", choices=("residual", "feature"))
+    add("--layout", default="fastest", choices=("fastest", "recipe"),
+        help="time precisions and memory layouts first, or take the recipe's")  # fmt: skip
+    for field in fields(Recipe):
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            add(option, action=argparse.BooleanOptionalAction, default=field.default, help=" ")
+        else:
+            add(option, type=type(field.default), default=field.default, help=" ")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> list[Epoch]:
+    args = arguments(argv)
+    recipe = Recipe(**{f.name: getattr(args, f.name) for f in fields(Recipe)})
+    pictures = data.load(args.dataset, args.data)
+    torch.manual_seed(recipe.seed)
+    shape = tuple(pictures.train_images.shape[1:])
+    channels = args.channels[0] if len(args.channels) == 1 else args.channels
+    model = MgNet(shape[0], len(pictures.classes), channels, args.steps, form=args.form)
+    if args.layout == "fastest":
+        recipe = fastest_layout(model, pictures, recipe, args.device)
+    print(
+        f"MgNet {args.channels} {args.steps} on {args.dataset}: "
+        f"{count_parameters(model):,} parameters, "
+        f"{multiply_adds(model, shape) / 1e6:,.1f} million multiply-adds a picture\n"
+        f"{model.cycle}\n{recipe}"
+    )
+
+    def show(row: Epoch) -> None:
+        print(
+            f"epoch {row.epoch:3d}  loss {row.train_loss:.4f}  train {row.train_accuracy:.2%}  "
+            f"test {row.test_accuracy:.2%}  {row.images_per_second:,.0f} images/s",
+            flush=True,
+        )
+
+    trainer = Trainer(
+        model, pictures, recipe,
+        device=args.device, folder=args.out, compile=args.compile, on_epoch=show,
+    )  # fmt: skip
+    if args.resume:
+        trainer.resume(args.out)
+    try:
+        history = trainer.fit()
+    except Interrupted as stop:
+        command = " ".join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
+        sys.exit(f"{stop}\ngo on with: {command}")
+    print(f"last epoch: {history[-1].test_accuracy:.2%} on the test pictures")
+    print(f"averaged over both mirror images: {trainer.evaluate(mirror=True)[1]:.2%}")
+    return history
+
+
+if __name__ == "__main__":
+    main()

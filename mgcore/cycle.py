@@ -1,0 +1,249 @@
+"""The driver: a multigrid cycle is data, and one interpreter walks it.
+
+A cycle says which grids are visited in which order and how many smoothing steps each visit
+takes; level 0 is the finest grid. The builders below are pure functions of the number of levels.
+:func:`run` walks any cycle over any levels that follow :class:`mgcore.level.Level`: Numba
+arrays, torch tensors, or the layers of a MgNet classifier. Nothing in this file knows which.
+
+The standard library is all that is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = [
+    "CYCLES",
+    "Cycle",
+    "Visit",
+    "f_cycle",
+    "full_multigrid",
+    "run",
+    "slash_cycle",
+    "v_cycle",
+    "w_cycle",
+]
+
+
+class Visit(NamedTuple):
+    """One stop of a cycle.
+
+    Attributes
+    ----------
+    level : int
+        The grid visited, 0 the finest.
+    steps : int
+        Smoothing steps taken there. A direct solver on the coarsest grid ignores it.
+    fresh : bool
+        Arriving from the coarser grid, take its solution itself (by cubic interpolation)
+        instead of a correction: full multigrid's first visit of each grid.
+    """
+
+    level: int
+    steps: int
+    fresh: bool = False
+
+
+class Cycle(tuple[Visit, ...]):
+    """A checked tuple of visits that prints as a diagram and counts its work.
+
+    Parameters
+    ----------
+    visits : iterable of Visit or (level, steps) or (level, steps, fresh)
+
+    Raises
+    ------
+    ValueError
+        If there is no visit, a number is negative, two visits in a row are more than one level
+        apart, or a fresh visit does not come from the next coarser level.
+
+    Examples
+    --------
+    >>> print(v_cycle(3, 2, 1))
+    level 0  2       1
+              \\     /
+    level 1    2   1
+                \\ /
+    level 2      o
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, visits: Iterable[Any]) -> Cycle:
+        self = super().__new__(cls, (Visit(*visit) for visit in visits))
+        if not self:
+            raise ValueError("a cycle needs at least one visit, got an empty one")
+        previous = None
+        for visit in self:
+            if visit.level < 0 or visit.steps < 0:
+                raise ValueError(f"levels and steps of a cycle are 0 or more, got {visit}")
+            rise = None if previous is None else previous.level - visit.level
+            if rise is not None and abs(rise) > 1:
+                raise ValueError(
+                    f"two visits in a row may differ by one level at most, got {previous}, {visit}"
+                )
+            if visit.fresh and rise != 1:
+                raise ValueError(f"a fresh visit must come from the next coarser level, {visit}")
+            previous = visit
+        return self
+
+    @property
+    def fresh(self) -> bool:
+        """Whether any visit takes a coarse solution instead of a correction."""
+        return any(visit.fresh for visit in self)
+
+    def work_units(self, sizes: Sequence[int]) -> float:
+        """Smoothing work in units of one step on the finest grid.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Unknowns of each level, the finest first.
+
+        Returns
+        -------
+        float
+            Sum of steps on level l times N_l / N_0; transfers and the solve on the coarsest
+            grid, the last of `sizes`, are not counted. V(1,1) in 2D: 2 (1 + 1/4 + ...) = 2.67.
+        """
+        coarsest = len(sizes) - 1
+        return sum(v.steps * sizes[v.level] / sizes[0] for v in self if v.level != coarsest)
+
+    def __str__(self) -> str:
+        """Draw the cycle: a row for each level, the steps of each visit, `o` a solve, ^ fresh."""
+        depth = max(visit.level for visit in self) + 1
+        wide = 2 * len(self) <= 72
+        rows = [[" "] * (2 * len(self) if wide else len(self)) for _ in range(2 * depth)]
+        turning_point = depth - 1 if any(v.level != depth - 1 for v in self) else None
+        arrived_from = None
+        for column, visit in enumerate(self):
+            x = 2 * column if wide else column
+            if visit.level == turning_point and arrived_from is not None and column + 1 < len(self):
+                mark = "o"
+            elif visit.fresh:
+                mark = "^"
+            else:
+                mark = str(visit.steps) if 0 < visit.steps < 10 else "." if not visit.steps else "+"
+            rows[2 * visit.level][x] = mark
+            if wide and arrived_from is not None and arrived_from != visit.level:
+                stroke = "\\" if visit.level > arrived_from else "/"
+                rows[2 * max(visit.level, arrived_from) - 1][x - 1] = stroke
+            arrived_from = visit.level
+        width = len(str(depth - 1))
+        lines = []
+        for y, row in enumerate(rows[:-1]):
+            name = f"level {y // 2:{width}}" if y % 2 == 0 else " " * (6 + width)
+            if wide or y % 2 == 0:
+                lines.append(f"{name}  {''.join(row)}".rstrip())
+        return "\n".join(lines)
+
+
+def v_cycle(n: int, pre: int = 1, post: int = 1) -> Cycle:
+    """V(pre, post) on `n` levels: down with `pre` steps, the coarsest solve, up with `post`."""
+    return _gamma_cycle(n, pre, post, lambda below: below)
+
+
+def w_cycle(n: int, pre: int = 1, post: int = 1) -> Cycle:
+    """W(pre, post) on `n` levels: the coarser problem is visited twice in a row."""
+    return _gamma_cycle(n, pre, post, lambda below: below + below)
+
+
+def f_cycle(n: int, pre: int = 1, post: int = 1) -> Cycle:
+    """F(pre, post) on `n` levels: an F cycle on the coarser problem, then a V cycle on it."""
+    return _gamma_cycle(n, pre, post, lambda below: below + _v_from(below[0].level, n, pre, post))
+
+
+def full_multigrid(n: int, pre: int = 1, post: int = 1) -> Cycle:
+    """Full multigrid on `n` levels: each grid starts from the coarser solution, then V(pre, post).
+
+    The right-hand side travels down without smoothing; the coarsest problem is solved; on the way
+    up each grid takes the coarser solution by cubic interpolation (a `fresh` visit).
+    """
+    _at_least_one(n)
+    visits = [Visit(level, 0) for level in range(n - 1)] + [_solve(n, pre, post)]
+    for level in reversed(range(n - 1)):
+        visits += [Visit(level, 0, fresh=True), *_v_from(level, n, pre, post)]
+    return Cycle(visits)
+
+
+def slash_cycle(steps: Sequence[int]) -> Cycle:
+    r"""The way down alone, `steps[l]` steps on level l: a slash (``\``) cycle, MgNet's path."""
+    return Cycle(Visit(level, count) for level, count in enumerate(steps))
+
+
+#: The cycles that :func:`mgcore.solve` knows by name.
+CYCLES: dict[str, Callable[..., Cycle]] = {
+    "v": v_cycle,
+    "w": w_cycle,
+    "f": f_cycle,
+    "fmg": full_multigrid,
+}
+
+
+def _at_least_one(n: int) -> None:
+    if n < 1:
+        raise ValueError(f"a cycle needs at least one level, got {n}")
+
+
+def _solve(n: int, pre: int, post: int) -> Visit:
+    # A level without a direct solver smooths here as often as the others do on both ways.
+    return Visit(n - 1, pre + post)
+
+
+def _gamma_cycle(
+    n: int, pre: int, post: int, repeat: Callable[[list[Visit]], list[Visit]]
+) -> Cycle:
+    """A cycle whose visits below a level are `repeat` of one cycle on the next level.
+
+    The coarsest problem is solved exactly, so it is visited once whatever `repeat` says.
+    """
+    _at_least_one(n)
+    visits = [_solve(n, pre, post)]
+    for level in reversed(range(n - 1)):
+        below = visits if level == n - 2 else repeat(visits)
+        visits = [Visit(level, pre), *below, Visit(level, post)]
+    return Cycle(visits)
+
+
+def _v_from(level: int, n: int, pre: int, post: int) -> list[Visit]:
+    down = [Visit(k, pre) for k in range(level, n - 1)]
+    up = [Visit(k, post) for k in reversed(range(level, n - 1))]
+    return [*down, _solve(n, pre, post), *up]
+
+
+def run(levels: Sequence[Any], cycle: Sequence[Visit], state: Any) -> Any:
+    """Walk `cycle` over `levels` and return the last visited state.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        The grids, the finest first; see :class:`mgcore.level.Level`.
+    cycle : sequence of Visit
+        Made by a builder of this module or by :class:`Cycle`, which checks it.
+    state
+        The state of the first visited level, as its `start` returned it. What is in it is that
+        level's own business: the driver only hands it on.
+
+    Returns
+    -------
+    state
+        The state of the last visited level, for its `solution` and `residual_norm`.
+    """
+    states = {cycle[0].level: state}  # one open problem for each grid on the way down
+    previous = cycle[0].level
+    for (here, steps, fresh), following in zip(cycle, (*cycle[1:], None), strict=True):
+        level = levels[here]
+        if previous > here:  # from below: that problem is closed
+            coarse = states.pop(previous)
+            if fresh:
+                states[here] = level.interpolate(states[here], coarse)
+            else:
+                states[here] = level.ascend(states[here], coarse, steps)
+                steps = 0
+        if following is not None and following.level > here:
+            states[here], states[here + 1] = level.descend(states[here], steps)
+        elif steps or previous <= here:
+            states[here] = level.smooth(states[here], steps)
+        previous = here
+    return states[previous]

@@ -1,0 +1,145 @@
+"""What the driver asks of a level, and the table that a chain of levels prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+__all__ = ["Hierarchy", "Level", "SolverLevel"]
+
+S = TypeVar("S")
+
+
+class Level(Protocol[S]):
+    """One grid of a chain: whatever has these methods can be walked by :func:`mgcore.cycle.run`.
+
+    `S` is the level's state, opaque to the driver. A level holds what is set up once and does not
+    change; what a cycle changes lives in the state, so one chain serves several threads. A level
+    may update its state in place (Numba) or return a new one (torch, for autograd); the driver
+    always goes on with the state that comes back.
+    """
+
+    #: The next coarser level, None on the coarsest; set by whoever builds the chain.
+    coarse: Any
+
+    def start(self, g: Any, u: Any = None) -> S:
+        """The state for the problem A u = g with the first guess `u`, zero unless given."""
+        ...
+
+    def smooth(self, state: S, steps: int) -> S:
+        """`steps` smoothing iterations u <- u + B (g - A u)."""
+        ...
+
+    def restrict(self, state: S) -> Any:
+        """The state in which the next coarser level starts.
+
+        First guess u' = Pi u and right-hand side R (g - A u) + A' u' (the full approximation
+        scheme); with Pi = 0 this is the plain correction scheme.
+        """
+        ...
+
+    def prolong(self, state: S, coarse: Any) -> S:
+        """Correct u from the coarser level's state: u + P (u' - Pi u)."""
+        ...
+
+    def interpolate(self, state: S, coarse: Any) -> S:
+        """Replace u by the coarser level's solution, interpolated to fourth order."""
+        ...
+
+    def solution(self, state: S) -> Any:
+        """The iterate u, as a caller wants it back."""
+        ...
+
+    def residual_norm(self, state: S) -> Any:
+        """||g - A u||_2 over the unknowns, zero-dimensional or one for each of a batch."""
+        ...
+
+    def descend(self, state: S, steps: int) -> tuple[S, Any]:
+        """Smooth, then restrict: this level's state and the coarser one's.
+
+        A backend may fuse the two into one pass over memory.
+        """
+        state = self.smooth(state, steps)
+        return state, self.restrict(state)
+
+    def ascend(self, state: S, coarse: Any, steps: int) -> S:
+        """Prolong, then smooth; a backend may fuse the two into one pass over memory."""
+        return self.smooth(self.prolong(state, coarse), steps)
+
+
+class SolverLevel(Level[S], Protocol[S]):
+    """What :func:`mgcore.solve` asks of the finest level besides.
+
+    Arrays are those of the backend (NumPy or torch); solve only adds and subtracts them.
+    """
+
+    #: Number of unknowns.
+    size: int
+    #: Round-off unit of the level's dtype.
+    eps: float
+
+    def nodes(self, values: Any, name: str) -> Any:
+        """Validate `values` as node values; return them as an array of this level's kind."""
+        ...
+
+    def lift(self, boundary: Any) -> Any:
+        """Node values that continue the border values inwards, or None where all are zero."""
+        ...
+
+    def apply(self, u: Any) -> Any:
+        """A u at the interior nodes, for u with border values; zero on the border."""
+        ...
+
+    def residual(self, state: S) -> Any:
+        """g - A u as node values, zero on the border."""
+        ...
+
+    def roundoff(self, state: S) -> Any:
+        """eps ||A|| ||u||_2: the size at which residuals are rounding errors alone."""
+        ...
+
+
+L = TypeVar("L")
+
+
+class Hierarchy(Sequence[L], Generic[L]):
+    """A chain of levels, the finest first; prints as a table.
+
+    Each level tells its row by `describe()`, a dict of column name to text.
+    """
+
+    def __init__(self, levels: Sequence[L], title: str):
+        self._levels = tuple(levels)
+        self.title = title
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    @overload
+    def __getitem__(self, index: int) -> L: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[L]: ...
+    def __getitem__(self, index: int | slice) -> L | Sequence[L]:
+        return self._levels[index]
+
+    def __iter__(self) -> Iterator[L]:
+        return iter(self._levels)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Unknowns of each level, the finest first."""
+        return tuple(level.size for level in self._levels)  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        rows = [level.describe() for level in self._levels]  # type: ignore[attr-defined]
+        table = [["level", *rows[0]]]
+        table += [[str(number), *row.values()] for number, row in enumerate(rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in table
+        ]
+        return "\n".join([self.title, *lines])
+
+    def __repr__(self) -> str:
+        return f"<Hierarchy: {self.title}, {len(self)} levels>"

@@ -1,0 +1,160 @@
+"""MgNet: a multigrid cycle whose A, B, R and Pi are trained, as a classifier of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from mgcore.cycle import run, slash_cycle
+from mgnet.level import ConvLevel, conv
+
+__all__ = ["MgNet"]
+
+
+class MgNet(nn.Module):
+    """Stem, levels walked by a slash cycle, average pooling, linear head (He & Xu 2019).
+
+    ::
+
+        g <- sigma(theta f),  u <- 0
+        on level l, steps[l] times:  u <- u + sigma(B sigma(g - A u))
+        to the next:                 u' <- sigma(Pi u),  g' <- sigma(R (g - A u)) + A' u'
+        output:                      linear(mean(u)) on the coarsest level
+
+    with 3x3 kernels and batch normalisation inside every sigma.
+
+    Parameters
+    ----------
+    in_channels, num_classes : int
+        Channels of a picture; classes to tell apart.
+    channels : int or sequence of int
+        Channels of u and g, one number for all levels or one for each.
+    steps : sequence of int
+        Iterations on each level, the finest first; its length is the number of levels.
+    share_A, share_B : bool
+        One kernel for all iterations of a level, or one for each.
+    form : {"residual", "feature"}
+        "feature" runs (u, g) as above; "residual" runs (u, r) with r = g - A u, which needs fewer
+        convolutions. With `share_A` they are the same function and share checkpoints; without,
+        they are different networks.
+    sigma : callable returning a Module
+        Makes an activation.
+    norm : bool
+        Batch normalisation before every sigma.
+    kernel_size : int
+        Side of the kernels, odd.
+    dim : {1, 2, 3}
+        1 for series, 2 for pictures, 3 for volumes.
+
+    Raises
+    ------
+    ValueError
+        If channels and steps differ in length, a number is not positive, or the form is unknown;
+        in `forward`, if the picture is too small for the levels or has other channels.
+
+    Notes
+    -----
+    The residual form never uses the A of its very last iteration. That kernel takes no gradient
+    (`requires_grad` is False), so optimisers and DistributedDataParallel do not wait for one; it
+    stays in the state dict, for both forms to have the same.
+
+    Examples
+    --------
+    >>> model = MgNet(channels=256)
+    >>> sum(p.numel() for p in model.parameters())
+    8278794
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        channels: int | Sequence[int] = 256,
+        steps: Sequence[int] = (2, 2, 2, 2),
+        share_A: bool = True,
+        share_B: bool = True,
+        form: str = "residual",
+        *,
+        sigma: Callable[[], nn.Module] = nn.ReLU,
+        norm: bool = True,
+        kernel_size: int = 3,
+        dim: int = 2,
+    ):
+        super().__init__()
+        steps = tuple(steps)
+        channels = (channels,) * len(steps) if isinstance(channels, int) else tuple(channels)
+        if len(channels) != len(steps):
+            raise ValueError(
+                f"channels and steps need one number for each level, got {len(channels)} channels "
+                f"{channels} and {len(steps)} steps {steps}"
+            )
+        for name, numbers in (
+            ("in_channels", (in_channels,)), ("num_classes", (num_classes,)),
+            ("channels", channels), ("steps", steps), ("kernel_size", (kernel_size,)),
+        ):  # fmt: skip
+            if not numbers or any(n < 1 or n != int(n) for n in numbers):
+                raise ValueError(f"{name} must be positive whole numbers, got {numbers}")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd for the grid to stay, got {kernel_size}")
+        if dim not in (1, 2, 3):
+            raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+        self.in_channels, self.dim = in_channels, dim
+        self.channels, self.cycle = channels, slash_cycle(steps)
+
+        batch_norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dim]
+
+        def activation(c: int) -> nn.Module:
+            return nn.Sequential(batch_norm(c), sigma()) if norm else sigma()
+
+        def kernels(c: int, count: int) -> list[nn.Module]:
+            return [conv(dim, c, c, kernel_size) for _ in range(count)]
+
+        def halve(c: int, c_next: int) -> nn.Module:
+            return nn.Sequential(conv(dim, c, c_next, kernel_size, stride=2), activation(c_next))
+
+        self.stem = nn.Sequential(
+            conv(dim, in_channels, channels[0], kernel_size), activation(channels[0])
+        )
+        self.levels = nn.ModuleList()
+        for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
+            c_next = channels[level + 1] if level + 1 < len(steps) else None
+            self.levels.append(
+                ConvLevel(
+                    A=kernels(c, 1 if share_A else count),
+                    B=kernels(c, 1 if share_B else count),
+                    before=[activation(c) for _ in range(count)],
+                    after=[activation(c) for _ in range(count)],
+                    Pi=None if c_next is None else halve(c, c_next),
+                    R=None if c_next is None else halve(c, c_next),
+                    form=form,
+                )
+            )
+        for fine, coarse in zip(self.levels[:-1], self.levels[1:], strict=True):
+            fine.coarse = coarse
+        self.head = nn.Linear(channels[-1], num_classes)
+        if form == "residual" and (not share_A or steps[-1] == 1):
+            self.levels[-1].A[-1].requires_grad_(False)
+
+    def features(self, f: Tensor) -> Tensor:
+        """u on the coarsest level, (batch, channels[-1], *coarsest grid)."""
+        self._check(f)
+        state = self.levels[0].start(self.stem(f))
+        return self.levels[-1].solution(run(self.levels, self.cycle, state))
+
+    def forward(self, f: Tensor) -> Tensor:
+        """Class scores (batch, num_classes) of pictures `f`, (batch, in_channels, *picture)."""
+        return self.head(self.features(f).flatten(2).mean(2))
+
+    def _check(self, f: Tensor) -> None:
+        smallest = 2 ** (len(self.levels) - 1)
+        if f.ndim != self.dim + 2 or f.shape[1] != self.in_channels:
+            raise ValueError(
+                f"pictures must have shape (batch, {self.in_channels}, "
+                f"{', '.join(['n'] * self.dim)}), got {tuple(f.shape)}"
+            )
+        if min(f.shape[2:]) < smallest:
+            raise ValueError(
+                f"{len(self.levels)} levels need pictures of at least {smallest} pixels a side, "
+                f"got {tuple(f.shape[2:])}; use fewer levels or larger pictures"
+            )

@@ -1,0 +1,489 @@
+"""Training a classifier of pictures: one recipe, exact resume, the last epoch reported.
+
+The data set stays on the device as uint8; crops and flips are made there, a batch at a time. All
+randomness is a function of (seed, epoch, step), so a run that was interrupted and resumed goes
+through the very numbers of one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mgnet.data import PictureSet
+from mgnet.optim import Muon
+
+__all__ = ["CheckpointError", "Epoch", "Interrupted", "Recipe", "Trainer", "fastest_layout"]
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of a training run.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    optimizer : {"muon", "sgd"}
+        "muon" turns every kernel but the stem's by :class:`mgnet.optim.Muon` and trains the rest
+        by SGD; "sgd" trains everything by Nesterov SGD.
+    lr, momentum : float
+        Of Muon.
+    sgd_lr, sgd_momentum, weight_decay : float
+        Of SGD; the decay acts on kernels and matrices, not on biases and batch normalisation.
+    label_smoothing : float
+    warmup : float
+        Fraction of all steps in which the rate grows linearly from zero; afterwards it falls
+        linearly to zero.
+    shift : int
+        Pictures are shifted by up to so many pixels a way, reflected at the border.
+    flip : bool
+        Mirror every picture in every other epoch (which ones first is random).
+    seed : int
+    precision : {"bfloat16", "float32", "float64"}
+        Everything below float32 runs under autocast.
+    channels_last : bool
+    """
+
+    epochs: int = 10
+    batch_size: int = 256
+    optimizer: str = "muon"
+    lr: float = 0.24
+    momentum: float = 0.6
+    sgd_lr: float = 0.1
+    sgd_momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    warmup: float = 0.0
+    shift: int = 2
+    flip: bool = True
+    seed: int = 0
+    precision: str = "float32"
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("muon", "sgd"):
+            raise ValueError(f"unknown optimizer {self.optimizer!r}; known are 'muon', 'sgd'")
+        if self.precision not in ("bfloat16", "float32", "float64"):
+            raise ValueError(
+                f"unknown precision {self.precision!r}; known are 'bfloat16', 'float32', 'float64'"
+            )
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError("a recipe needs one epoch or more and batches of two or more")
+        if not 0 <= self.warmup < 1 or not 0 <= self.label_smoothing < 1 or self.shift < 0:
+            raise ValueError("warmup and label_smoothing lie in [0, 1), shift is 0 or more")
+
+    def rate(self, progress: float) -> float:
+        """Factor of the learning rates when `progress`, in [0, 1), of the steps are done."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        return (1 - progress) / (1 - self.warmup)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of the log: means over one epoch, accuracies in [0, 1]."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+class Interrupted(Exception):
+    """SIGINT came; the message names the checkpoint that holds everything done so far."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not belong to this model or recipe, or is no checkpoint."""
+
+
+class Trainer:
+    """Trains a model on a set of pictures and keeps log and checkpoints.
+
+    Parameters
+    ----------
+    model : Module
+        Classifier of (batch, channels, height, width). If it has a `stem`, Muon leaves that to SGD.
+    data : PictureSet
+    recipe : Recipe
+    device : str or torch.device
+    folder : path, optional
+        Where log.csv and checkpoint.pt go, after every epoch; nothing is written without it.
+    compile : bool
+        Run the steps through :func:`torch.compile`.
+    progress : bool
+        Show a bar for each epoch on stderr, where that is a terminal.
+    on_epoch : callable, optional
+        Called with each finished :class:`Epoch`.
+
+    Attributes
+    ----------
+    history : list of Epoch
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: PictureSet,
+        recipe: Recipe,
+        *,
+        device: str | torch.device = "cpu",
+        folder: str | os.PathLike[str] | None = None,
+        compile: bool = False,
+        progress: bool = True,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ):
+        if recipe.batch_size > len(data.train_images):
+            raise ValueError(
+                f"batches of {recipe.batch_size} are larger than the {len(data.train_images)} "
+                "training pictures; choose a smaller batch_size"
+            )
+        self.recipe, self.device = recipe, torch.device(device)
+        self.folder = None if folder is None else Path(folder)
+        self.progress, self.on_epoch = progress, on_epoch
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        self.model = model.to(self.device, dtype, memory_format=self.layout)  # type: ignore[call-overload]
+        self.call: Any = torch.compile(self.model) if compile else self.model
+        self.dtype = dtype
+        mean, std = data.channel_statistics()
+        self.mean = mean.to(self.device, dtype)[:, None, None]
+        self.std = std.to(self.device, dtype)[:, None, None]
+        self.images = data.train_images.to(self.device)
+        self.labels = data.train_labels.to(self.device)
+        self.test_images = data.test_images.to(self.device)
+        self.test_labels = data.test_labels.to(self.device)
+        self.optimizers = _optimizers(self.model, recipe)
+        self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.steps = len(self.images) // recipe.batch_size  # the last, smaller batch is left out
+        self.epoch = self.step = 0  # the next step to take
+        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # of loss, of hits
+        self.history: list[Epoch] = []
+        self.seconds = 0.0
+
+    # --- training -------------------------------------------------------------------------------
+
+    def fit(self) -> list[Epoch]:
+        """Train to the recipe's last epoch and return the history, resumed part included.
+
+        Raises
+        ------
+        Interrupted
+            After SIGINT: the step under way was finished and a checkpoint written.
+        """
+        with _sigint_flag() as interrupted:
+            while self.epoch < self.recipe.epochs:
+                self._train_epoch(interrupted)
+        return self.history
+
+    def _train_epoch(self, interrupted: threading.Event) -> None:
+        r = self.recipe
+        order = torch.randperm(len(self.images), generator=_generator(r.seed, self.epoch))
+        order = order.to(self.device)
+        bar = tqdm(
+            total=self.steps, initial=self.step, unit="step", leave=False,
+            desc=f"epoch {self.epoch + 1}/{r.epochs}", disable=None if self.progress else True,
+        )  # fmt: skip
+        self.model.train()
+        began = time.perf_counter()
+        while self.step < self.steps:
+            batch = order[self.step * r.batch_size : (self.step + 1) * r.batch_size]
+            self._train_step(batch)
+            bar.update()
+            if self.step % 20 == 0 and not bar.disable:
+                loss, hits = (self.sums / (self.step * r.batch_size)).tolist()
+                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{hits:.1%}")
+            if interrupted.is_set():
+                self.seconds += time.perf_counter() - began
+                bar.close()
+                self._interrupt()
+        self._synchronize()
+        self.seconds += time.perf_counter() - began
+        bar.close()
+        seen = self.steps * r.batch_size
+        loss, hits = (self.sums / seen).tolist()
+        test_loss, test_accuracy = self.evaluate()
+        row = Epoch(
+            self.epoch + 1, loss, hits, test_loss, test_accuracy,
+            self.seconds, seen / self.seconds,
+        )  # fmt: skip
+        self.history.append(row)
+        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+        self.sums.zero_()
+        self.save()
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+
+    def _train_step(self, batch: Tensor) -> None:
+        r = self.recipe
+        factor = r.rate((self.epoch * self.steps + self.step) / (r.epochs * self.steps))
+        for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        pictures = self._augmented(batch)
+        labels = self.labels[batch]
+        with self._autocast():
+            scores = self.call(self._normalised(pictures))
+        scores = scores.to(self.dtype)
+        loss = F.cross_entropy(scores, labels, label_smoothing=r.label_smoothing)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        hits = (scores.detach().argmax(1) == labels).sum()
+        self.sums += torch.stack([loss.detach() * len(batch), hits]).double()
+        self.step += 1
+
+    def _augmented(self, batch: Tensor) -> Tensor:
+        """Shifted and mirrored pictures, by one gather with reflected indices."""
+        r = self.recipe
+        generator = _generator(r.seed, self.epoch, self.step)
+        size = self.images.shape[2:]
+        index = []
+        for n in size:
+            shift = torch.randint(-r.shift, r.shift + 1, (len(batch), 1), generator=generator)
+            i = (torch.arange(n) + shift).abs()  # reflect at 0 ...
+            index.append((n - 1 - (n - 1 - i).abs()).to(self.device))  # ... and at n - 1
+        rows, columns = index
+        if r.flip:
+            # Which pictures start mirrored is random; then it alternates (Jordan 2024).
+            first = torch.randint(2, (len(self.images),), generator=_generator(r.seed, -1))
+            flip = (first.to(self.device)[batch] + self.epoch) % 2 == 1
+            columns = torch.where(flip[:, None], size[1] - 1 - columns, columns)
+        pictures = self.images[batch]
+        at = torch.arange(len(batch), device=self.device)[:, None, None]
+        gathered = pictures.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]]
+        return gathered.permute(0, 3, 1, 2)
+
+    def _normalised(self, pictures: Tensor) -> Tensor:
+        x = (pictures.to(self.dtype) / 255 - self.mean) / self.std
+        return x.contiguous(memory_format=self.layout)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.recipe.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def scores(self, pictures: Tensor, *, mirror: bool = False, batch_size: int = 500) -> Tensor:
+        """Class scores of uint8 pictures, (N, classes); `mirror` averages over both mirror images."""
+        self.model.eval()
+        parts = []
+        for some in pictures.to(self.device).split(batch_size):
+            with self._autocast():
+                score = self.model(self._normalised(some)).to(self.dtype)
+                if mirror:
+                    score = (score + self.model(self._normalised(some.flip(-1)))) / 2
+            parts.append(score)
+        return torch.cat(parts)
+
+    def evaluate(self, *, mirror: bool = False) -> tuple[float, float]:
+        """Loss and accuracy on the test pictures."""
+        scores = self.scores(self.test_images, mirror=mirror)
+        loss = F.cross_entropy(scores, self.test_labels).item()
+        return loss, (scores.argmax(1) == self.test_labels).double().mean().item()
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write log and checkpoint, each whole or not at all; nothing without a folder."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.history)
+        with _atomic(self.folder / CHECKPOINT) as path:
+            torch.save(
+                {
+                    "model": self.model.state_dict(),
+                    "optimizers": [o.state_dict() for o in self.optimizers],
+                    "recipe": asdict(self.recipe),
+                    "epoch": self.epoch, "step": self.step,
+                    "sums": self.sums, "seconds": self.seconds,
+                    "history": [asdict(row) for row in self.history],
+                    "random": torch.get_rng_state(),  # for a sigma that draws, such as dropout
+                },
+                path,
+            )  # fmt: skip
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Take up a run where its checkpoint left it.
+
+        Parameters
+        ----------
+        path : path
+            A checkpoint, or the folder that holds one.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is of another model or another recipe.
+        """
+        path = Path(path)
+        path = path / CHECKPOINT if path.is_dir() else path
+        saved = _load_checkpoint(path)
+        _load_model(self.model, saved["model"], path)
+        mine = asdict(self.recipe)
+        other = {k: v for k, v in saved["recipe"].items() if mine.get(k) != v}
+        if other:
+            changes = ", ".join(f"{k} {v!r} (now {mine.get(k)!r})" for k, v in other.items())
+            raise CheckpointError(f"{path} was made with another recipe: {changes}; resume with that")
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
+        self.sums = saved["sums"].to(self.device)
+        self.history = [Epoch(**row) for row in saved["history"]]
+        torch.set_rng_state(saved["random"])
+
+    def _interrupt(self) -> None:
+        where = f"in epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
+        if self.folder is None:
+            raise Interrupted(f"interrupted {where}; nothing was saved, as no folder was given")
+        self.save()
+        raise Interrupted(f"interrupted {where}; saved in {self.folder / CHECKPOINT}")
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def fastest_layout(
+    model: nn.Module, data: PictureSet, recipe: Recipe, device: str | torch.device = "cpu"
+) -> Recipe:
+    """`recipe` with the precision and memory layout that train `model` fastest on this machine.
+
+    A few steps of a copy are timed in float32 and bfloat16, channels first and last: bfloat16 is
+    two to three times faster on processors with instructions for it, and far slower on others.
+
+    Returns
+    -------
+    Recipe
+        `recipe` with `precision` and `channels_last` set.
+    """
+    import copy
+
+    candidates = [
+        replace(recipe, precision=p, channels_last=c)
+        for p in ("bfloat16", "float32")
+        for c in (True, False)
+    ]
+
+    def seconds(candidate: Recipe) -> float:
+        # The copy spares the caller's parameters and the statistics of its batch normalisation.
+        trainer = Trainer(copy.deepcopy(model), data, candidate, device=device, progress=False)
+        batch = torch.arange(min(64, candidate.batch_size), device=trainer.device)
+        times = []
+        for _ in range(4):
+            began = time.perf_counter()
+            trainer._train_step(batch)
+            trainer._synchronize()
+            times.append(time.perf_counter() - began)
+        return min(times[1:])
+
+    return min(candidates, key=seconds)
+
+
+def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    kernels = [
+        p for name, p in trained.items()
+        if recipe.optimizer == "muon" and p.ndim > 2 and not name.startswith("stem.")
+    ]  # fmt: skip
+    taken = set(map(id, kernels))
+    rest = [p for p in trained.values() if id(p) not in taken]
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    sgd = torch.optim.SGD(groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.sgd_momentum > 0)
+    return [Muon(kernels, recipe.lr, recipe.momentum), sgd] if kernels else [sgd]
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator on the CPU that depends on all numbers of `key`, the same on every machine."""
+    seed = 0
+    for number in key:  # a multiplicative congruential hash: nearby keys give unrelated seeds
+        seed = ((seed ^ (number & 0xFFFFFFFF)) * 6364136223846793005 + 1442695040888963407) % 2**63
+    return torch.Generator().manual_seed(seed)
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes the unpickler say
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
+    missing = {"model", "optimizers", "recipe", "epoch", "step"} - set(saved)
+    if missing:
+        raise CheckpointError(f"{path} is not a checkpoint of a training run: no {sorted(missing)}")
+    return saved
+
+
+def _load_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    mine = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    other = {name: tuple(t.shape) for name, t in weights.items()}
+    if mine != other:
+        name = next(k for k in (*mine, *other) if mine.get(k) != other.get(k))
+        raise CheckpointError(
+            f"{path} is of another model: {name} is {other.get(name, 'missing')} there and "
+            f"{mine.get(name, 'missing')} here; build the model with the same channels, steps and "
+            "classes"
+        )
+    model.load_state_dict(weights)
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place only when the block succeeds."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sigint_flag() -> Iterator[threading.Event]:
+    """Set a flag at the first SIGINT instead of raising; the second one raises as usual."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # only the main thread may set handlers
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: Any) -> None:
+        flag.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)
