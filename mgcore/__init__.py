@@ -1,0 +1,36 @@
+"""mgcore: geometric multigrid for -Laplace u = g, and the driver that also walks MgNet."""
+
+from mgcore.cycle import (
+    Cycle,
+    Visit,
+    f_cycle,
+    full_multigrid,
+    run,
+    slash_cycle,
+    v_cycle,
+    w_cycle,
+)
+from mgcore.grid import Grid
+from mgcore.poisson import poisson_levels, solve_poisson
+from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
+from mgcore.solve import Solution, Status, solve
+
+__all__ = [
+    "Chebyshev",
+    "Cycle",
+    "GaussSeidel",
+    "Grid",
+    "Jacobi",
+    "Solution",
+    "Status",
+    "Visit",
+    "f_cycle",
+    "full_multigrid",
+    "poisson_levels",
+    "run",
+    "slash_cycle",
+    "solve",
+    "solve_poisson",
+    "v_cycle",
+    "w_cycle",
+]

@@ -86,8 +86,8 @@ class SolverLevel(Level[S], Protocol[S]):
         """Node values that continue the border values inwards, or None where all are zero."""
         ...
 
-    def apply(self, u: Any) -> Any:
-        """A u at the interior nodes, for u with border values; zero on the border."""
+    def defect(self, g: Any, u: Any) -> Any:
+        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
         ...
 
     def residual(self, state: S) -> Any:

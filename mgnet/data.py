@@ -53,7 +53,9 @@ class PictureSet:
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel of the training pictures, in [0, 1]."""
-        channels = [self.train_images[:, c].float() / 255 for c in range(self.train_images.shape[1])]
+        channels = [
+            self.train_images[:, c].float() / 255 for c in range(self.train_images.shape[1])
+        ]
         mean = torch.stack([c.mean(dtype=torch.float64) for c in channels])
         square = torch.stack([c.square().mean(dtype=torch.float64) for c in channels])
         return mean.float(), (square - mean**2).sqrt().float()
@@ -77,7 +79,9 @@ class _Source:
     base_url: str = ""  # or the folder that holds each file
 
 
-def load(name: str, data: str | os.PathLike[str] | None = None, download: bool = True) -> PictureSet:
+def load(
+    name: str, data: str | os.PathLike[str] | None = None, download: bool = True
+) -> PictureSet:
     """Load a data set of pictures.
 
     Parameters
@@ -182,7 +186,9 @@ def _cifar(source: _Source, folder: Path, name: str, label_bytes: int, names: st
     parts = [_read_cifar(folder / file.name, label_bytes) for file in source.files]
     images, labels = zip(*parts, strict=True)
     listed = folder / names  # a text beside the data, not needed for training
-    classes = listed.read_text().split() if listed.exists() else map(str, range(int(labels[0].max()) + 1))
+    classes = (
+        listed.read_text().split() if listed.exists() else map(str, range(int(labels[0].max()) + 1))
+    )
     return PictureSet(
         name, torch.cat(images[:-1]), torch.cat(labels[:-1]), images[-1], labels[-1], tuple(classes)
     )
@@ -194,7 +200,9 @@ def _read_idx(path: Path) -> Tensor:
     rank = raw[3]
     shape = tuple(np.frombuffer(raw, ">u4", rank, 4).astype(int))
     if raw[:3] != b"\0\0\x08" or len(raw) != 4 + 4 * rank + int(np.prod(shape)):
-        raise DataError(f"{path} is not an IDX file of unsigned bytes; delete it and fetch it again")
+        raise DataError(
+            f"{path} is not an IDX file of unsigned bytes; delete it and fetch it again"
+        )
     return torch.from_numpy(np.frombuffer(raw, np.uint8, -1, 4 + 4 * rank).reshape(shape).copy())
 
 

@@ -132,7 +132,9 @@ class ConvLevel(nn.Module, Level[State]):
     def restrict(self, state: State) -> State:
         """u' = Pi u; g' = R (g - A u) + A' u' (in the residual form r' = R r)."""
         if self.R is None:
-            raise ValueError("this level has no restriction R, so a cycle cannot leave it downwards")
+            raise ValueError(
+                "this level has no restriction R, so a cycle cannot leave it downwards"
+            )
         r = self.R(self._residual(state, self.A[-1]))
         u = None if self.Pi is None or state.u is None else self.Pi(state.u)
         if u is None or self.form == "residual":

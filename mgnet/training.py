@@ -350,7 +350,9 @@ class Trainer:
         other = {k: v for k, v in saved["recipe"].items() if mine.get(k) != v}
         if other:
             changes = ", ".join(f"{k} {v!r} (now {mine.get(k)!r})" for k, v in other.items())
-            raise CheckpointError(f"{path} was made with another recipe: {changes}; resume with that")
+            raise CheckpointError(
+                f"{path} was made with another recipe: {changes}; resume with that"
+            )
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
@@ -418,7 +420,9 @@ def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    sgd = torch.optim.SGD(groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.sgd_momentum > 0)
+    sgd = torch.optim.SGD(
+        groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.sgd_momentum > 0
+    )
     return [Muon(kernels, recipe.lr, recipe.momentum), sgd] if kernels else [sgd]
 
 

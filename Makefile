@@ -1,0 +1,37 @@
+# Two commands do everything on a machine with Python 3.11 to 3.13 and make:
+#   make demo    solve a Poisson problem and train a MgNet, with tables and figures
+#   make test    all tests
+# PYTHON=python3.12 chooses another interpreter for the environment in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/installed
+	$(RUN) -m examples.demo
+
+test: $(VENV)/installed
+	$(RUN) -m pytest
+
+lint: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: $(VENV)/installed
+	$(RUN) -m benchmarks.smoothers
+
+docs: $(VENV)/installed
+	$(RUN) -m pip install --quiet -e '.[docs]'
+	$(RUN) -m sphinx -W --keep-going -b html docs docs/_build
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) docs/_build figures runs results

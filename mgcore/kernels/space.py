@@ -1,0 +1,173 @@
+"""Kernels in 3D: A couples a node to its six neighbours, with -a0, -a1, -a2 and the diagonal d.
+
+::
+
+    a0 = h0^-2, a1 = h1^-2, a2 = h2^-2, d = 2 a0 + 2 a1 + 2 a2
+"""
+
+from math import sqrt
+
+import numpy as np
+from numba import prange
+
+from mgcore.kernels.common import between, cubic, parallel, serial
+
+__all__ = [
+    "color",
+    "interpolate",
+    "jacobi",
+    "lexicographic",
+    "norm",
+    "prolong",
+    "residual",
+    "restrict",
+]
+
+
+@serial
+def defect(u, g, i, j, l, a0, a1, a2, d):
+    """(g - A u) at one node."""
+    return g[i, j, l] - (
+        d * u[i, j, l]
+        - a0 * (u[i - 1, j, l] + u[i + 1, j, l])
+        - a1 * (u[i, j - 1, l] + u[i, j + 1, l])
+        - a2 * (u[i, j, l - 1] + u[i, j, l + 1])
+    )
+
+
+@parallel
+def residual(u, g, r, a):
+    """r = g - A u; `u` may have any border values."""
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    for i in prange(1, u.shape[0] - 1):
+        for j in range(1, u.shape[1] - 1):
+            for l in range(1, u.shape[2] - 1):
+                r[i, j, l] = defect(u, g, i, j, l, a0, a1, a2, d)
+
+
+@parallel
+def norm(u, g, a):
+    """||g - A u||_2 over the interior, summed in double precision."""
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    total = 0.0
+    for i in prange(1, u.shape[0] - 1):
+        plane = 0.0
+        for j in range(1, u.shape[1] - 1):
+            for l in range(1, u.shape[2] - 1):
+                r = np.float64(defect(u, g, i, j, l, a0, a1, a2, d))
+                plane += r * r
+        total += plane
+    return sqrt(total)
+
+
+@parallel
+def jacobi(u, g, new, a, omega):
+    """new = u + omega D^-1 (g - A u)."""
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    w = omega / d
+    for i in prange(1, u.shape[0] - 1):
+        for j in range(1, u.shape[1] - 1):
+            for l in range(1, u.shape[2] - 1):
+                new[i, j, l] = u[i, j, l] + w * defect(u, g, i, j, l, a0, a1, a2, d)
+
+
+@parallel
+def color(u, g, a, omega, parity):
+    """u += omega D^-1 (g - A u) in place where i + j + l is even (0, red) or odd (1, black)."""
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    w = omega / d
+    for i in prange(1, u.shape[0] - 1):
+        for j in range(1, u.shape[1] - 1):
+            for l in range(2 - (i + j + parity) % 2, u.shape[2] - 1, 2):
+                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2, d)
+
+
+@serial
+def lexicographic(u, g, a, omega):
+    """u += omega D^-1 (g - A u) in place, plane after plane, row after row, node after node."""
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    w = omega / d
+    for i in range(1, u.shape[0] - 1):
+        for j in range(1, u.shape[1] - 1):
+            for l in range(1, u.shape[2] - 1):
+                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2, d)
+
+
+@parallel
+def restrict(r, coarse, weights, k):
+    """coarse = R r with a symmetric stencil, `weights` by the distance along each axis."""
+    k1, k2 = k[1], k[2]
+    for I in prange(1, coarse.shape[0] - 1):
+        i = I << k[0]
+        for J in range(1, coarse.shape[1] - 1):
+            j = J << k1
+            for L in range(1, coarse.shape[2] - 1):
+                l = L << k2
+                total = r.dtype.type(0)
+                for di in range(-1, 2):
+                    for dj in range(-1, 2):
+                        w = weights[abs(di), abs(dj)]
+                        total += w[0] * r[i + di, j + dj, l] + w[1] * (
+                            r[i + di, j + dj, l - 1] + r[i + di, j + dj, l + 1]
+                        )
+                coarse[I, J, L] = total
+
+
+@parallel
+def prolong(u, coarse, k):
+    """u += P coarse, trilinear: an eighth of the sum of the eight coarse nodes around."""
+    eighth = u.dtype.type(0.125)
+    k1, k2 = k[1], k[2]
+    for i in prange(1, u.shape[0] - 1):
+        I, K = between(i, k[0])
+        for j in range(1, u.shape[1] - 1):
+            J, M = between(j, k1)
+            for l in range(1, u.shape[2] - 1):
+                L, N = between(l, k2)
+                u[i, j, l] += eighth * (
+                    coarse[I, J, L] + coarse[I, J, N] + coarse[I, M, L] + coarse[I, M, N]
+                    + coarse[K, J, L] + coarse[K, J, N] + coarse[K, M, L] + coarse[K, M, N]
+                )  # fmt: skip
+
+
+@parallel
+def interpolate(u, coarse, k):
+    """u = the tricubic interpolation of `coarse`: along the last axis, the second, then the first."""
+    sixteenth = u.dtype.type(1 / 16)
+    n0, n1, n2 = coarse.shape
+    for I in prange(1, n0 - 1):
+        i = I << k[0]
+        for J in range(1, n1 - 1):
+            j = J << k[1]
+            for l in range(1, u.shape[2] - 1):
+                L, N = between(l, k[2])
+                if L == N:
+                    u[i, j, l] = coarse[I, J, L]
+                else:
+                    p, q, s, t, wp, wq, ws, wt = cubic(L, n2)
+                    u[i, j, l] = sixteenth * (
+                        wp * coarse[I, J, p] + wq * coarse[I, J, q]
+                        + ws * coarse[I, J, s] + wt * coarse[I, J, t]
+                    )  # fmt: skip
+        if k[1]:
+            for J in range(n1 - 1):
+                p, q, s, t, wp, wq, ws, wt = cubic(J, n1)
+                for l in range(1, u.shape[2] - 1):
+                    u[i, 2 * J + 1, l] = sixteenth * (
+                        wp * u[i, 2 * p, l] + wq * u[i, 2 * q, l]
+                        + ws * u[i, 2 * s, l] + wt * u[i, 2 * t, l]
+                    )  # fmt: skip
+    if k[0]:
+        for I in prange(n0 - 1):
+            p, q, s, t, wp, wq, ws, wt = cubic(I, n0)
+            for j in range(1, u.shape[1] - 1):
+                for l in range(1, u.shape[2] - 1):
+                    u[2 * I + 1, j, l] = sixteenth * (
+                        wp * u[2 * p, j, l] + wq * u[2 * q, j, l]
+                        + ws * u[2 * s, j, l] + wt * u[2 * t, j, l]
+                    )  # fmt: skip

@@ -1,0 +1,306 @@
+"""The front door: -Laplace u = g on a box, by geometric multigrid on Numba arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgcore.boundary import evaluate, on_border, transfinite_lift
+from mgcore.gate import check_dtype, check_kind, check_shape, node_array, not_finite
+from mgcore.grid import Grid
+from mgcore.kernels import KERNELS
+from mgcore.level import Hierarchy, SolverLevel
+from mgcore.smoothers import Smoother, smoother as smoother_record
+from mgcore.solve import Solution, print_progress, solve
+from mgcore.transfer import prolongation as prolongation_weights
+from mgcore.transfer import restriction as restriction_weights
+
+__all__ = ["PoissonLevel", "State", "poisson_levels", "solve_poisson"]
+
+
+@dataclass(slots=True)
+class State:
+    """Arrays of one problem on one grid, all of them node arrays with zero borders.
+
+    `u` and `work` are overwritten and may change places; `g` is only read on the finest grid, where
+    it may be the caller's own array. `coarse` is the workspace of the coarser grids.
+    """
+
+    u: np.ndarray
+    g: np.ndarray
+    work: np.ndarray
+    coarse: State | None
+
+
+class PoissonLevel(SolverLevel[State]):
+    """-Laplace u = g with zero Dirichlet values on one grid, second-order finite differences.
+
+    Made by :func:`poisson_levels`. One level serves any number of states, from several threads.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        smoother: Smoother,
+        restriction: str,
+        prolongation: str,
+        dtype: str,
+        coarse: PoissonLevel | None,
+    ):
+        self.grid, self.smoother, self.coarse = grid, smoother, coarse
+        self.dtype = np.dtype(dtype)
+        self.size = grid.size
+        self.eps = float(np.finfo(self.dtype).eps)
+        halved = grid.halved_axes()
+        real = self.dtype.type
+        self._kernels = KERNELS[grid.ndim]
+        self._a = tuple(real(h**-2) for h in grid.spacing)
+        self._k = tuple(int(half) for half in halved)
+        self._R = restriction_weights(restriction, halved).astype(self.dtype)
+        prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
+        self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
+
+    # --- the Level protocol ---------------------------------------------------------------------
+
+    def start(self, g: Any, u: Any = None) -> State:
+        """The state for A u = g; `u` is copied and its border values are taken as zero."""
+        g = node_array(g, self.grid, self.dtype, "g")
+        if u is None:
+            u = np.zeros(self.grid.shape, self.dtype)
+        else:
+            u = node_array(u, self.grid, self.dtype, "u").copy()
+            u[on_border(u.shape)] = 0
+        return State(u, g, np.zeros_like(u), self.coarse and self.coarse._workspace())
+
+    def smooth(self, state: State, steps: int) -> State:
+        """`steps` steps of the smoother; on the coarsest grid the exact solution."""
+        if self.coarse is None:
+            centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
+            state.u[centre] = state.g[centre] / (2 * sum(self._a))
+            return state
+        k = self._kernels
+        for _ in range(steps):
+            for omega, points in self._sweeps:
+                if points == "all":
+                    k.jacobi(state.u, state.g, state.work, self._a, omega)
+                    state.u, state.work = state.work, state.u
+                elif points == "lexicographic":
+                    k.lexicographic(state.u, state.g, self._a, omega)
+                else:
+                    k.color(state.u, state.g, self._a, omega, int(points == "black"))
+        return state
+
+    def restrict(self, state: State) -> State:
+        """The coarser problem A' e = R (g - A u), starting from zero."""
+        assert state.coarse is not None
+        self._kernels.residual(state.u, state.g, state.work, self._a)
+        self._kernels.restrict(state.work, state.coarse.g, self._R, self._k)
+        state.coarse.u.fill(0)
+        return state.coarse
+
+    def prolong(self, state: State, coarse: State) -> State:
+        """u + P e."""
+        self._kernels.prolong(state.u, coarse.u, self._k)
+        return state
+
+    def interpolate(self, state: State, coarse: State) -> State:
+        """u, by cubic interpolation of the coarser solution."""
+        self._kernels.interpolate(state.u, coarse.u, self._k)
+        return state
+
+    def solution(self, state: State) -> np.ndarray:
+        """The iterate itself: copy it to keep it beyond the next cycle on this state."""
+        return state.u
+
+    def residual_norm(self, state: State) -> np.float64:
+        """||g - A u||_2 over the interior nodes."""
+        return np.float64(self._kernels.norm(state.u, state.g, self._a))
+
+    # --- what solve asks of the finest level ----------------------------------------------------
+
+    def nodes(self, values: Any, name: str) -> np.ndarray:
+        """`values` as a node array of this level's dtype, checked to be finite in the interior."""
+        array = node_array(values, self.grid, self.dtype, name)
+        if not np.isfinite(array[(slice(1, -1),) * array.ndim]).all():
+            raise not_finite(name)
+        return array
+
+    def lift(self, boundary: Any) -> np.ndarray | None:
+        """The transfinite lift of the border values, None where all of them are zero."""
+        border = np.asarray(evaluate(boundary, self.grid))
+        check_kind(border.dtype.name, "boundary")
+        check_shape(border.shape, self.grid, "boundary")
+        values = border[on_border(border.shape)]
+        if not np.isfinite(values).all():
+            raise ValueError("boundary holds NaN or infinity at border nodes")
+        if not values.any():
+            return None
+        return transfinite_lift(border.astype(self.dtype), self._fractions())
+
+    def _fractions(self) -> list[np.ndarray]:
+        axes = np.ix_(*(np.linspace(0, 1, n, dtype=self.dtype) for n in self.grid.shape))
+        return [t.reshape(t.shape[axis:]) for axis, t in enumerate(axes)]
+
+    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
+        r = np.zeros_like(u)
+        self._kernels.residual(u, g, r, self._a)
+        return r
+
+    def residual(self, state: State) -> np.ndarray:
+        """g - A u as a new array."""
+        return self.defect(state.g, state.u)
+
+    def roundoff(self, state: State) -> np.float64:
+        """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
+        norm = np.sqrt(np.vdot(state.u, state.u), dtype=np.float64)
+        return np.float64(self.eps * 4 * float(sum(self._a)) * norm)
+
+    # --- the chain ------------------------------------------------------------------------------
+
+    def _workspace(self) -> State:
+        u, g, work = (np.zeros(self.grid.shape, self.dtype) for _ in range(3))
+        return State(u, g, work, self.coarse and self.coarse._workspace())
+
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
+
+
+def poisson_levels(
+    shape: int | Sequence[int],
+    *,
+    extent: float | Sequence[float] = 1.0,
+    smoother: str | Smoother = "redblack",
+    restriction: str = "full",
+    prolongation: str = "linear",
+    dtype: Any = "float64",
+) -> Hierarchy[PoissonLevel]:
+    """The chain of grids for -Laplace u = g, set up once for any number of solves.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Nodes along each of one to three axes, boundary included, 2^s + 1 each.
+    extent : float or sequence of float
+        Length of the box along each axis; one number is the length of every side.
+    smoother : str or record
+        A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module.
+    restriction : {"full", "half", "injection"}
+        Half weighting in 2D only.
+    prolongation : {"linear"}
+        (Bi/tri)linear; full multigrid takes new solutions up by cubic interpolation.
+    dtype : {"float64", "float32"}
+
+    Returns
+    -------
+    Hierarchy
+        Levels for :func:`mgcore.solve` and :func:`mgcore.cycle.run`; `print` shows their table.
+
+    Raises
+    ------
+    ValueError
+        For a shape, extent or name that does not fit; the message says what does.
+    """
+    grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
+    record, dtype = smoother_record(smoother), check_dtype(dtype)
+    levels: list[PoissonLevel] = []
+    for grid in reversed(grids):
+        coarse = levels[0] if levels else None
+        levels.insert(0, PoissonLevel(grid, record, restriction, prolongation, dtype, coarse))
+    return Hierarchy(levels, title(grids[0], dtype, f"{restriction} weighting" if restriction
+                     != "injection" else restriction, prolongation))  # fmt: skip
+
+
+def solve_poisson(
+    g: Any,
+    *,
+    boundary: float | np.ndarray | Callable[..., Any] = 0.0,
+    extent: float | Sequence[float] = 1.0,
+    u0: Any = None,
+    rtol: float | None = None,
+    atol: float = 0.0,
+    maxiter: int = 50,
+    cycle: str | Sequence[Any] = "fmg",
+    smoother: str | Smoother = "sor",
+    callback: Callable[[Solution], Any] | None = None,
+    progress: bool = False,
+) -> Solution:
+    """Solve -Laplace u = g on a box with Dirichlet border values.
+
+    Parameters
+    ----------
+    g : array_like
+        Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
+        values on the border are ignored. float32 is solved in float32, everything else in float64.
+    boundary : float, array_like or callable
+        Values of u on the border: a number, an array of the shape of `g` whose border is used, or
+        a function of the nodes' coordinates (arrays that broadcast).
+    extent : float or sequence of float
+        Length of the box along each axis; one number is the length of every side.
+    u0 : array_like, optional
+        First guess.
+    rtol, atol : float
+        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
+        right-hand side once the border values are taken out. By default rtol is 1e-8, in float32
+        1e-4. With both zero, `maxiter` cycles are run.
+    maxiter : int
+        Cycles at most.
+    cycle : {"fmg", "v", "w", "f"} or sequence of Visit
+        "fmg" is one full multigrid, then V(1,1).
+    smoother : str or record
+        See :func:`poisson_levels`.
+    callback : callable, optional
+        Called with the :class:`Solution` so far after every cycle; may raise StopIteration.
+    progress : bool
+        Print a line for each cycle on stderr.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        For input that does not fit; the message says what does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(0, 1, 129)
+    >>> g = 5 * np.pi**2 * np.outer(np.sin(np.pi * x), np.sin(2 * np.pi * x))
+    >>> solution = solve_poisson(g)
+    >>> solution.success
+    True
+    >>> float(abs(solution.u - g / (5 * np.pi**2)).max()) < 2e-4
+    True
+    """
+    g = np.asarray(g)
+    check_kind(g.dtype.name, "g")
+    levels = poisson_levels(
+        g.shape, extent=extent, smoother=smoother,
+        dtype="float32" if g.dtype == np.float32 else "float64",
+    )  # fmt: skip
+    return solve(
+        levels, g, u0, boundary=boundary, cycle=cycle, rtol=rtol, atol=atol, maxiter=maxiter,
+        callback=print_progress(callback) if progress else callback,
+    )  # fmt: skip
+
+
+def describe(grid: Grid, method: str) -> dict[str, str]:
+    """A row of the table of levels."""
+    return {
+        "nodes": " x ".join(map(str, grid.shape)),
+        "mesh width": " x ".join(f"{h:.3g}" for h in dict.fromkeys(grid.spacing)),
+        "unknowns": f"{grid.size:,}",
+        "solver": method,
+    }
+
+
+def title(grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:
+    """The heading of the table of levels."""
+    size = " x ".join(f"{length:g}" for length in grid.extent)
+    return f"-Laplace u = g on {size}, {dtype}, {restriction}, {prolongation} prolongation"

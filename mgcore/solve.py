@@ -1,0 +1,290 @@
+"""Repeat a cycle until the residual is small: one loop for every backend."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from mgcore.cycle import CYCLES, Cycle, run, v_cycle
+
+__all__ = ["Solution", "Status", "print_progress", "solve"]
+
+
+class Status(IntEnum):
+    """How a solve ended; the first three are successes."""
+
+    CONVERGED = 0
+    ROUNDOFF = 1
+    CYCLES_DONE = 2
+    MAXITER = 3
+    STAGNATION = 4
+    DIVERGENCE = 5
+    CALLBACK = 6
+
+
+_MESSAGES = {
+    Status.CONVERGED: "the residual is within the tolerance",
+    Status.ROUNDOFF: "the residual is at the level of rounding errors, short of the tolerance; "
+    "more cycles cannot reduce it in this dtype",
+    Status.CYCLES_DONE: "ran the cycles asked for",
+    Status.MAXITER: "the residual is above the tolerance after maxiter cycles; increase maxiter or "
+    "use a stronger cycle or smoother",
+    Status.STAGNATION: "the residual has stopped falling above the level of rounding errors; use a "
+    "stronger smoother or cycle",
+    Status.DIVERGENCE: "the iteration diverges; reduce the smoother's omega or use another one",
+    Status.CALLBACK: "the callback raised StopIteration",
+}
+
+# A cycle that reduces the residual less than this, at the round-off level, has reached it.
+_SLOW = 0.5
+# Less than 10 % in five cycles is stagnation; the slowest smoother here needs one cycle for that.
+_PATIENCE, _STAGNANT = 5, 0.9
+# Smoothers that do converge may let the residual grow at first, but not by this factor.
+_DIVERGENT = 100.0
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solve returns.
+
+    Attributes
+    ----------
+    u : array
+        Node values, border included, in the backend's kind (NumPy or torch).
+    residuals : tuple of float
+        ||g - A u||_2 before the first cycle and after each; for a batch the largest.
+    nit : int
+        Cycles run.
+    success : bool
+        Whether the tolerance, the round-off level, or the number of cycles asked for was reached.
+    status : Status
+        How it ended, an int.
+    message : str
+        The same in words, with what to do.
+    work_units : float
+        Smoothing steps of all cycles, in units of one on the finest grid.
+    cycle : Cycle
+        The first cycle that was run (its `print` is a diagram).
+    """
+
+    u: Any
+    residuals: tuple[float, ...]
+    nit: int
+    success: bool
+    status: Status
+    message: str
+    work_units: float
+    cycle: Cycle
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """Reduction of the residual by each cycle."""
+        pairs = zip(self.residuals, self.residuals[1:], strict=False)
+        return tuple(new / old if old else 0.0 for old, new in pairs)
+
+    def __str__(self) -> str:
+        lines = [f"{self.message} ({self.nit} cycles, {self.work_units:.1f} work units)"]
+        lines += ["cycle     residual  factor", f"    0  {self.residuals[0]:.5e}"]
+        lines += [
+            f"{k:5d}  {residual:.5e}  {factor:.4f}"
+            for k, (residual, factor) in enumerate(
+                zip(self.residuals[1:], self.factors, strict=True), 1
+            )
+        ]
+        return "\n".join(lines)
+
+
+def solve(
+    levels: Sequence[Any],
+    g: Any,
+    u0: Any = None,
+    *,
+    boundary: Any = 0.0,
+    cycle: str | Sequence[Any] = "fmg",
+    rtol: float | None = None,
+    atol: float = 0.0,
+    maxiter: int = 50,
+    callback: Callable[[Solution], Any] | None = None,
+) -> Solution:
+    """Solve A u = g by multigrid cycles on a chain of levels.
+
+    Parameters
+    ----------
+    levels : sequence of SolverLevel
+        From :func:`mgcore.poisson_levels` or :func:`mgnet.poisson_levels`.
+    g : array_like
+        Right-hand side at the nodes; values on the border are ignored. Levels on torch take a
+        batch, (*batch, *nodes).
+    u0 : array_like, optional
+        First guess, of the shape of `g`.
+    boundary : float, array_like or callable
+        Values of u on the border: a number, node values whose border is used, or a function of
+        the coordinates.
+    cycle : {"fmg", "v", "w", "f"} or sequence of Visit
+        "fmg" is one full multigrid, then V(1,1); the letters are V(1,1), W(1,1) and F(1,1). With
+        `u0`, and from the second cycle on, a cycle with fresh visits runs on the residual equation.
+    rtol, atol : float
+        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
+        right-hand side once the border values are taken out; a batch stops with its worst member.
+        By default rtol is 1e-8, in float32 1e-4. With both zero, `maxiter` cycles are run.
+    maxiter : int
+        Cycles at most.
+    callback : callable, optional
+        Called with the Solution so far after every cycle; may raise StopIteration.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        For input that does not fit; the message says what does.
+
+    Notes
+    -----
+    The levels know zero border values only: a transfinite lift of the border values is taken out
+    first and added at the end (see :mod:`mgcore.boundary`).
+    """
+    fine = levels[0]
+    first, then = _cycles(cycle, len(levels))
+    rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
+    sizes = [level.size for level in levels]
+
+    b = fine.nodes(g, "g")
+    lift = fine.lift(boundary)
+    if lift is not None:
+        b = fine.defect(b, lift)
+    state = fine.start(b)
+    scale = fine.residual_norm(state)  # ||b||, for each member of a batch
+    if u0 is not None:
+        u0 = fine.nodes(u0, "u0")
+        state = fine.start(b, u0 if lift is None else u0 - lift)
+    norm = scale if u0 is None else fine.residual_norm(state)
+    target = _larger(rtol * scale, atol)
+    unit = scale + (scale == 0)  # a member with b = 0 is measured absolutely
+
+    residuals, relative, work = [float(norm.max())], [float((norm / unit).max())], 0.0
+    fixed = rtol == 0 and atol == 0
+    status = _initial(bool((norm <= target).all()), fixed, maxiter, relative[0])
+
+    def result(status: Status, keep: bool) -> Solution:
+        u = fine.solution(state)
+        if lift is not None:
+            u = u + lift
+        elif not keep:
+            u = u + 0.0  # the state goes on changing: hand out a copy
+        return Solution(
+            u, tuple(residuals), len(residuals) - 1, status <= Status.CYCLES_DONE, status,
+            _MESSAGES[status], work, first,
+        )  # fmt: skip
+
+    while status is None:
+        this = then if len(residuals) > 1 else first
+        if this.fresh and (len(residuals) > 1 or u0 is not None):
+            # A fresh visit overwrites the iterate: take A e = r instead and add e.
+            error = run(levels, this, fine.start(fine.residual(state)))
+            state = fine.start(b, fine.solution(state) + fine.solution(error))
+        else:
+            state = run(levels, this, state)
+        work += this.work_units(sizes)
+        norm = fine.residual_norm(state)
+        residuals.append(float(norm.max()))
+        relative.append(float((norm / unit).max()))
+
+        status = _verdict(relative, fixed, len(residuals) > maxiter)
+        if not fixed and status is not Status.DIVERGENCE:
+            if bool((norm <= target).all()):
+                status = Status.CONVERGED
+            elif relative[-1] > _SLOW * relative[-2]:
+                small = (norm <= target) | (norm <= fine.roundoff(state))
+                status = Status.ROUNDOFF if bool(small.all()) else status
+        if callback is not None:
+            try:
+                callback(result(Status.MAXITER if status is None else status, keep=False))
+            except StopIteration:
+                status = Status.CALLBACK if status is None else status
+    return result(status, keep=True)
+
+
+def print_progress(
+    callback: Callable[[Solution], Any] | None = None,
+) -> Callable[[Solution], Any]:
+    """A callback that prints a line for each cycle on stderr, and then calls another one."""
+
+    def show(solution: Solution) -> Any:
+        print(
+            f"cycle {solution.nit:3d}  residual {solution.residuals[-1]:.3e}"
+            f"  factor {solution.factors[-1]:.4f}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        return callback(solution) if callback is not None else None
+
+    return show
+
+
+def _initial(converged: bool, fixed: bool, maxiter: int, relative: float) -> Status | None:
+    if not math.isfinite(relative):
+        return Status.DIVERGENCE
+    if converged and not fixed:
+        return Status.CONVERGED
+    if maxiter == 0:
+        return Status.CYCLES_DONE if fixed else Status.MAXITER
+    return None
+
+
+def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
+    """What the history of relative residuals says, tolerances aside."""
+    now = relative[-1]
+    if not math.isfinite(now) or not fixed and now > _DIVERGENT * relative[0]:
+        return Status.DIVERGENCE
+    if fixed:
+        return Status.CYCLES_DONE if last else None
+    if len(relative) > _PATIENCE and now > _STAGNANT * relative[-1 - _PATIENCE]:
+        return Status.DIVERGENCE if now > relative[-1 - _PATIENCE] else Status.STAGNATION
+    return Status.MAXITER if last else None
+
+
+def _cycles(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
+    """The first cycle on `n` levels and the one that is repeated."""
+    if isinstance(cycle, str):
+        if cycle not in CYCLES:
+            raise ValueError(
+                f"unknown cycle {cycle!r}; known are {', '.join(map(repr, CYCLES))} and tuples of "
+                "visits (see mgcore.cycle)"
+            )
+        first = CYCLES[cycle](n)
+        return first, v_cycle(n) if cycle == "fmg" else first
+    try:
+        given = Cycle(cycle)
+    except TypeError:
+        raise ValueError(f"a cycle is a name or a sequence of visits, got {cycle!r}") from None
+    levels = {visit.level for visit in given}
+    if given[0].level or given[-1].level or max(levels) >= n:
+        raise ValueError(
+            f"a cycle must begin and end on level 0 and visit levels below {n} alone, "
+            f"this one goes from {given[0].level} to {given[-1].level} by way of {max(levels)}"
+        )
+    return given, given
+
+
+def _tolerances(
+    rtol: float | None, atol: float, maxiter: int, eps: float
+) -> tuple[float, float, int]:
+    if rtol is None:
+        rtol = 1e-8 if eps < 1e-10 else 1e-4
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be zero or more and finite, got {value}")
+    if maxiter != int(maxiter) or maxiter < 0:
+        raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter}")
+    return float(rtol), float(atol), int(maxiter)
+
+
+def _larger(values: Any, bound: float) -> Any:
+    """max(values, bound), element by element, for either backend."""
+    return values + (bound - values) * (values < bound)

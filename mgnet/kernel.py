@@ -1,0 +1,128 @@
+"""One trained smoother for all levels: a symmetric 3^d kernel, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import trange
+
+from mgcore.cycle import Cycle, run, v_cycle
+from mgcore.grid import Grid
+
+__all__ = ["SymmetricKernel", "train_kernel"]
+
+
+class SymmetricKernel(nn.Module):
+    """B as a 3^d kernel that all symmetries of the grid leave alone, times h^2.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        d + 1 numbers, by the number of axes off the centre: in 2D centre, edge, corner. Weighted
+        Jacobi is (omega/4, 0, 0).
+
+    Notes
+    -----
+    On a level, h^2 stands for d / sum h_i^-2, which it is where mesh widths are equal. -Laplace on
+    any grid is the same operator up to that factor, so one kernel serves all levels.
+    """
+
+    def __init__(self, weights: Sequence[float]):
+        super().__init__()
+        if not 2 <= len(weights) <= 4:
+            raise ValueError(f"a kernel has 2, 3 or 4 weights in 1D, 2D or 3D, got {len(weights)}")
+        self.weights = nn.Parameter(torch.tensor(list(weights), dtype=torch.float64))
+        self.ndim = len(weights) - 1
+        off_centre = [torch.tensor([1, 0, 1]).reshape(-1, *[1] * k) for k in range(self.ndim)]
+        self.register_buffer("_off_centre", sum(off_centre), persistent=False)
+
+    def stencil(self) -> Tensor:
+        """The kernel without the factor h^2, shape (3,) * d."""
+        return self.weights[self._off_centre]
+
+    def on(self, grid: Grid) -> nn.Module:
+        """The kernel as the B of the level with this grid."""
+        return _Scaled(self, self.ndim / sum(h**-2 for h in grid.spacing))
+
+    def __str__(self) -> str:
+        return f"{'x'.join('3' * self.ndim)} kernel"
+
+
+class _Scaled(nn.Module):
+    def __init__(self, kernel: SymmetricKernel, scale: float):
+        super().__init__()
+        self.kernel, self.scale = kernel, scale
+
+    def forward(self, r: Tensor) -> Tensor:
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.kernel.ndim - 1]
+        return convolve(r, self.scale * self.kernel.stencil()[None, None], padding=1)
+
+
+def train_kernel(
+    kernel: SymmetricKernel,
+    shape: Sequence[int],
+    *,
+    cycle: Callable[[int], Cycle] = v_cycle,
+    steps: int = 400,
+    lr: float = 0.01,
+    batch: int = 8,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[float]:
+    """Train a smoother for the factor at which real cycles converge.
+
+    Each step runs two cycles on errors that earlier steps left over, so these are the errors which
+    the present kernel reduces worst, and descends along the gradient of the mean logarithm of the
+    second cycle's factor, propagated back through both cycles.
+
+    Parameters
+    ----------
+    kernel : SymmetricKernel
+        Trained in place.
+    shape : sequence of int
+        Nodes of the finest grid.
+    cycle : callable
+        Builds the cycle from the number of levels; V(1,1) if not given.
+    steps : int
+        Steps of Adam, its rate falling linearly from `lr` to zero.
+    batch : int
+        Errors carried along.
+
+    Returns
+    -------
+    list of float
+        The mean factor at each step.
+    """
+    from mgnet.poisson import poisson_levels
+
+    levels = poisson_levels(shape, smoother=kernel)
+    path = cycle(len(levels))
+    fine = levels[0]
+    generator = torch.Generator().manual_seed(seed)
+    error = torch.randn(batch, *shape, generator=generator, dtype=torch.float64)
+    zero = torch.zeros(batch, *shape, dtype=torch.float64)
+    optimizer = torch.optim.Adam(kernel.parameters(), lr)
+    rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    factors = []
+    for _ in trange(
+        steps, desc="training the smoother", disable=None if progress else True, leave=False
+    ):
+        once = fine.solution(run(levels, path, fine.start(zero, error)))
+        twice = fine.solution(run(levels, path, fine.start(zero, once)))
+        ratio = _norm(twice) / _norm(once)
+        loss = ratio.log().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        rate.step()
+        with torch.no_grad():
+            error = twice / _norm(twice)[:, None, None]
+        factors.append(loss.exp().item())
+    return factors
+
+
+def _norm(u: Tensor) -> Tensor:
+    return u.flatten(1).norm(dim=1)

@@ -1,0 +1,305 @@
+"""The solver of mgcore on torch: fixed convolutions, any device, batches, and gradients.
+
+Same signature and same iterates as :func:`mgcore.poisson_levels`; :func:`mgcore.solve` and
+:func:`mgcore.cycle.run` walk either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgcore.boundary import evaluate, on_border, transfinite_lift
+from mgcore.gate import check_dtype, check_kind, check_shape, not_finite
+from mgcore.grid import Grid
+from mgcore.level import Hierarchy
+from mgcore.poisson import describe, title
+from mgcore.smoothers import Smoother
+from mgcore.smoothers import smoother as smoother_record
+from mgcore.transfer import prolongation as prolongation_weights
+from mgcore.transfer import restriction as restriction_weights
+from mgnet.kernel import SymmetricKernel
+from mgnet.level import ConvLevel, State, fixed_conv
+
+__all__ = ["PoissonLevel", "poisson_levels"]
+
+
+class PoissonLevel(ConvLevel):
+    """-Laplace u = g with zero Dirichlet values on one grid, as convolutions.
+
+    Made by :func:`poisson_levels`. The state holds interior values, (batch, 1, *interior); `start`
+    strips the border and `solution` restores it. A has padding 1, which is the zero border; R and P
+    have stride 2 and no padding.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        smoother: Smoother | SymmetricKernel,
+        restriction: str,
+        prolongation: str,
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        halved = grid.halved_axes()
+        strides = tuple(2 if half else 1 for half in halved)
+        stiffness = [h**-2 for h in grid.spacing]
+        self_coupling = 2 * sum(stiffness)
+        kind = {"dtype": dtype, "device": device}
+
+        def transfer(weights: np.ndarray, transpose: bool) -> nn.Module:
+            stencil = torch.as_tensor(_unfold(weights, halved), **kind)  # type: ignore[arg-type]
+            return fixed_conv(stencil, stride=strides, transpose=transpose)
+
+        coarsest = not any(halved)
+        super().__init__(
+            A=fixed_conv(torch.as_tensor(_laplacian(stiffness), **kind), padding=1),  # type: ignore[arg-type]
+            B=_kernels(smoother, grid, self_coupling, kind),
+            R=None if coarsest else transfer(restriction_weights(restriction, halved), False),
+            P=None if coarsest else transfer(prolongation_weights(prolongation, halved), True),
+            sweeps=1 if isinstance(smoother, SymmetricKernel) else len(smoother.sweeps(grid)),
+        )
+        self.grid, self.smoother = grid, str(smoother)
+        self.halved = halved
+        self.size = grid.size
+        self.eps = torch.finfo(dtype).eps
+        self.diagonal = self_coupling
+        self.restriction, self.prolongation = restriction, prolongation
+
+    # --- the Level protocol, where a solver differs from a network --------------------------------
+
+    def start(self, g: Any, u: Any = None) -> State:
+        """The state for A u = g from node values (*batch, *nodes); border values are ignored."""
+        g = self._tensor(g, "g")
+        batch = tuple(g.shape[: g.ndim - self.grid.ndim])
+        if u is not None:
+            u = self._tensor(u, "u")
+            u = self._strip(u.expand(torch.broadcast_shapes(u.shape, g.shape)))
+        return State(u, self._strip(g), batch)
+
+    def smooth(self, state: State, steps: int) -> State:
+        """`steps` steps of the smoother; on the coarsest grid the exact solution."""
+        if self.coarse is None:
+            assert state.g is not None
+            return State(state.g / self.diagonal, state.g, state.batch)
+        return super().smooth(state, steps)
+
+    def interpolate(self, state: State, coarse: State) -> State:
+        """u, by cubic interpolation of the coarser solution."""
+        if coarse.u is None:
+            return State(None, state.g, state.batch)
+        u = self._pad(coarse.u)
+        for axis, half in enumerate(self.halved):
+            u = _cubic(u, axis + 2) if half else u
+        inside = (..., *(slice(1, -1),) * self.grid.ndim)
+        return State(u[inside], state.g, state.batch)
+
+    def solution(self, state: State) -> Tensor:
+        """The iterate at the nodes, (*batch, *nodes), zero on the border."""
+        return self._restore(super().solution(state), state.batch)
+
+    def residual_norm(self, state: State) -> Tensor:
+        """||g - A u||_2 over the interior nodes, shape (*batch,)."""
+        return super().residual_norm(state).reshape(state.batch)
+
+    # --- what solve asks of the finest level ------------------------------------------------------
+
+    def nodes(self, values: Any, name: str) -> Tensor:
+        """`values` as a tensor of this level's dtype and device, checked to be finite inside."""
+        tensor = self._tensor(values, name)
+        if not tensor[(..., *(slice(1, -1),) * self.grid.ndim)].isfinite().all():
+            raise not_finite(name)
+        return tensor
+
+    def lift(self, boundary: Any) -> Tensor | None:
+        """The transfinite lift of the border values, None where all of them are zero."""
+        border = self._tensor(evaluate(boundary, self.grid), "boundary")
+        values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
+        if not values.isfinite().all():
+            raise ValueError("boundary holds NaN or infinity at border nodes")
+        if not values.any():
+            return None
+        shape = self.grid.shape
+        return transfinite_lift(
+            border,
+            [
+                torch.linspace(0, 1, n, dtype=border.dtype, device=border.device).reshape(
+                    -1, *[1] * (len(shape) - axis - 1)
+                )
+                for axis, n in enumerate(shape)
+            ],
+        )
+
+    def defect(self, g: Tensor, u: Tensor) -> Tensor:
+        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
+        batch = torch.broadcast_shapes(g.shape, u.shape)[: -self.grid.ndim]
+        flat = u.reshape(-1, 1, *self.grid.shape)
+        A = self.A[0]
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.grid.ndim - 1]
+        applied = convolve(flat, A.weight).reshape(*u.shape[: -self.grid.ndim], *self.grid.interior)
+        r = g[(..., *(slice(1, -1),) * self.grid.ndim)] - applied
+        return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
+
+    def residual(self, state: State) -> Tensor:
+        """g - A u at the nodes, zero on the border."""
+        return self._restore(self._residual(state, self.A[0]), state.batch)
+
+    def roundoff(self, state: State) -> Tensor:
+        """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
+        if state.u is None:
+            return torch.zeros(state.batch)
+        norm = torch.linalg.vector_norm(state.u.flatten(1), dim=1).reshape(state.batch)
+        return self.eps * 2 * self.diagonal * norm
+
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, "direct" if self.coarse is None else self.smoother)
+
+    # --- node values and interior values ----------------------------------------------------------
+
+    def _tensor(self, values: Any, name: str) -> Tensor:
+        if not isinstance(values, Tensor):
+            array = np.asarray(values)
+            check_kind(array.dtype.name, name)
+            # A copy where torch would warn of or refuse the array's memory.
+            usable = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+            values = torch.from_numpy(array if usable else array.copy())
+        check_kind(str(values.dtype).removeprefix("torch."), name)
+        check_shape(tuple(values.shape), self.grid, name, batch=True)
+        if values.numel() == 0:
+            raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
+        A = self.A[0].weight
+        return values.to(A.device, A.dtype)
+
+    def _strip(self, nodes: Tensor) -> Tensor:
+        interior = nodes[(..., *(slice(1, -1),) * self.grid.ndim)]
+        return interior.reshape(-1, 1, *self.grid.interior)
+
+    def _pad(self, u: Tensor) -> Tensor:
+        return F.pad(u, (1, 1) * self.grid.ndim)
+
+    def _restore(self, u: Tensor, batch: tuple[int, ...]) -> Tensor:
+        return self._pad(u).reshape(*batch, *self.grid.shape)
+
+
+class _Scale(nn.Module):
+    """r -> omega D^-1 r at some of the points."""
+
+    def __init__(self, factor: Tensor):
+        super().__init__()
+        self.register_buffer("factor", factor)
+
+    def forward(self, r: Tensor) -> Tensor:
+        return self.factor * r
+
+
+def poisson_levels(
+    shape: int | Sequence[int],
+    *,
+    extent: float | Sequence[float] = 1.0,
+    smoother: str | Smoother | SymmetricKernel = "redblack",
+    restriction: str = "full",
+    prolongation: str = "linear",
+    dtype: Any = "float64",
+    device: str | torch.device = "cpu",
+) -> Hierarchy[PoissonLevel]:
+    """The chain of grids for -Laplace u = g on torch.
+
+    Parameters
+    ----------
+    shape, extent, restriction, prolongation
+        As in :func:`mgcore.poisson_levels`.
+    smoother : str, record or SymmetricKernel
+        As there, but for lexicographic Gauss-Seidel; or a kernel, to be trained or trained.
+    dtype : str or torch.dtype
+        float64 or float32.
+    device : str or torch.device
+
+    Returns
+    -------
+    Hierarchy
+        Levels for :func:`mgcore.solve`, which takes one right-hand side or a batch, (*batch,
+        *nodes), and for :func:`mgcore.cycle.run`. Each level is a Module.
+
+    Raises
+    ------
+    ValueError
+        For a shape, extent or name that does not fit; the message says what does.
+    """
+    grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
+    record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
+    name = check_dtype(dtype)
+    levels = [
+        PoissonLevel(
+            grid, record, restriction, prolongation, getattr(torch, name), torch.device(device)
+        )
+        for grid in grids
+    ]
+    for fine, coarse in zip(levels, levels[1:], strict=False):
+        fine.coarse = coarse
+    return Hierarchy(levels, title(grids[0], f"{name} on {device}", restriction, prolongation))
+
+
+def _kernels(
+    smoother: Smoother | SymmetricKernel, grid: Grid, diagonal: float, kind: dict[str, Any]
+) -> list[nn.Module]:
+    """The Bs of one smoothing step."""
+    if isinstance(smoother, SymmetricKernel):
+        if smoother.ndim != grid.ndim:
+            raise ValueError(f"a kernel for {smoother.ndim} axes on a grid with {grid.ndim} axes")
+        return [smoother.on(grid).to(**kind)]
+    kernels: list[nn.Module] = []
+    for omega, points in smoother.sweeps(grid):
+        if points == "lexicographic":
+            raise ValueError(
+                "lexicographic Gauss-Seidel goes point after point, each using the one before, "
+                "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
+            )
+        if points == "all":
+            kernels.append(fixed_conv(torch.full([1] * grid.ndim, omega / diagonal, **kind)))
+        else:
+            # Colours go by node indices; interior index 0 is node 1.
+            colour = sum(np.ix_(*(np.arange(1, n + 1) for n in grid.interior))) % 2
+            mask = colour == (1 if points == "black" else 0)
+            kernels.append(_Scale(torch.as_tensor(mask * (omega / diagonal), **kind)))
+    return kernels
+
+
+def _laplacian(stiffness: Sequence[float]) -> np.ndarray:
+    """The (2d + 1)-point stencil of -Laplace, shape (3,) * d."""
+    stencil = np.zeros((3,) * len(stiffness))
+    centre = (1,) * len(stiffness)
+    for axis, a in enumerate(stiffness):
+        for offset, weight in ((0, -a), (1, 2 * a), (2, -a)):
+            stencil[centre[:axis] + (offset,) + centre[axis + 1 :]] += weight
+    return stencil
+
+
+def _unfold(weights: np.ndarray, halved: Sequence[bool]) -> np.ndarray:
+    """A stencil from its weights by distance: 3 points along halved axes, 1 along the others."""
+    for axis, half in enumerate(halved):
+        weights = np.take(weights, [1, 0, 1] if half else [0], axis)
+    return weights
+
+
+def _cubic(u: Tensor, axis: int) -> Tensor:
+    """Cubic interpolation along one axis of node values: n nodes to 2 n - 1.
+
+    The weights are those of :func:`mgcore.kernels.common.cubic`.
+    """
+    u = u.movedim(axis, -1)
+    if u.shape[-1] == 3:
+        a, b, c = u.unbind(-1)
+        middle = torch.stack([6 * a + 12 * b - 2 * c, -2 * a + 12 * b + 6 * c], -1) / 16
+    else:
+        inside = 9 * (u[..., 1:-2] + u[..., 2:-1]) - (u[..., :-3] + u[..., 3:])
+        side = u.new_tensor([5.0, 15.0, -5.0, 1.0])
+        first, last = u[..., :4] @ side, u[..., -4:] @ side.flip(0)
+        middle = torch.cat([first[..., None], inside, last[..., None]], -1) / 16
+    pairs = torch.stack([u[..., :-1], middle], -1).flatten(-2)
+    return torch.cat([pairs, u[..., -1:]], -1).movedim(-1, axis)
