@@ -11,16 +11,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
 from mgnet import MgNet, data
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.training import Epoch, Interrupted, Recipe, Trainer, fastest_layout
+from mgnet.data import DataError
+from mgnet.training import (
+    Epoch,
+    Interrupted,
+    Recipe,
+    Trainer,
+    fastest_layout,
+    saved_recipe,
+)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line; every field of the recipe is an option."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -46,7 +55,19 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> list[Epoch]:
+    """Train by the command line and say what went wrong in one sentence."""
     args = arguments(argv)
+    try:
+        return train(args)
+    except (DataError, ValueError) as error:  # bad input has one clear sentence; no traceback
+        sys.exit(f"train_cifar: {error}")
+    except Interrupted as stop:
+        command = " ".join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
+        sys.exit(f"{stop}\ngo on with: {command}")
+
+
+def train(args: argparse.Namespace) -> list[Epoch]:
+    """Train, printing a line for each epoch."""
     recipe = Recipe(**{f.name: getattr(args, f.name) for f in fields(Recipe)})
     pictures = data.load(args.dataset, args.data)
     torch.manual_seed(recipe.seed)
@@ -54,12 +75,17 @@ def main(argv: list[str] | None = None) -> list[Epoch]:
     channels = args.channels[0] if len(args.channels) == 1 else args.channels
     model = MgNet(shape[0], len(pictures.classes), channels, args.steps, form=args.form)
     if args.layout == "fastest":
-        recipe = fastest_layout(model, pictures, recipe, args.device)
+        if args.resume:  # what was fastest when the run began, so that it goes on exactly
+            saved = saved_recipe(args.out)
+            recipe = replace(recipe, precision=saved.precision, channels_last=saved.channels_last)
+        else:
+            recipe = fastest_layout(model, pictures, recipe, args.device)
     print(
         f"MgNet {args.channels} {args.steps} on {args.dataset}: "
         f"{count_parameters(model):,} parameters, "
         f"{multiply_adds(model, shape) / 1e6:,.1f} million multiply-adds a picture\n"
-        f"{model.cycle}\n{recipe}"
+        f"{model.cycle}\n{recipe}",
+        flush=True,
     )
 
     def show(row: Epoch) -> None:
@@ -75,13 +101,10 @@ def main(argv: list[str] | None = None) -> list[Epoch]:
     )  # fmt: skip
     if args.resume:
         trainer.resume(args.out)
-    try:
-        history = trainer.fit()
-    except Interrupted as stop:
-        command = " ".join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
-        sys.exit(f"{stop}\ngo on with: {command}")
-    print(f"last epoch: {history[-1].test_accuracy:.2%} on the test pictures")
-    print(f"averaged over both mirror images: {trainer.evaluate(mirror=True)[1]:.2%}")
+    history = trainer.fit()
+    print(f"last epoch: {history[-1].test_accuracy:.2%} of the test pictures")
+    if recipe.flip:
+        print(f"averaged over both mirror images: {trainer.evaluate(mirror=True)[1]:.2%}")
     return history
 
 

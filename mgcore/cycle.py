@@ -46,7 +46,7 @@ class Visit(NamedTuple):
 
 
 class Cycle(tuple[Visit, ...]):
-    """A checked tuple of visits that prints as a diagram and counts its work.
+    r"""A checked tuple of visits that prints as a diagram and counts its work.
 
     Parameters
     ----------
@@ -62,15 +62,16 @@ class Cycle(tuple[Visit, ...]):
     --------
     >>> print(v_cycle(3, 2, 1))
     level 0  2       1
-              \\     /
+              \     /
     level 1    2   1
-                \\ /
+                \ /
     level 2      o
     """
 
     __slots__ = ()
 
     def __new__(cls, visits: Iterable[Any]) -> Cycle:
+        """Check the visits and keep them."""
         self = super().__new__(cls, (Visit(*visit) for visit in visits))
         if not self:
             raise ValueError("a cycle needs at least one visit, got an empty one")
@@ -111,32 +112,30 @@ class Cycle(tuple[Visit, ...]):
         return sum(v.steps * sizes[v.level] / sizes[0] for v in self if v.level != coarsest)
 
     def __str__(self) -> str:
-        """Draw the cycle: a row for each level, the steps of each visit, `o` a solve, ^ fresh."""
-        depth = max(visit.level for visit in self) + 1
-        wide = 2 * len(self) <= 72
-        rows = [[" "] * (2 * len(self) if wide else len(self)) for _ in range(2 * depth)]
-        turning_point = depth - 1 if any(v.level != depth - 1 for v in self) else None
-        arrived_from = None
-        for column, visit in enumerate(self):
-            x = 2 * column if wide else column
-            if visit.level == turning_point and arrived_from is not None and column + 1 < len(self):
+        """Draw the cycle, a row for each level: steps, `^` where fresh, `o` the coarsest solve."""
+        rows = 2 * max(visit.level for visit in self) + 1
+        pitch = 2 if len(self) <= 36 else 1  # columns for each visit: strokes need a second one
+        canvas = [[" "] * (pitch * len(self)) for _ in range(rows)]
+        for k, visit in enumerate(self):
+            inside = 0 < k < len(self) - 1
+            if inside and 2 * visit.level == rows - 1:
                 mark = "o"
             elif visit.fresh:
                 mark = "^"
             else:
-                mark = str(visit.steps) if 0 < visit.steps < 10 else "." if not visit.steps else "+"
-            rows[2 * visit.level][x] = mark
-            if wide and arrived_from is not None and arrived_from != visit.level:
-                stroke = "\\" if visit.level > arrived_from else "/"
-                rows[2 * max(visit.level, arrived_from) - 1][x - 1] = stroke
-            arrived_from = visit.level
-        width = len(str(depth - 1))
-        lines = []
-        for y, row in enumerate(rows[:-1]):
-            name = f"level {y // 2:{width}}" if y % 2 == 0 else " " * (6 + width)
-            if wide or y % 2 == 0:
-                lines.append(f"{name}  {''.join(row)}".rstrip())
-        return "\n".join(lines)
+                mark = {0: "."}.get(visit.steps, str(visit.steps) if visit.steps < 10 else "+")
+            canvas[2 * visit.level][pitch * k] = mark
+            fall = visit.level - self[k - 1].level if k and pitch == 2 else 0
+            if fall:
+                upper = min(visit.level, self[k - 1].level)
+                canvas[2 * upper + 1][2 * k - 1] = "\\" if fall > 0 else "/"
+        names = [f"level {y // 2}" if y % 2 == 0 else "" for y in range(rows)]
+        width = max(map(len, names))
+        lines = [
+            f"{name:{width}}  {''.join(row)}".rstrip()
+            for name, row in zip(names, canvas, strict=True)
+        ]
+        return "\n".join(lines if pitch == 2 else lines[::2])
 
 
 def v_cycle(n: int, pre: int = 1, post: int = 1) -> Cycle:

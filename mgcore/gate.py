@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,8 @@ def check_dtype(dtype: Any) -> str:
     """The name of a dtype that solvers compute in, from a name, a NumPy or a torch dtype."""
     name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
     if name not in DTYPES:
-        try:
+        with suppress(TypeError):
             name = np.dtype(dtype).name
-        except TypeError:
-            pass
     if name not in DTYPES:
         raise ValueError(f"dtype must be {' or '.join(map(repr, DTYPES))}, got {dtype!r}")
     return name

@@ -125,7 +125,7 @@ def _numbers(values: object, name: str, kind: type) -> tuple:
     try:
         numbers = tuple(kind(value) for value in listed)
         whole = all(float(n) == float(value) for n, value in zip(numbers, listed, strict=True))
-        if isinstance(values, str) or not whole and kind is int:
+        if isinstance(values, str) or (not whole and kind is int):
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         word = "whole numbers" if kind is int else "numbers"

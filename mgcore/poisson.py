@@ -13,7 +13,8 @@ from mgcore.gate import check_dtype, check_kind, check_shape, node_array, not_fi
 from mgcore.grid import Grid
 from mgcore.kernels import KERNELS
 from mgcore.level import Hierarchy, SolverLevel
-from mgcore.smoothers import Smoother, smoother as smoother_record
+from mgcore.smoothers import Smoother
+from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, print_progress, solve
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
@@ -73,7 +74,7 @@ class PoissonLevel(SolverLevel[State]):
         else:
             u = node_array(u, self.grid, self.dtype, "u").copy()
             u[on_border(u.shape)] = 0
-        return State(u, g, np.zeros_like(u), self.coarse and self.coarse._workspace())
+        return State(u, g, np.zeros_like(u), self._coarse_workspace())
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
@@ -161,9 +162,11 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- the chain ------------------------------------------------------------------------------
 
-    def _workspace(self) -> State:
-        u, g, work = (np.zeros(self.grid.shape, self.dtype) for _ in range(3))
-        return State(u, g, work, self.coarse and self.coarse._workspace())
+    def _coarse_workspace(self) -> State | None:
+        if self.coarse is None:
+            return None
+        u, g, work = (np.zeros(self.coarse.grid.shape, self.dtype) for _ in range(3))
+        return State(u, g, work, self.coarse._coarse_workspace())
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""
@@ -211,8 +214,7 @@ def poisson_levels(
     for grid in reversed(grids):
         coarse = levels[0] if levels else None
         levels.insert(0, PoissonLevel(grid, record, restriction, prolongation, dtype, coarse))
-    return Hierarchy(levels, title(grids[0], dtype, f"{restriction} weighting" if restriction
-                     != "injection" else restriction, prolongation))  # fmt: skip
+    return Hierarchy(levels, title(grids[0], dtype, restriction, prolongation))
 
 
 def solve_poisson(
@@ -303,4 +305,5 @@ def describe(grid: Grid, method: str) -> dict[str, str]:
 def title(grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:
     """The heading of the table of levels."""
     size = " x ".join(f"{length:g}" for length in grid.extent)
-    return f"-Laplace u = g on {size}, {dtype}, {restriction}, {prolongation} prolongation"
+    way_down = restriction if restriction == "injection" else f"{restriction} weighting"
+    return f"-Laplace u = g on {size}, {dtype}, {way_down}, {prolongation} prolongation"

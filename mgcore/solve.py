@@ -88,9 +88,9 @@ class Solution:
 
     def __str__(self) -> str:
         lines = [f"{self.message} ({self.nit} cycles, {self.work_units:.1f} work units)"]
-        lines += ["cycle     residual  factor", f"    0  {self.residuals[0]:.5e}"]
+        lines += ["cycle     residual   factor", f"    0  {self.residuals[0]:.5e}"]
         lines += [
-            f"{k:5d}  {residual:.5e}  {factor:.4f}"
+            f"{k:5d}  {residual:.5e}  {factor:.2e}"
             for k, (residual, factor) in enumerate(
                 zip(self.residuals[1:], self.factors, strict=True), 1
             )
@@ -219,7 +219,7 @@ def print_progress(
     def show(solution: Solution) -> Any:
         print(
             f"cycle {solution.nit:3d}  residual {solution.residuals[-1]:.3e}"
-            f"  factor {solution.factors[-1]:.4f}",
+            f"  factor {solution.factors[-1]:.2e}",
             file=sys.stderr, flush=True,
         )  # fmt: skip
         return callback(solution) if callback is not None else None
@@ -240,7 +240,7 @@ def _initial(converged: bool, fixed: bool, maxiter: int, relative: float) -> Sta
 def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
     """What the history of relative residuals says, tolerances aside."""
     now = relative[-1]
-    if not math.isfinite(now) or not fixed and now > _DIVERGENT * relative[0]:
+    if not math.isfinite(now) or (not fixed and now > _DIVERGENT * relative[0]):
         return Status.DIVERGENCE
     if fixed:
         return Status.CYCLES_DONE if last else None

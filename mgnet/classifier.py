@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -116,10 +118,10 @@ class MgNet(nn.Module):
         self.stem = nn.Sequential(
             conv(dim, in_channels, channels[0], kernel_size), activation(channels[0])
         )
-        self.levels = nn.ModuleList()
+        levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
             c_next = channels[level + 1] if level + 1 < len(steps) else None
-            self.levels.append(
+            levels.append(
                 ConvLevel(
                     A=kernels(c, 1 if share_A else count),
                     B=kernels(c, 1 if share_B else count),
@@ -130,11 +132,12 @@ class MgNet(nn.Module):
                     form=form,
                 )
             )
-        for fine, coarse in zip(self.levels[:-1], self.levels[1:], strict=True):
+        for fine, coarse in pairwise(levels):
             fine.coarse = coarse
         self.head = nn.Linear(channels[-1], num_classes)
         if form == "residual" and (not share_A or steps[-1] == 1):
-            self.levels[-1].A[-1].requires_grad_(False)
+            levels[-1].A[-1].requires_grad_(False)
+        self.levels: Any = nn.ModuleList(levels)
 
     def features(self, f: Tensor) -> Tensor:
         """u on the coarsest level, (batch, channels[-1], *coarsest grid)."""

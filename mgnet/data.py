@@ -1,4 +1,4 @@
-"""Labelled pictures: CIFAR-10/100, MNIST, Fashion-MNIST and scikit-learn's digits, as uint8 tensors.
+"""Labelled pictures as uint8 tensors: CIFAR, MNIST, Fashion-MNIST and scikit-learn's digits.
 
 CIFAR is read from the official *binary* archives, MNIST and Fashion-MNIST from their IDX files:
 no pickle is ever opened. Files come from a folder you name, or are downloaded once with pooch;
@@ -26,7 +26,7 @@ DATA_VARIABLE = "MGNET_DATA"
 
 
 class DataError(OSError):
-    """A data file that is missing, damaged or not what it should be; the message says what to do."""
+    """A data file is missing, damaged or not what it should be; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,8 @@ def _digits() -> PictureSet:
         (pictures * 15).astype(np.uint8).reshape(-1, 1, 8, 8), labels.astype(np.int64),
         test_size=360, random_state=0, stratify=labels,
     )  # fmt: skip
-    names = tuple(map(str, range(10)))
-    return PictureSet("digits", *map(torch.from_numpy, (x, y, x_test, y_test)), names)
+    x, y, x_test, y_test = map(torch.from_numpy, (x, y, x_test, y_test))
+    return PictureSet("digits", x, y, x_test, y_test, tuple(map(str, range(10))))
 
 
 # --- sources ------------------------------------------------------------------------------------

@@ -30,14 +30,18 @@ class SymmetricKernel(nn.Module):
     any grid is the same operator up to that factor, so one kernel serves all levels.
     """
 
+    _off_centre: Tensor
+
     def __init__(self, weights: Sequence[float]):
         super().__init__()
         if not 2 <= len(weights) <= 4:
             raise ValueError(f"a kernel has 2, 3 or 4 weights in 1D, 2D or 3D, got {len(weights)}")
         self.weights = nn.Parameter(torch.tensor(list(weights), dtype=torch.float64))
         self.ndim = len(weights) - 1
-        off_centre = [torch.tensor([1, 0, 1]).reshape(-1, *[1] * k) for k in range(self.ndim)]
-        self.register_buffer("_off_centre", sum(off_centre), persistent=False)
+        off_centre = torch.zeros((3,) * self.ndim, dtype=torch.long)
+        for axis in range(self.ndim):
+            off_centre += torch.tensor([1, 0, 1]).reshape(-1, *[1] * axis)
+        self.register_buffer("_off_centre", off_centre, persistent=False)
 
     def stencil(self) -> Tensor:
         """The kernel without the factor h^2, shape (3,) * d."""

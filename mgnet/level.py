@@ -217,7 +217,11 @@ def conv(
 
 
 def fixed_conv(
-    stencil: Tensor, *, stride: int = 1, padding: int = 0, transpose: bool = False
+    stencil: Tensor,
+    *,
+    stride: int | tuple[int, ...] = 1,
+    padding: int = 0,
+    transpose: bool = False,
 ) -> nn.Module:
     """A one-channel convolution with a given stencil, which is not trained.
 
@@ -244,9 +248,9 @@ def fixed_conv(
 def _as_list(modules: nn.Module | Sequence[nn.Module], name: str) -> nn.ModuleList:
     if isinstance(modules, nn.Module) and not isinstance(modules, nn.ModuleList):
         modules = [modules]
-    if len(modules) == 0:  # type: ignore[arg-type]
+    if len(modules) == 0:
         raise ValueError(f"{name} needs at least one module, got an empty list")
-    return nn.ModuleList(modules)  # type: ignore[arg-type]
+    return nn.ModuleList(modules)
 
 
 def _pick(modules: nn.ModuleList, i: int) -> nn.Module:

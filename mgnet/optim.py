@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
                     raise ValueError(f"Muon turns matrices and kernels, got shape {tuple(p.shape)}")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step."""
         loss = None
         if closure is not None:

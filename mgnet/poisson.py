@@ -7,6 +7,7 @@ Same signature and same iterates as :func:`mgcore.poisson_levels`; :func:`mgcore
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ class PoissonLevel(ConvLevel):
             sweeps=1 if isinstance(smoother, SymmetricKernel) else len(smoother.sweeps(grid)),
         )
         self.grid, self.smoother = grid, str(smoother)
-        self.halved = halved
+        self._halved = halved
+        self._inside: Any = (..., *(slice(1, -1),) * grid.ndim)
         self.size = grid.size
         self.eps = torch.finfo(dtype).eps
         self.diagonal = self_coupling
@@ -94,10 +96,9 @@ class PoissonLevel(ConvLevel):
         if coarse.u is None:
             return State(None, state.g, state.batch)
         u = self._pad(coarse.u)
-        for axis, half in enumerate(self.halved):
+        for axis, half in enumerate(self._halved):
             u = _cubic(u, axis + 2) if half else u
-        inside = (..., *(slice(1, -1),) * self.grid.ndim)
-        return State(u[inside], state.g, state.batch)
+        return State(u[self._inside], state.g, state.batch)
 
     def solution(self, state: State) -> Tensor:
         """The iterate at the nodes, (*batch, *nodes), zero on the border."""
@@ -112,7 +113,7 @@ class PoissonLevel(ConvLevel):
     def nodes(self, values: Any, name: str) -> Tensor:
         """`values` as a tensor of this level's dtype and device, checked to be finite inside."""
         tensor = self._tensor(values, name)
-        if not tensor[(..., *(slice(1, -1),) * self.grid.ndim)].isfinite().all():
+        if not tensor[self._inside].isfinite().all():
             raise not_finite(name)
         return tensor
 
@@ -139,10 +140,10 @@ class PoissonLevel(ConvLevel):
         """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
         batch = torch.broadcast_shapes(g.shape, u.shape)[: -self.grid.ndim]
         flat = u.reshape(-1, 1, *self.grid.shape)
-        A = self.A[0]
+        stencil: Any = self.A[0].weight
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.grid.ndim - 1]
-        applied = convolve(flat, A.weight).reshape(*u.shape[: -self.grid.ndim], *self.grid.interior)
-        r = g[(..., *(slice(1, -1),) * self.grid.ndim)] - applied
+        applied = convolve(flat, stencil).reshape(*u.shape[: -self.grid.ndim], *self.grid.interior)
+        r = g[self._inside] - applied
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
 
     def residual(self, state: State) -> Tensor:
@@ -173,11 +174,11 @@ class PoissonLevel(ConvLevel):
         check_shape(tuple(values.shape), self.grid, name, batch=True)
         if values.numel() == 0:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
-        A = self.A[0].weight
-        return values.to(A.device, A.dtype)
+        stencil: Any = self.A[0].weight
+        return values.to(stencil.device, stencil.dtype)
 
     def _strip(self, nodes: Tensor) -> Tensor:
-        interior = nodes[(..., *(slice(1, -1),) * self.grid.ndim)]
+        interior = nodes[self._inside]
         return interior.reshape(-1, 1, *self.grid.interior)
 
     def _pad(self, u: Tensor) -> Tensor:
@@ -189,6 +190,8 @@ class PoissonLevel(ConvLevel):
 
 class _Scale(nn.Module):
     """r -> omega D^-1 r at some of the points."""
+
+    factor: Tensor
 
     def __init__(self, factor: Tensor):
         super().__init__()
@@ -240,7 +243,7 @@ def poisson_levels(
         )
         for grid in grids
     ]
-    for fine, coarse in zip(levels, levels[1:], strict=False):
+    for fine, coarse in pairwise(levels):
         fine.coarse = coarse
     return Hierarchy(levels, title(grids[0], f"{name} on {device}", restriction, prolongation))
 
@@ -276,7 +279,7 @@ def _laplacian(stiffness: Sequence[float]) -> np.ndarray:
     centre = (1,) * len(stiffness)
     for axis, a in enumerate(stiffness):
         for offset, weight in ((0, -a), (1, 2 * a), (2, -a)):
-            stencil[centre[:axis] + (offset,) + centre[axis + 1 :]] += weight
+            stencil[(*centre[:axis], offset, *centre[axis + 1 :])] += weight
     return stencil
 
 

@@ -27,7 +27,15 @@ from tqdm import tqdm
 from mgnet.data import PictureSet
 from mgnet.optim import Muon
 
-__all__ = ["CheckpointError", "Epoch", "Interrupted", "Recipe", "Trainer", "fastest_layout"]
+__all__ = [
+    "CheckpointError",
+    "Epoch",
+    "Interrupted",
+    "Recipe",
+    "Trainer",
+    "fastest_layout",
+    "saved_recipe",
+]
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
@@ -109,7 +117,7 @@ class Epoch:
     images_per_second: float
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - it is no error
     """SIGINT came; the message names the checkpoint that holds everything done so far."""
 
 
@@ -287,7 +295,7 @@ class Trainer:
 
     @torch.no_grad()
     def scores(self, pictures: Tensor, *, mirror: bool = False, batch_size: int = 500) -> Tensor:
-        """Class scores of uint8 pictures, (N, classes); `mirror` averages over both mirror images."""
+        """Class scores of uint8 pictures, (N, classes); `mirror` averages over mirror images."""
         self.model.eval()
         parts = []
         for some in pictures.to(self.device).split(batch_size):
@@ -342,9 +350,7 @@ class Trainer:
         CheckpointError
             If there is none, or it is of another model or another recipe.
         """
-        path = Path(path)
-        path = path / CHECKPOINT if path.is_dir() else path
-        saved = _load_checkpoint(path)
+        path, saved = _load_checkpoint(path)
         _load_model(self.model, saved["model"], path)
         mine = asdict(self.recipe)
         other = {k: v for k, v in saved["recipe"].items() if mine.get(k) != v}
@@ -434,7 +440,20 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _load_checkpoint(path: Path) -> dict[str, Any]:
+def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """The recipe of the run that wrote a checkpoint, or the one in a folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    return Recipe(**_load_checkpoint(path)[1]["recipe"])
+
+
+def _load_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
+    path = Path(path)
+    path = path / CHECKPOINT if path.is_dir() else path
     if not path.exists():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
@@ -444,7 +463,7 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
     missing = {"model", "optimizers", "recipe", "epoch", "step"} - set(saved)
     if missing:
         raise CheckpointError(f"{path} is not a checkpoint of a training run: no {sorted(missing)}")
-    return saved
+    return path, saved
 
 
 def _load_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

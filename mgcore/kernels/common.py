@@ -34,7 +34,7 @@ def cubic(I, n):
         return 0, 1, 2, 2, -2, 12, 6, 0
     if I == 0:
         return 0, 1, 2, 3, 5, 15, -5, 1
-    if I == n - 2:
+    if n - 2 == I:
         return n - 4, n - 3, n - 2, n - 1, 1, -5, 15, 5
     return I - 1, I, I + 1, I + 2, -1, 9, 9, -1
 

@@ -137,7 +137,7 @@ def prolong(u, coarse, k):
 
 @parallel
 def interpolate(u, coarse, k):
-    """u = the tricubic interpolation of `coarse`: along the last axis, the second, then the first."""
+    """u = the tricubic interpolation of `coarse`: along the last axis, the second, the first."""
     sixteenth = u.dtype.type(1 / 16)
     n0, n1, n2 = coarse.shape
     for I in prange(1, n0 - 1):

@@ -1,0 +1,1 @@
+"""Short runnable stories; each is also a test."""

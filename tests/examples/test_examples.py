@@ -1,0 +1,111 @@
+"""Every example and benchmark runs, and one number of each is pinned."""
+
+import sys
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def nonempty(*names):
+    from pathlib import Path
+
+    return all(Path("figures", name).stat().st_size > 10_000 for name in names)
+
+
+@pytest.mark.slow
+def test_demo(capsys):
+    from examples import demo
+
+    demo.main()
+    out = capsys.readouterr().out
+    assert "last epoch 9" in out
+    assert nonempty("poisson.png", "digits.png")
+    accuracy = float(out.split("last epoch ")[1].split("%")[0])
+    assert accuracy >= 97.0
+    # The discretisation error of the manufactured solution.
+    assert "largest error against the exact solution 1.86e-05" in out
+
+
+def test_fill_elevation(capsys):
+    from examples import fill_elevation
+
+    fill_elevation.main()
+    assert "membrane 107.3 m, the rim's mean height 173.3 m" in capsys.readouterr().out
+    assert nonempty("elevation.png")
+
+
+def test_train_cifar_on_digits(capsys):
+    from examples import train_cifar
+
+    options = [
+        "--dataset",
+        "digits",
+        "--epochs",
+        "6",
+        "--batch-size",
+        "64",
+        "--channels",
+        "8",
+        "16",
+    ]
+    options += ["--steps", "2", "2", "--no-flip", "--shift", "1", "--layout", "recipe"]
+    history = train_cifar.main([*options, "--out", "run"])
+    out = capsys.readouterr().out
+    assert f"last epoch: {history[-1].test_accuracy:.2%}" in out
+    assert "8,586 parameters" in out
+    assert "multiply-adds" in out
+    assert history[-1].test_accuracy > 0.9
+    with pytest.raises(SystemExit, match="another recipe"):
+        train_cifar.main([*options, "--out", "run", "--resume", "--lr", "0.1"])
+
+
+def test_train_cifar_says_how_to_go_on(monkeypatch, capsys):
+    from examples import train_cifar
+    from mgnet.training import Interrupted, Trainer
+
+    def interrupted(self):
+        raise Interrupted("interrupted in epoch 1; saved in run/checkpoint.pt")
+
+    monkeypatch.setattr(Trainer, "fit", interrupted)
+    monkeypatch.setattr(sys, "argv", ["examples/train_cifar.py", "--dataset", "digits"])
+    with pytest.raises(
+        SystemExit, match=r"go on with: python .*train_cifar.py --dataset digits --resume"
+    ):
+        train_cifar.main(["--dataset", "digits", "--layout", "recipe"])
+
+
+def test_train_cifar_reports_missing_data(tmp_path, monkeypatch):
+    from examples import train_cifar
+
+    with pytest.raises(SystemExit, match="holds no cifar-10-batches-bin"):
+        train_cifar.main(["--data", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_smoothers_benchmark(capsys):
+    from benchmarks import smoothers
+
+    rows = smoothers.main(["--steps", "120", "--train-on", "31", "--sizes", "31", "127"])
+    factor = {(r.smoother, r.cycle, r.unknowns): r.factor for r in rows}
+    assert factor["trained 3x3", "V(1,1)", "127^2"] <= 0.13
+    assert factor["Jacobi", "V(1,1)", "127^2"] == pytest.approx(0.366, rel=0.05)
+    assert factor["red-black Gauss-Seidel", "V(1,1)", "127^2"] == pytest.approx(0.119, rel=0.05)
+    assert nonempty("smoothers.png", "spectrum.png")
+
+
+def test_one_step_of_jacobi_leaves_what_theory_says():
+    import numpy as np
+
+    from benchmarks.smoothers import spectrum
+
+    n = 31
+    cosine = np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
+    expected = abs(1 - 0.8 * (1 - (cosine[:, None] + cosine) / 2))
+    np.testing.assert_allclose(spectrum("jacobi", n), expected, atol=1e-6)

@@ -1,0 +1,103 @@
+"""Solutions against known answers: discretisation order, and what one full multigrid is worth."""
+
+import numpy as np
+import pytest
+from helpers import direct_solution, sine_product
+
+import mgcore
+from mgcore import Grid, full_multigrid, run
+
+
+def smooth(coordinates):
+    """u = exp of a linear function, and g = -Laplace u: no border value is zero."""
+    slopes = (0.8, -0.5, 0.3)[: len(coordinates)]
+    u = np.exp(sum(s * x for s, x in zip(slopes, coordinates, strict=True)))
+    return u, -sum(s**2 for s in slopes) * u
+
+
+CASES = {
+    "1D": (lambda s: (2**s + 1,), 1.0, range(4, 9)),
+    "2D": (lambda s: (2**s + 1, 2**s + 1), 1.0, range(4, 8)),
+    "3D": (lambda s: (2**s + 1,) * 3, 1.0, range(3, 6)),
+    "unequal sides": (lambda s: (2**s + 1, 2 ** (s - 1) + 1), (2.0, 1.0), range(4, 8)),
+    "unequal mesh widths": (lambda s: (2**s + 1, 2 ** (s - 2) + 1), (1.0, 0.7), range(4, 8)),
+    "unequal in 3D": (lambda s: (2**s + 1, 2 ** (s - 1) + 1, 2**s + 1), (1, 1, 0.8), range(3, 6)),
+}
+
+
+@pytest.mark.parametrize("manufactured", ["sines", "non-zero border values"])
+@pytest.mark.parametrize("case", CASES)
+def test_second_order(case, manufactured):
+    shape_of, extent, powers = CASES[case]
+    widths, errors = [], []
+    for s in powers:
+        grid = Grid(shape_of(s), extent)
+        x = grid.coordinates()
+        if manufactured == "sines":
+            u, g = sine_product([t / t.max() for t in x], (1, 2, 1)[: grid.ndim])
+            scales = [k**2 / length**2 for k, length in zip((1, 2, 1), grid.extent, strict=False)]
+            g = np.pi**2 * sum(scales) * u
+        else:
+            u, g = smooth(x)
+        solution = mgcore.solve_poisson(g, boundary=u, extent=extent, rtol=1e-10)
+        assert solution.success, solution.message
+        widths.append(max(grid.spacing))
+        errors.append(abs(solution.u - u).max())
+    slope = np.polyfit(np.log(widths), np.log(errors), 1)[0]
+    assert slope == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "extent"), [((65,), 1.0), ((33, 65), (1, 3)), ((17, 9, 33), (1, 2, 1))]
+)
+def test_against_a_direct_solver(shape, extent):
+    rng = np.random.default_rng(1)
+    g, border = rng.standard_normal((2, *shape))
+    solution = mgcore.solve_poisson(
+        g, boundary=border, extent=extent, rtol=1e-12, smoother="redblack"
+    )
+    expected = direct_solution(g, extent, border)
+    assert abs(solution.u - expected).max() < 1e-9 * abs(expected).max()
+    mask = mgcore.boundary.on_border(shape)
+    np.testing.assert_allclose(solution.u[mask], border[mask], atol=1e-14)
+
+
+def full_multigrid_ratio(shape, u, g):
+    """max |u_FMG - u_h| / max |u_h - u| of one full multigrid with V(1,1) and SOR 1.15."""
+    u_h = direct_solution(g, border=u)
+    solution = mgcore.solve_poisson(g, boundary=u, smoother="sor", maxiter=1, rtol=0)
+    return abs(solution.u - u_h).max() / abs(u_h - u).max()
+
+
+@pytest.mark.parametrize("n", [65, 129, 257, 513])
+def test_one_full_multigrid_is_within_the_discretisation_error(n):
+    x = Grid((n, n)).coordinates()
+    assert full_multigrid_ratio((n, n), *sine_product(x, (1, 2))) <= 0.3
+    assert full_multigrid_ratio((n, n), *smooth(x)) <= 0.3
+
+
+@pytest.mark.parametrize(("n", "sines", "border"), [(33, 0.3, 0.3), (65, 0.3, 0.3)])
+def test_one_full_multigrid_in_3d(n, sines, border):
+    x = Grid((n, n, n)).coordinates()
+    assert full_multigrid_ratio((n,) * 3, *sine_product(x, (1, 2, 1))) <= sines
+    assert full_multigrid_ratio((n,) * 3, *smooth(x)) <= border
+
+
+def test_red_black_full_multigrid_lies_in_the_published_band():
+    ratios = []
+    for n in (65, 129, 257):
+        u, g = sine_product(Grid((n, n)).coordinates(), (1, 2))
+        levels = mgcore.poisson_levels((n, n), smoother="redblack")
+        state = run(levels, full_multigrid(len(levels)), levels[0].start(g))
+        u_h = direct_solution(g)
+        ratios.append(abs(levels[0].solution(state) - u_h).max() / abs(u_h - u).max())
+    assert min(ratios) >= 0.2
+    assert max(ratios) <= 0.7
+
+
+def test_float32_reaches_its_rounding_level():
+    u, g = sine_product(Grid((257, 257)).coordinates(), (1, 2))
+    solution = mgcore.solve_poisson(g.astype(np.float32))
+    assert solution.u.dtype == np.float32
+    assert solution.success
+    assert abs(solution.u - u).max() < 2 * abs(direct_solution(g) - u).max()

@@ -1,0 +1,80 @@
+"""Real cycles converge at the rates that theory and independent computation give."""
+
+import pytest
+
+import mgcore
+from mgcore import Chebyshev, f_cycle, v_cycle, w_cycle
+from mgcore.convergence import asymptotic_factor
+
+CYCLES = {
+    "V(1,1)": lambda n: v_cycle(n, 1, 1),
+    "V(2,1)": lambda n: v_cycle(n, 2, 1),
+    "V(2,2)": lambda n: v_cycle(n, 2, 2),
+    "W(1,1)": lambda n: w_cycle(n, 1, 1),
+}
+
+# Asymptotic factors computed independently of this project, homogeneous Dirichlet values.
+PUBLISHED = {
+    (2, "redblack"): (0.119, 0.081, 0.062, 0.074),
+    (2, "sor"): (0.046, 0.030, 0.022, 0.045),
+    (2, "jacobi"): (0.366, 0.239, 0.190, 0.357),
+    (2, Chebyshev(2)): (0.159, 0.111, 0.087, 0.120),
+    (2, Chebyshev(3)): (0.109, 0.077, 0.060, 0.078),
+    (3, "redblack"): (0.221, 0.144, 0.110, 0.191),
+    (3, "sor"): (0.119, 0.084, 0.066, 0.070),
+    (3, "jacobi"): (0.498, 0.359, 0.267, 0.497),
+    (3, Chebyshev(2)): (0.200, 0.143, 0.116, 0.149),
+    (3, Chebyshev(3)): (0.133, 0.101, 0.080, 0.103),
+}
+CASES = [
+    (ndim, smoother, cycle, factor)
+    for (ndim, smoother), factors in PUBLISHED.items()
+    for cycle, factor in zip(CYCLES, factors, strict=True)
+]
+
+
+@pytest.mark.parametrize(("ndim", "smoother", "cycle", "factor"), CASES)
+def test_asymptotic_factors(ndim, smoother, cycle, factor):
+    shape = (129, 129) if ndim == 2 else (33, 33, 33)
+    levels = mgcore.poisson_levels(shape, smoother=smoother)
+    measured = asymptotic_factor(levels, CYCLES[cycle](len(levels)))
+    # 5 %, and half a unit of the third digit that the table gives
+    assert measured == pytest.approx(factor, rel=0.05, abs=5e-4)
+
+
+def test_red_black_gauss_seidel_is_a_direct_solver_in_1d():
+    levels = mgcore.poisson_levels(257, smoother="redblack")
+    assert asymptotic_factor(levels, v_cycle(len(levels))) == 0.0
+
+
+@pytest.mark.parametrize("restriction", ["full", "half"])
+def test_lexicographic_and_half_weighting_stay_below_two_grid_theory(restriction):
+    # Dirichlet cycles do a little better than the two-grid factors on infinite grids: lexicographic
+    # .193; red-black with half weighting .125 for nu = 2.
+    smoother, bound = ("lexicographic", 0.193) if restriction == "full" else ("redblack", 0.125)
+    levels = mgcore.poisson_levels((65, 65), smoother=smoother, restriction=restriction)
+    assert asymptotic_factor(levels, w_cycle(len(levels))) < bound
+
+
+def test_f_cycle_lies_between_v_and_w():
+    levels = mgcore.poisson_levels((129, 129))
+    v, f, w = (
+        asymptotic_factor(levels, build(len(levels))) for build in (v_cycle, f_cycle, w_cycle)
+    )
+    assert w * 0.98 <= f <= v
+
+
+@pytest.mark.parametrize(
+    ("shape", "extent"),
+    [((33, 129), 1.0), ((129, 129), (1.0, 0.3)), ((33, 65, 9), 1.0), ((33, 17, 33), (1, 0.1, 2))],
+)
+def test_unequal_mesh_widths_converge(shape, extent):
+    levels = mgcore.poisson_levels(shape, extent=extent)
+    # Mesh widths 1.5 to 1 apart leave a smoothing factor of (1.5^2/(1 + 1.5^2))^2 = .48.
+    assert asymptotic_factor(levels, v_cycle(len(levels), 2, 2)) < 0.48
+
+
+@pytest.mark.parametrize("restriction", ["full", "half", "injection"])
+def test_restrictions_all_converge(restriction):
+    levels = mgcore.poisson_levels((65, 65), smoother=Chebyshev(2), restriction=restriction)
+    assert asymptotic_factor(levels, v_cycle(len(levels), 2, 2)) < 0.5

@@ -1,0 +1,82 @@
+"""Grids, their coarsening, and what they refuse."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgcore import Grid
+
+
+def test_geometry():
+    grid = Grid((9, 5), (2.0, 1.0))
+    assert grid.spacing == (0.25, 0.25)
+    assert grid.interior == (7, 3)
+    assert grid.size == 21
+    x, y = grid.coordinates()
+    np.testing.assert_allclose(x[:, 0], np.arange(9) / 4)
+    np.testing.assert_allclose(y[0], np.arange(5) / 4)
+
+
+def test_a_number_is_the_shape_of_a_line_and_the_length_of_every_side():
+    assert Grid(17).shape == (17,)
+    assert Grid((5, 5, 5), 2).extent == (2.0, 2.0, 2.0)
+    assert Grid(np.array([5, 9])).shape == (5, 9)
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    st.lists(st.floats(0.01, 100), min_size=3, max_size=3),
+)
+def test_the_chain_ends_with_one_unknown_and_narrows_mesh_widths(powers, lengths):
+    grids = list(Grid([2**s + 1 for s in powers], lengths[: len(powers)]).chain())
+    assert grids[-1].size == 1
+    for fine, coarse in pairwise(grids):
+        halved = fine.halved_axes()
+        able = [h for h, n in zip(fine.spacing, fine.shape, strict=True) if n > 3]
+        for n, m, h, half in zip(fine.shape, coarse.shape, fine.spacing, halved, strict=True):
+            assert m == ((n + 1) // 2 if half else n)
+            assert half == (n > 3 and h < 1.5 * min(able))
+
+
+def test_unequal_mesh_widths_coarsen_the_short_ones_first():
+    shapes = [grid.shape for grid in Grid((33, 9)).chain()]
+    assert shapes == [(33, 9), (17, 9), (9, 9), (5, 5), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (100, r"2\^s \+ 1.*\(65,\) or \(129,\)"),
+        ((100, 129), r"\(65, 129\) or \(129, 129\)"),
+        ((128, 128), r"\(65, 65\) or \(129, 129\)"),
+        (2, r"nearest that fit are \(3,\)"),
+        ((), "one, two or three axes"),
+        ((5, 5, 5, 5), "one, two or three axes"),
+        (5.5, "whole numbers"),
+        ("5", "whole numbers"),
+        (None, "whole numbers"),
+        ((5, float("nan")), "whole numbers"),
+    ],
+)
+def test_shapes_that_do_not_fit(shape, message):
+    with pytest.raises(ValueError, match=message):
+        Grid(shape)
+
+
+@pytest.mark.parametrize(
+    ("extent", "message"),
+    [
+        (0.0, "positive and finite"),
+        ((1, -1), "positive and finite"),
+        (float("inf"), "positive and finite"),
+        (float("nan"), "positive and finite"),
+        ((1, 1, 1), "one length or one for each of 2 axes"),
+        ("wide", "numbers"),
+    ],
+)
+def test_extents_that_do_not_fit(extent, message):
+    with pytest.raises(ValueError, match=message):
+        Grid((5, 5), extent)

@@ -1,0 +1,84 @@
+"""Smoothers as data: their numbers are those of local Fourier analysis."""
+
+import numpy as np
+import pytest
+
+from mgcore import Chebyshev, GaussSeidel, Grid, Jacobi
+from mgcore.smoothers import SMOOTHERS, smoother
+
+
+def symbol(sweeps, t):
+    """The factor of one step on an eigenvector of D^-1 A with eigenvalue t."""
+    assert {points for _, points in sweeps} == {"all"}
+    return np.prod([1 - omega * t for omega, _ in sweeps], axis=0)
+
+
+def smoothing_factor(record, ndim):
+    """max |symbol| over high frequencies: theta in (-pi, pi]^d, not all in (-pi/2, pi/2)."""
+    theta = np.linspace(0, np.pi, 129)
+    cosines = np.meshgrid(*[np.cos(theta)] * ndim, indexing="ij")
+    high = np.any([c <= 1e-12 for c in cosines], axis=0)
+    t = 1 - sum(cosines) / ndim
+    sweeps = record.sweeps(Grid((17,) * ndim))
+    return abs(symbol(sweeps, t))[high].max()
+
+
+@pytest.mark.parametrize(("ndim", "mu"), [(1, 0.333), (2, 0.600), (3, 0.714)])
+def test_jacobi_has_the_best_weight(ndim, mu):
+    assert smoothing_factor(Jacobi(), ndim) == pytest.approx(mu, abs=6e-4)
+    omega = 2 * ndim / (2 * ndim + 1)
+    for other in (omega - 0.02, omega + 0.02):
+        assert smoothing_factor(Jacobi(other), ndim) > mu
+
+
+@pytest.mark.parametrize(
+    ("ndim", "degree", "mu"),
+    [
+        (2, 1, 0.600), (2, 2, 0.2195), (2, 3, 0.0740), (2, 4, 0.0247),
+        (3, 1, 0.714), (3, 2, 0.3425), (3, 3, 0.1476), (3, 4, 0.0623),
+    ],
+)  # fmt: skip
+def test_chebyshev_damps_high_frequencies_by_one_over_t_k(ndim, degree, mu):
+    assert smoothing_factor(Chebyshev(degree), ndim) == pytest.approx(mu, abs=6e-4)
+
+
+def test_chebyshev_knows_unequal_mesh_widths():
+    # h = 1/16 and 1/8: the second axis is kept, so only errors rough along the first must go.
+    grid = Grid((17, 9))
+    assert grid.halved_axes() == (True, False)
+    t = np.linspace(16**2 / (16**2 + 8**2), 2, 1001)
+    peak = abs(symbol(Chebyshev(3).sweeps(grid), t)).max()
+    theta, delta = (t[-1] + t[0]) / 2, (t[-1] - t[0]) / 2
+    assert peak == pytest.approx(1 / np.cosh(3 * np.arccosh(theta / delta)))
+
+
+def test_high_degrees_are_stable():
+    t = np.linspace(0.5, 2, 500)
+    assert abs(symbol(Chebyshev(30).sweeps(Grid((9, 9))), t)).max() < 1e-12
+
+
+def test_names_and_records():
+    for name in SMOOTHERS:
+        record = smoother(name)
+        assert smoother(record) is record
+        assert str(record)
+    assert smoother("sor") == GaussSeidel("redblack", 1.15)
+    assert [s.points for s in GaussSeidel().sweeps(Grid(5))] == ["red", "black"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Jacobi(0.0), "between 0 and 2"),
+        (lambda: Jacobi(float("nan")), "between 0 and 2"),
+        (lambda: GaussSeidel(omega=2.0), "between 0 and 2"),
+        (lambda: GaussSeidel("zebra"), "known are 'redblack', 'lexicographic'"),
+        (lambda: Chebyshev(0), "1 or more"),
+        (lambda: Chebyshev(1.5), "1 or more"),
+        (lambda: smoother("ilu"), "known are 'jacobi', 'chebyshev'"),
+        (lambda: smoother(3), "known are"),
+    ],
+)
+def test_bad_hyperparameters(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,309 @@
+"""The loop around the cycle: stopping, statuses, borders, callbacks, and the caller's data."""
+
+import threading
+
+import numpy as np
+import pytest
+from helpers import direct_solution, sine_product
+
+import mgcore
+from mgcore import GaussSeidel, Grid, Jacobi, Status, Visit, poisson_levels, solve, solve_poisson
+
+RNG = np.random.default_rng(5)
+ROUGH = RNG.standard_normal((65, 65))
+
+
+def test_the_default_reaches_its_tolerance():
+    solution = solve_poisson(ROUGH)
+    assert solution.success
+    assert solution.status == Status.CONVERGED == 0
+    assert solution.residuals[-1] <= 1e-8 * np.linalg.norm(ROUGH[1:-1, 1:-1])
+    assert solution.residuals[0] == pytest.approx(np.linalg.norm(ROUGH[1:-1, 1:-1]))
+    assert solution.nit == len(solution.factors) == len(solution.residuals) - 1
+    assert max(solution.factors) < 0.1
+    assert solution.cycle == mgcore.full_multigrid(6)
+    assert abs(solution.u - direct_solution(ROUGH)).max() < 1e-8
+    assert "cycle     residual   factor" in str(solution)
+
+
+def test_work_units_count_every_cycle():
+    levels = poisson_levels((65, 65))
+    sizes = [level.size for level in levels]
+    assert list(levels.sizes) == sizes
+    solution = solve(levels, ROUGH, maxiter=3, rtol=0)
+    expected = mgcore.full_multigrid(6).work_units(sizes) + 2 * mgcore.v_cycle(6).work_units(sizes)
+    assert solution.work_units == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "cycle", ["v", "w", "f", "fmg", mgcore.v_cycle(6, 2, 1), [(0, 2), (1, 8), (0, 1)]]
+)
+def test_cycles_by_name_or_as_data(cycle):
+    solution = solve_poisson(ROUGH, cycle=cycle, rtol=1e-6, maxiter=100)
+    if isinstance(cycle, list):  # stops on the second grid, so it can only smooth
+        assert solution.status in (Status.STAGNATION, Status.MAXITER)
+    else:
+        assert solution.success
+        assert abs(solution.u - direct_solution(ROUGH)).max() < 1e-6
+
+
+def test_a_cycle_with_fresh_visits_repeats_on_the_residual_equation():
+    # With u0, and from the second cycle on, a fresh visit must not throw the iterate away.
+    cycle = mgcore.full_multigrid(6)
+    solution = solve_poisson(ROUGH, cycle=cycle, rtol=1e-9)
+    assert solution.success
+    assert max(solution.factors) < 0.1
+    nearly = direct_solution(ROUGH)
+    nearly[20, 20] += 1e-3
+    again = solve_poisson(ROUGH, u0=nearly, rtol=1e-9)
+    assert again.residuals[0] < 10
+    assert again.success
+    assert abs(again.u - direct_solution(ROUGH)).max() < 1e-9
+
+
+def test_tolerances():
+    assert solve_poisson(ROUGH, rtol=0, atol=1e-3).residuals[-1] <= 1e-3
+    loose = solve_poisson(ROUGH, rtol=0.5)
+    assert loose.nit == 1
+    assert solve_poisson(ROUGH.astype(np.float32)).residuals[-1] <= 1e-4 * np.linalg.norm(ROUGH)
+
+
+def test_zero_tolerances_run_all_cycles():
+    solution = solve_poisson(ROUGH, rtol=0, maxiter=30)
+    assert solution.nit == 30
+    assert (solution.success, solution.status) == (True, Status.CYCLES_DONE)
+    assert solve_poisson(ROUGH, rtol=0, maxiter=0).nit == 0
+
+
+def test_the_rounding_level_is_a_success_that_says_so():
+    _, g = sine_product(Grid((257, 257)).coordinates(), (1, 2))
+    solution = solve_poisson(g, rtol=1e-15)
+    assert (solution.success, solution.status) == (True, Status.ROUNDOFF)
+    assert "rounding errors" in solution.message
+    assert solution.nit < 15
+    assert solution.residuals[-1] / solution.residuals[0] < 1e-11
+
+
+def test_maxiter():
+    solution = solve_poisson(ROUGH, rtol=1e-12, maxiter=2)
+    assert (solution.success, solution.status, solution.nit) == (False, Status.MAXITER, 2)
+    assert "increase maxiter" in solution.message
+
+
+def test_divergence_stops_the_loop():
+    solution = solve_poisson(ROUGH, smoother=Jacobi(1.6), cycle="v")
+    assert (solution.success, solution.status) == (False, Status.DIVERGENCE)
+    assert "diverges" in solution.message
+    assert solution.nit < 20
+
+
+def test_stagnation_stops_the_loop():
+    solution = solve_poisson(ROUGH, smoother="jacobi", cycle=[(0, 1)])
+    assert (solution.success, solution.status) == (False, Status.STAGNATION)
+    assert "stopped falling" in solution.message
+    assert solution.nit < 50
+
+
+def test_a_zero_right_hand_side_is_solved_at_once():
+    solution = solve_poisson(np.zeros((17, 17)))
+    assert (solution.nit, solution.success) == (0, True)
+    assert not solution.u.any()
+
+
+def test_an_exact_guess_needs_no_cycle():
+    solution = solve_poisson(ROUGH, u0=direct_solution(ROUGH), rtol=1e-9)
+    assert (solution.nit, solution.success) == (0, True)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 3), (3, 3, 3), (5, 3)])
+def test_the_smallest_grids(shape):
+    g = np.ones(shape)
+    solution = solve_poisson(g, boundary=2.0)
+    assert solution.success
+    np.testing.assert_allclose(
+        solution.u, direct_solution(g, border=np.full(shape, 2.0)), rtol=1e-8
+    )
+
+
+# --- borders ------------------------------------------------------------------------------------
+
+
+def test_borders_as_number_array_and_callable_agree():
+    x, y = Grid((33, 33)).coordinates()
+    plane = 1 + 2 * x - y + 0 * x * y
+    g = np.zeros((33, 33))
+    for boundary in (plane, lambda x, y: 1 + 2 * x - y):
+        solution = solve_poisson(g, boundary=boundary)
+        np.testing.assert_allclose(solution.u, plane, atol=1e-13)
+        assert solution.nit == 0  # the lift of a plane is the plane
+    np.testing.assert_allclose(solve_poisson(g, boundary=3).u, 3.0)
+    np.testing.assert_allclose(solve_poisson(g, boundary=lambda x, y: 3.0).u, 3.0)
+
+
+def test_the_interior_of_a_border_array_is_not_read():
+    x, y = Grid((17, 17)).coordinates()
+    border = x * y
+    border[1:-1, 1:-1] = np.nan
+    np.testing.assert_allclose(
+        solve_poisson(np.zeros((17, 17)), boundary=border).u, x * y, atol=1e-12
+    )
+
+
+def test_g_on_the_border_is_ignored():
+    g = ROUGH.copy()
+    g[0] = g[:, -1] = np.nan
+    np.testing.assert_array_equal(solve_poisson(g).u, solve_poisson(ROUGH).u)
+
+
+def test_first_guess_with_border_values():
+    border = np.add.outer(np.linspace(0, 1, 65) ** 2, np.linspace(0, 2, 65) ** 3)
+    u_h = direct_solution(ROUGH, border=border)
+    solution = solve_poisson(ROUGH, boundary=border, u0=u_h)
+    assert solution.nit == 0
+    np.testing.assert_allclose(solution.u, u_h, atol=1e-12)
+
+
+# --- the caller's data --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoother", ["jacobi", "chebyshev", "lexicographic", "redblack", "sor"])
+def test_one_gate_for_every_smoother(smoother):
+    expected = direct_solution(ROUGH)
+
+    def agrees(g, tolerance=1e-7, **options):
+        before = np.array(g)
+        u = solve_poisson(g, smoother=smoother, cycle="v", maxiter=100, **options).u
+        np.testing.assert_array_equal(g, before)  # the caller's array is as it was
+        assert not np.shares_memory(u, g)
+        assert abs(u - expected).max() < tolerance
+
+    agrees(ROUGH)
+    agrees(np.asfortranarray(ROUGH))
+    agrees(np.repeat(np.repeat(ROUGH, 2, 0), 3, 1)[::2, ::3])
+    agrees(ROUGH[::-1, ::-1].copy()[::-1, ::-1])
+    frozen = ROUGH.copy()
+    frozen.flags.writeable = False
+    agrees(frozen, u0=frozen * 0)
+    agrees(ROUGH.astype(">f8"))
+    agrees(ROUGH.astype(np.float32), 1e-3)
+    agrees(ROUGH.tolist())
+
+
+def test_integers_are_promoted():
+    g = np.arange(81).reshape(9, 9) % 7
+    solution = solve_poisson(g)
+    assert solution.u.dtype == np.float64
+    assert abs(solution.u - direct_solution(g)).max() < 1e-8
+
+
+def test_callback_sees_every_cycle_and_may_stop():
+    seen = []
+    solution = solve_poisson(ROUGH, callback=seen.append)
+    assert [s.nit for s in seen] == list(range(1, solution.nit + 1))
+    assert seen[-1].residuals == solution.residuals
+    np.testing.assert_array_equal(seen[-1].u, solution.u)
+    assert abs(seen[0].u - seen[1].u).max() > 0  # copies, not views of the workspace
+
+    def stop(solution):
+        if solution.nit == 2:
+            raise StopIteration
+
+    stopped = solve_poisson(ROUGH, callback=stop)
+    assert (stopped.nit, stopped.success, stopped.status) == (2, False, Status.CALLBACK)
+
+
+def test_progress_goes_to_stderr(capsys):
+    solution = solve_poisson(ROUGH, progress=True)
+    out, err = capsys.readouterr()
+    assert not out
+    assert len(err.splitlines()) == solution.nit
+    assert "factor" in err
+
+
+def test_levels_serve_many_solves_and_print_a_table():
+    levels = poisson_levels((65, 33), extent=(1, 0.5), smoother=GaussSeidel("lexicographic", 1.1))
+    for g in (ROUGH[:, ::2], 2 * ROUGH[:, ::2]):
+        assert abs(solve(levels, g).u - direct_solution(g, (1, 0.5))).max() < 1e-7
+    table = str(levels)
+    assert "65 x 33" in table
+    assert "direct" in table
+    assert "lexicographic SOR 1.1" in table
+    assert len(table.splitlines()) == len(levels) + 2
+
+
+def test_one_hierarchy_holds_several_states_at_once():
+    levels = poisson_levels((33, 33))
+    cycle = mgcore.v_cycle(len(levels))
+    g = ROUGH[::2, ::2]
+    a, b = levels[0].start(g), levels[0].start(-g)
+    for _ in range(10):
+        a, b = mgcore.run(levels, cycle, a), mgcore.run(levels, cycle, b)
+    np.testing.assert_array_equal(a.u, -b.u)
+    assert abs(a.u - direct_solution(g)).max() < 1e-10
+
+
+def test_levels_are_unchanged_by_solves_in_turn():
+    levels = poisson_levels((33, 33))
+    first = solve(levels, ROUGH[::2, ::2]).u
+    results = []
+    worker = threading.Thread(target=lambda: results.append(solve(levels, ROUGH[::2, ::2]).u))
+    worker.start()
+    worker.join()
+    np.testing.assert_array_equal(results[0], first)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+G = np.ones((9, 9))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: solve_poisson(np.ones((10, 9))), r"nearest that fit are \(9, 9\) or \(17, 9\)"),
+        (lambda: solve_poisson(5.0), "one, two or three axes"),
+        (lambda: solve_poisson(G.astype(object)), "must hold real numbers"),
+        (lambda: solve_poisson(G.astype(str)), "must hold real numbers"),
+        (lambda: solve_poisson(G.astype("datetime64[s]")), "must hold real numbers"),
+        (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),
+        (lambda: solve_poisson(G.astype(np.float16)), "float16, too coarse"),
+        (lambda: solve_poisson(np.where(G == 1, np.nan, 0)), "g holds NaN or infinity"),
+        (lambda: solve_poisson(np.where(G == 1, np.inf, 0)), "g holds NaN or infinity"),
+        (lambda: solve_poisson(G, u0=np.ones((9, 5))), r"u0 has shape \(9, 5\)"),
+        (lambda: solve_poisson(G, u0=G * np.nan), "u0 holds NaN"),
+        (lambda: solve_poisson(G, u0=G * 1j), "u0 is complex"),
+        (lambda: solve_poisson(G, boundary=np.ones((5, 9))), r"boundary has shape \(5, 9\)"),
+        (lambda: solve_poisson(G, boundary=G * np.nan), "boundary holds NaN"),
+        (lambda: solve_poisson(G, boundary=float("nan")), "boundary holds NaN"),
+        (lambda: solve_poisson(G, boundary="zero"), "boundary must hold real numbers"),
+        (lambda: solve_poisson(G, boundary=1j), "boundary is complex"),
+        (lambda: solve_poisson(G, boundary=lambda x, y: np.ones(4)), r"returned shape \(4,\)"),
+        (lambda: solve_poisson(G, extent=-1), "positive"),
+        (lambda: solve_poisson(G, extent=(1, 1, 1)), "each of 2 axes"),
+        (lambda: solve_poisson(G, cycle="x"), "known are 'v', 'w', 'f', 'fmg'"),
+        (lambda: solve_poisson(G, cycle=7), "a name or a sequence of visits"),
+        (lambda: solve_poisson(G, cycle=[(0, 1), (1, 1)]), "begin and end on level 0"),
+        (lambda: solve_poisson(G, cycle=mgcore.v_cycle(5)), "visit levels below 3"),
+        (lambda: solve_poisson(G, smoother="sorr"), "known are 'jacobi'"),
+        (lambda: solve_poisson(G, rtol=-1), "rtol must be zero or more"),
+        (lambda: solve_poisson(G, atol=float("nan")), "atol must be zero or more"),
+        (lambda: solve_poisson(G, maxiter=-1), "maxiter must be a whole number"),
+        (lambda: solve_poisson(G, maxiter=2.5), "maxiter must be a whole number"),
+        (lambda: poisson_levels((9, 9), restriction="fuller"), "known are 'full', 'half'"),
+        (lambda: poisson_levels(9, restriction="half"), "2D stencil"),
+        (lambda: poisson_levels((9, 9), prolongation="cubic"), "known are 'linear'"),
+        (lambda: poisson_levels((9, 9), dtype="float16"), "'float64' or 'float32'"),
+        (lambda: poisson_levels((9, 9), dtype=3), "'float64' or 'float32'"),
+        (lambda: poisson_levels((9, 9))[0].start(np.ones((5, 5))), "need \\(9, 9\\)"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(call, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_visits_may_be_plain_tuples_or_visits():
+    given = [Visit(0, 1), (1, 1), (2, 1), (1, 1), Visit(0, 1)]
+    levels = poisson_levels((9, 9))
+    assert solve(levels, G, cycle=given).success

@@ -1,0 +1,177 @@
+"""MgNet: its published sizes, its two forms, and what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mgcore.cycle import run, slash_cycle
+from mgnet import MgNet
+from mgnet.cost import count_parameters, multiply_adds
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 8_278_794),
+        ({"num_classes": 100}, 8_301_924),
+        ({"num_classes": 100, "channels": 512}, 33_118_820),
+        ({"num_classes": 100, "channels": 1024}, 132_297_828),
+    ],
+)
+@pytest.mark.parametrize("form", ["residual", "feature"])
+def test_published_parameter_counts(options, count, form):
+    with torch.device("meta"):
+        assert count_parameters(MgNet(form=form, **options)) == count
+
+
+def test_multiply_adds():
+    with torch.device("meta"):
+        assert multiply_adds(MgNet(), (3, 32, 32)) == pytest.approx(3.60e9, rel=2e-3)
+        model = MgNet(channels=(64, 128, 256, 512))
+        assert multiply_adds(model, (3, 32, 32)) == pytest.approx(0.68e9, rel=5e-3)
+    # One level, one step, by hand: stem and B act on 8 x 8 pixels, the A behind is left out.
+    tiny = MgNet(channels=4, steps=(1,), num_classes=10)
+    assert multiply_adds(tiny, (3, 8, 8)) == 9 * 64 * (3 * 4 + 4 * 4) + 4 * 10
+
+
+def both_forms(**options):
+    torch.manual_seed(0)
+    options = {"channels": (4, 6, 8), "steps": (2, 3, 2), "num_classes": 5} | options
+    residual = MgNet(**options).double()
+    feature = MgNet(form="feature", **options).double()
+    feature.load_state_dict(residual.state_dict())
+    return residual, feature
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("share_B", [True, False])
+@pytest.mark.parametrize("steps", [(2, 3, 2), (1, 1, 1)])
+@pytest.mark.parametrize("size", [16, 17])
+def test_the_forms_agree_when_A_is_shared(training, share_B, steps, size):
+    residual, feature = both_forms(share_B=share_B, steps=steps)
+    x = torch.randn(6, 3, size, size, dtype=torch.float64)
+    outputs = []
+    for model in (residual, feature):
+        model.train(training)
+        scores = model(x)
+        scores.square().sum().backward()
+        outputs.append(scores)
+    torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
+    for (name, p), q in zip(residual.named_parameters(), feature.parameters(), strict=True):
+        ours = torch.zeros_like(p) if p.grad is None else p.grad
+        scale = max(1.0, float(q.grad.abs().max()))
+        assert (ours - q.grad).abs().max() <= 1e-12 * scale, name
+    for a, b in zip(residual.buffers(), feature.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)  # running statistics of BN
+
+
+def test_the_forms_are_different_networks_when_A_is_not_shared():
+    residual, feature = both_forms(share_A=False)
+    x = torch.randn(6, 3, 16, 16, dtype=torch.float64)
+    assert (residual(x) - feature(x)).abs().max() > 1e-3
+
+
+def test_r_does_not_depend_on_Pi():
+    model, _ = both_forms()
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for level in other.levels[:-1]:
+            level.Pi[0].weight.mul_(-2)
+    x = torch.randn(6, 3, 16, 16, dtype=torch.float64)
+    states = []
+    for net in (model, other):
+        state = net.levels[0].start(net.stem(x))
+        states.append(run(net.levels, slash_cycle((2, 3, 0)), state))
+    torch.testing.assert_close(states[0].g, states[1].g, rtol=0, atol=0)
+    assert (states[0].u - states[1].u).abs().max() > 1e-3
+
+
+def reachable(model, x):
+    model(x).sum().backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(
+    ("share_A", "steps", "idle"),
+    [
+        (True, (2, 2), set()),
+        (True, (2, 1), {"levels.1.A.0.weight"}),
+        (False, (2, 2), {"levels.1.A.1.weight"}),
+        (False, (2, 1), {"levels.1.A.0.weight"}),
+    ],
+)
+def test_the_last_A_of_the_residual_form_is_left_out(share_A, steps, idle):
+    model = MgNet(channels=4, steps=steps, share_A=share_A)
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == idle
+    everything = {name for name, _ in model.named_parameters()}
+    assert reachable(model, torch.randn(4, 3, 8, 8)) == everything - idle
+    # The feature form uses every A, so its checkpoints have the same parameters.
+    feature = MgNet(channels=4, steps=steps, share_A=share_A, form="feature")
+    assert all(p.requires_grad for p in feature.parameters())
+    assert feature.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("share_A", [True, False])
+def test_distributed_data_parallel_waits_for_no_missing_gradient(share_A, tmp_path):
+    dist = torch.distributed
+    if not dist.is_available() or not dist.is_gloo_available():
+        pytest.skip("torch was built without gloo")
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    try:
+        model = nn.parallel.DistributedDataParallel(
+            MgNet(channels=4, steps=(2, 1), share_A=share_A)
+        )
+        for _ in range(2):  # the second step fails if the first left a gradient out
+            model(torch.randn(4, 3, 8, 8)).sum().backward()
+    finally:
+        dist.destroy_process_group()
+
+
+def test_one_graph_under_compile():
+    for form in ("residual", "feature"):
+        model = MgNet(channels=4, steps=(2, 2), form=form).eval()
+        x = torch.randn(2, 3, 16, 16)
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(x), model(x))
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(1, (3, 32)), (2, (3, 16, 12)), (3, (3, 8, 8, 8))])
+def test_series_pictures_and_volumes(dim, shape):
+    model = MgNet(channels=4, steps=(1, 1, 1), dim=dim)
+    assert model(torch.randn(2, *shape)).shape == (2, 10)
+
+
+def test_options():
+    model = MgNet(channels=4, steps=(1, 2), sigma=nn.GELU, norm=False, kernel_size=5)
+    kinds = [type(module) for module in model.modules()]
+    assert kinds.count(nn.GELU) == 1 + 2 * 3 + 2
+    assert nn.BatchNorm2d not in kinds
+    assert model.levels[0].A[0].weight.shape == (4, 4, 5, 5)
+    assert model.cycle == slash_cycle((1, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: MgNet(channels=(4, 8), steps=(2, 2, 2)), "got 2 channels .* and 3 steps"),
+        (lambda: MgNet(channels=0), "channels must be positive"),
+        (lambda: MgNet(steps=(2, 0)), "steps must be positive"),
+        (lambda: MgNet(steps=()), "channels must be positive whole numbers"),
+        (lambda: MgNet(steps=(1.5,), channels=4), "steps must be positive whole"),
+        (lambda: MgNet(num_classes=0), "num_classes must be positive"),
+        (lambda: MgNet(form="mixed"), "known are 'feature', 'residual'"),
+        (lambda: MgNet(kernel_size=2), "odd"),
+        (lambda: MgNet(dim=4), "1, 2 or 3"),
+        (lambda: MgNet(channels=4)(torch.ones(1, 3, 4, 4)), "at least 8 pixels a side"),
+        (lambda: MgNet(channels=4)(torch.ones(1, 1, 32, 32)), r"\(batch, 3, n, n\)"),
+        (lambda: MgNet(channels=4)(torch.ones(3, 32, 32)), r"\(batch, 3, n, n\)"),
+    ],
+)  # fmt: skip
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,72 @@
+"""Muon turns kernels of fixed length."""
+
+import pytest
+import torch
+
+from mgnet.optim import Muon, orthogonalise
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (64, 16), (5, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_orthogonalise_evens_out_singular_values(shape, dtype):
+    torch.manual_seed(0)
+    G = torch.randn(shape, dtype=dtype)
+    X = orthogonalise(G, steps=8)
+    assert X.dtype == dtype
+    values = torch.linalg.svdvals(X.double())
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    # The singular vectors stay: X^T G is symmetric and positive.
+    S = X.double().mT @ G.double()
+    assert (S - S.mT).abs().max() < 0.1 * S.abs().max()
+
+
+def test_one_step_by_hand():
+    torch.manual_seed(0)
+    W = torch.nn.Parameter(torch.randn(4, 3, 3, 3, dtype=torch.float64))
+    before = W.detach().clone()
+    W.grad = torch.randn_like(W)
+    Muon([W], lr=0.1, momentum=0.6).step()
+    step = W.grad + 0.6 * W.grad
+    expected = before * (4**0.5 / before.norm())
+    expected -= 0.1 * orthogonalise(step.reshape(4, 27)).reshape_as(W)
+    torch.testing.assert_close(W.detach(), expected)
+
+
+def test_it_finds_the_direction_of_a_matrix():
+    torch.manual_seed(0)
+    target = torch.linalg.qr(torch.randn(6, 6))[0]
+    W = torch.nn.Parameter(torch.randn(6, 6))
+    optimizer = Muon([W])
+    for k in range(300):
+        optimizer.param_groups[0]["lr"] = 0.2 * (1 - k / 300)
+        optimizer.zero_grad()
+        (W - target).square().sum().backward()
+        optimizer.step()
+    assert (W.detach() - target).norm() < 0.1 * target.norm()
+
+
+def test_a_closure_is_called_with_gradients_on():
+    W = torch.nn.Parameter(torch.eye(3))
+    optimizer = Muon([W])
+
+    def closure():
+        optimizer.zero_grad()
+        loss = W.sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Muon([torch.nn.Parameter(torch.ones(3))]), "matrices and kernels"),
+        (lambda: Muon([torch.nn.Parameter(torch.ones(3, 3))], lr=-1), "lr must be"),
+        (lambda: Muon([torch.nn.Parameter(torch.ones(3, 3))], momentum=1), "momentum < 1"),
+    ],
+)
+def test_bad_hyperparameters(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

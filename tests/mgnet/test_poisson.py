@@ -1,0 +1,265 @@
+"""The solver on torch is the solver on Numba: one driver, the same iterates."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from helpers import direct_solution, sine_product
+
+import mgcore
+import mgnet
+from mgcore import Chebyshev, Grid, full_multigrid, run, slash_cycle
+from mgcore.cycle import f_cycle, v_cycle, w_cycle
+from mgcore.level import Hierarchy
+from mgnet.level import ConvLevel, fixed_conv
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize("cycle", [v_cycle, w_cycle, f_cycle, full_multigrid])
+@pytest.mark.parametrize(
+    ("shape", "extent"),
+    [((129,), 1.0), ((65, 65), 1.0), ((33, 65), (1, 2)), ((33, 65), 1.0), ((17, 9, 17), 1.0)],
+)
+@pytest.mark.parametrize("smoother", ["jacobi", "redblack", "sor", Chebyshev(3)])
+def test_same_iterates(cycle, shape, extent, smoother):
+    g, u = RNG.standard_normal((2, *shape))
+    u = None if cycle is full_multigrid else u
+    iterates = []
+    for library in (mgcore, mgnet):
+        levels = library.poisson_levels(shape, extent=extent, smoother=smoother)
+        path = cycle(len(levels))
+        state = run(levels, path, levels[0].start(g, u))
+        first = np.array(levels[0].solution(state))
+        if cycle is not full_multigrid:
+            state = run(levels, path, state)
+        iterates.append((first, np.array(levels[0].solution(state))))
+    for ours, theirs in zip(*iterates, strict=True):
+        assert abs(ours - theirs).max() <= 1e-12 * abs(ours).max()
+
+
+@pytest.mark.parametrize("restriction", ["full", "half", "injection"])
+def test_same_iterates_for_every_restriction(restriction):
+    g = RNG.standard_normal((33, 33))
+    solutions = []
+    for library in (mgcore, mgnet):
+        levels = library.poisson_levels((33, 33), smoother="jacobi", restriction=restriction)
+        state = run(levels, v_cycle(len(levels)), levels[0].start(g))
+        solutions.append(np.array(levels[0].solution(state)))
+    assert abs(solutions[0] - solutions[1]).max() <= 1e-12 * abs(solutions[0]).max()
+
+
+def plain_chain(n):
+    """The five-point solver from ConvLevel alone: Jacobi B, full weighting, linear P, no sigma."""
+    line = torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64)
+    full = torch.outer(line, line)
+    levels = []
+    while n >= 3:
+        h2 = 1 / (n - 1) ** 2
+        A = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64) / h2
+        # The coarsest grid has one unknown: there B = A^-1 is the direct solve.
+        B = torch.full((1, 1), (0.8 if n > 3 else 1.0) * h2 / 4, dtype=torch.float64)
+        levels.append(
+            ConvLevel(
+                fixed_conv(A, padding=1),
+                fixed_conv(B),
+                R=fixed_conv(full / 4, stride=2) if n > 3 else None,
+                P=fixed_conv(full, stride=2, transpose=True) if n > 3 else None,
+            )
+        )
+        n = (n + 1) // 2
+    for fine, coarse in pairwise(levels):
+        fine.coarse = coarse
+    return levels
+
+
+@pytest.mark.parametrize("cycle", [v_cycle, w_cycle, f_cycle])
+def test_bare_conv_levels_are_the_solver(cycle):
+    g = RNG.standard_normal((33, 33))
+    ours = mgcore.poisson_levels((33, 33), smoother="jacobi")
+    state = run(ours, cycle(len(ours)), ours[0].start(g))
+    levels = plain_chain(33)
+    inner = torch.from_numpy(g)[None, None, 1:-1, 1:-1]
+    u = levels[0].solution(run(levels, cycle(len(levels)), levels[0].start(inner)))
+    assert abs(u[0, 0].numpy() - state.u[1:-1, 1:-1]).max() <= 1e-12 * abs(state.u).max()
+
+
+# --- the full approximation scheme ---------------------------------------------------------------
+
+
+def with_Pi(levels, weights):
+    """Give every level a Pi, so that the coarser problems start from Pi u."""
+    for level in levels[:-1]:
+        level.Pi = fixed_conv(weights, stride=2)
+    return levels
+
+
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_full_approximation_scheme_equals_the_correction_scheme(ndim):
+    shape = (33,) * ndim
+    g, u = RNG.standard_normal((2, *shape))
+    line = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)  # any Pi will do
+    weights = line if ndim == 1 else torch.outer(line, line)
+    plain = mgnet.poisson_levels(shape, smoother="jacobi")
+    fas = with_Pi(mgnet.poisson_levels(shape, smoother="jacobi"), weights)
+    n = len(plain)
+    down = slash_cycle((2,) * n)
+    for cycle in (v_cycle(n, 2, 1), w_cycle(n, 1, 1), f_cycle(n, 1, 2)):
+        a = plain[0].solution(run(plain, cycle, plain[0].start(g, u)))
+        b = fas[0].solution(run(fas, cycle, fas[0].start(g, u)))
+        assert abs(a - b).max() <= 1e-12 * abs(a).max()
+
+    # The slash cycle alone, then the way up by hand.
+    states = []
+    for levels in (plain, fas):
+        trail = [levels[0].start(g, u)]
+        for level in levels[:-1]:
+            fine, coarse = level.descend(trail.pop(), 2)
+            trail += [fine, coarse]
+        bottom = levels[-1].smooth(trail[-1], 2)
+        walked = run(levels, down, levels[0].start(g, u))
+        torch.testing.assert_close(bottom.u, walked.u, rtol=0, atol=0)
+        trail[-1] = bottom
+        states.append(trail)
+    # On the coarsest grid the full scheme holds the solution: Pi u plus the correction.
+    first_guess = fas[-2].Pi(states[1][-2].u)
+    torch.testing.assert_close(
+        states[1][-1].u, first_guess + states[0][-1].u, rtol=1e-10, atol=1e-12
+    )
+    for levels, trail in zip((plain, fas), states, strict=True):
+        while len(trail) > 1:
+            coarse, fine = trail.pop(), trail.pop()
+            trail.append(levels[len(trail)].ascend(fine, coarse, 1))
+    a, b = states[0][0].u, states[1][0].u
+    assert abs(a - b).max() <= 1e-12 * abs(a).max()
+
+
+# --- under mgcore.solve --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(65,), (33, 65), (17, 17, 17)])
+def test_solve_runs_it_unchanged(shape):
+    g, border = RNG.standard_normal((2, *shape))
+    solution = mgcore.solve(mgnet.poisson_levels(shape, smoother="sor"), g, boundary=border)
+    ours = mgcore.solve(mgcore.poisson_levels(shape, smoother="sor"), g, boundary=border)
+    assert solution.success
+    assert solution.nit == ours.nit
+    np.testing.assert_allclose(solution.residuals, ours.residuals, rtol=1e-3)
+    assert abs(solution.u.numpy() - ours.u).max() < 1e-10 * abs(ours.u).max()
+
+
+def test_a_batch_stops_with_its_worst_member():
+    easy, _ = sine_product(Grid((33, 33)).coordinates(), (1, 1))
+    batch = np.stack([easy, RNG.standard_normal((33, 33)), np.zeros((33, 33))]).reshape(
+        3, 1, 33, 33
+    )
+    levels = mgnet.poisson_levels((33, 33), smoother="sor")
+    solution = mgcore.solve(levels, batch, rtol=1e-9)
+    assert solution.u.shape == (3, 1, 33, 33)
+    assert solution.success
+    assert solution.nit >= mgcore.solve(levels, batch[1, 0], rtol=1e-9).nit
+    for member, g in zip(solution.u.reshape(3, 33, 33), batch.reshape(3, 33, 33), strict=True):
+        assert abs(member.numpy() - direct_solution(g)).max() < 1e-9
+
+
+def test_batches_of_border_values_and_first_guesses():
+    levels = mgnet.poisson_levels((17, 17), smoother="sor")
+    g = np.ones((17, 17))
+    borders = np.stack([np.full((17, 17), 1.0), RNG.standard_normal((17, 17))])
+    solution = mgcore.solve(
+        levels, np.stack([g, g]), boundary=borders, u0=np.zeros((17, 17)), rtol=1e-10
+    )
+    assert solution.success
+    for u, border in zip(solution.u, borders, strict=True):
+        assert abs(u.numpy() - direct_solution(g, border=border)).max() < 1e-9
+
+
+def test_float32_and_torch_dtypes():
+    g = RNG.standard_normal((33, 33))
+    for dtype in (torch.float32, "float32", np.float32):
+        solution = mgcore.solve(mgnet.poisson_levels((33, 33), dtype=dtype), g)
+        assert solution.u.dtype == torch.float32
+        assert abs(solution.u.numpy() - direct_solution(g)).max() < 1e-5
+
+
+def test_gradients_flow_through_the_cycle():
+    """d(sum of u)/dg of one V cycle against finite differences; also of a solve."""
+    levels = mgnet.poisson_levels((9, 9), smoother="jacobi")
+    g = torch.from_numpy(RNG.standard_normal((9, 9))).requires_grad_()
+
+    def total(g):
+        return levels[0].solution(run(levels, v_cycle(len(levels)), levels[0].start(g))).sum()
+
+    torch.autograd.gradcheck(total, (g,))
+    # u = A^-1 g, so the gradient of sum(u) with respect to g is A^-1 1.
+    mgcore.solve(levels, g, rtol=1e-12).u.sum().backward()
+    inside = np.zeros((9, 9))
+    inside[1:-1, 1:-1] = 1
+    assert abs(g.grad.numpy() - direct_solution(inside)).max() < 1e-10
+
+
+def test_compiles_to_one_graph():
+    levels = mgnet.poisson_levels((17, 17), smoother="sor")
+    cycle = full_multigrid(len(levels))
+    g = torch.from_numpy(RNG.standard_normal((17, 17)))
+
+    def walk(g):
+        return levels[0].solution(run(levels, cycle, levels[0].start(g)))
+
+    compiled = torch.compile(walk, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(g), walk(g), rtol=1e-14, atol=1e-14)
+
+
+def test_the_caller_s_data_is_unchanged_and_any_layout_works():
+    g = RNG.standard_normal((33, 33))
+    levels = mgnet.poisson_levels((33, 33))
+    expected = mgcore.solve(levels, g).u
+    frozen = g.copy()
+    frozen.flags.writeable = False
+    for same in (
+        frozen,
+        g[::-1, ::-1].copy()[::-1, ::-1],
+        np.asfortranarray(g),
+        torch.from_numpy(g),
+    ):
+        before = np.array(same)
+        torch.testing.assert_close(mgcore.solve(levels, same).u, expected)
+        np.testing.assert_array_equal(np.array(same), before)
+    integers = np.arange(81).reshape(9, 9) % 5
+    u = mgcore.solve(mgnet.poisson_levels((9, 9)), integers).u
+    assert abs(u.numpy() - direct_solution(integers)).max() < 1e-8
+
+
+def test_levels_print_the_same_table():
+    text = str(mgnet.poisson_levels((33, 17), smoother="sor"))
+    ours = str(mgcore.poisson_levels((33, 17), smoother="sor"))
+    assert text.splitlines()[1:] == ours.splitlines()[1:]
+    assert isinstance(mgnet.poisson_levels(5), Hierarchy)
+
+
+LEVELS, ONES = mgnet.poisson_levels((9, 9)), torch.ones(9, 9)
+KERNEL = mgnet.SymmetricKernel([1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mgnet.poisson_levels((9, 10)), "nearest that fit"),
+        (lambda: mgnet.poisson_levels(9, smoother="lexicographic"), "point after point"),
+        (lambda: mgnet.poisson_levels(9, smoother="x"), "known are"),
+        (lambda: mgnet.poisson_levels(9, dtype=torch.float16), "'float64' or 'float32'"),
+        (lambda: mgnet.poisson_levels(9, smoother=KERNEL), "2 axes on a grid with 1"),
+        (lambda: mgcore.solve(LEVELS, np.ones((9, 5))), r"\(\*batch, 9, 9\)"),
+        (lambda: mgcore.solve(LEVELS, np.ones((0, 9, 9))), "empty batch"),
+        (lambda: mgcore.solve(LEVELS, np.ones((9, 9), complex)), "real and the imaginary"),
+        (lambda: mgcore.solve(LEVELS, ONES.to(torch.cfloat)), "real and the imaginary"),
+        (lambda: mgcore.solve(LEVELS, ONES.bfloat16()), "too coarse"),
+        (lambda: mgcore.solve(LEVELS, np.full((9, 9), np.nan)), "g holds NaN"),
+        (lambda: mgcore.solve(LEVELS, np.array(["a"])), "must hold real numbers"),
+        (lambda: mgcore.solve(LEVELS, np.ones((9, 9)), boundary=np.nan), "boundary holds NaN"),
+    ],
+)  # fmt: skip
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
