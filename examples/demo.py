@@ -107,6 +107,7 @@ def draw_digits(digits: Digits, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     from mgcore.plotting import plot_cycle
+    from mgnet.plotting import plot_history
 
     trainer, pictures = digits.trainer, digits.pictures
     model = trainer.model
@@ -122,16 +123,9 @@ def draw_digits(digits: Digits, path: Path) -> None:
     left, right = top.subplots(1, 2)
     names = [f"{8 // 2**k} x {8 // 2**k}, {c} channels" for k, c in enumerate(model.channels)]
     plot_cycle(left, model.cycle, names).set_title("MgNet: the way down of a V, with trained A, B")
-    history = trainer.history
-    epochs = [row.epoch for row in history]
-    right.plot(epochs, [100 * row.train_accuracy for row in history], label="training")
-    right.plot(epochs, [100 * row.test_accuracy for row in history], label="test")
-    right.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(50, 101))
-    right.set_title(f"last epoch: {history[-1].test_accuracy:.2%} of the test digits")
-    right.legend(frameon=False, loc="lower right")
-    right.grid(alpha=0.3)
+    plot_history(right, trainer.history).set_ylim(50, 101)
     for ax, i in zip(bottom.subplots(2, 6).flat, shown, strict=True):
-        ax.imshow(pictures.test_images[i, 0], cmap="gray_r")
+        ax.imshow(pictures.test_images[i, 0].numpy(), cmap="gray_r")
         label, answer = int(pictures.test_labels[i]), int(read[i])
         ax.set_title(
             f"{label} read as {answer}" if answer != label else f"{label}",

@@ -3,15 +3,17 @@
     python examples/train_cifar.py --data DIR --epochs 14
 
 Without --data the files are downloaded and checked. After each epoch `--out` holds log.csv and
-checkpoint.pt; --resume goes on exactly where a run stopped. The accuracy reported is the last
-epoch's. What it reached, with the machine and the time, is in docs/results.md.
+checkpoint.pt, at the end curve.png; --resume goes on exactly where a run stopped. The accuracy
+reported is the last epoch's. What was reached, on which machine, is in docs/results.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import torch
 
@@ -105,7 +107,22 @@ def train(args: argparse.Namespace) -> list[Epoch]:
     print(f"last epoch: {history[-1].test_accuracy:.2%} of the test pictures")
     if recipe.flip:
         print(f"averaged over both mirror images: {trainer.evaluate(mirror=True)[1]:.2%}")
+    draw(history, Path(args.out) / "curve.png")
     return history
+
+
+def draw(history: list[Epoch], path: Path) -> None:
+    """The learning curve, where matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return
+    import matplotlib.pyplot as plt
+
+    from mgnet.plotting import plot_history
+
+    fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    plot_history(ax, history)
+    fig.savefig(path, dpi=120)
+    plt.close(fig)
 
 
 if __name__ == "__main__":

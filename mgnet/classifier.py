@@ -134,10 +134,10 @@ class MgNet(nn.Module):
             )
         for fine, coarse in pairwise(levels):
             fine.coarse = coarse
-        self.head = nn.Linear(channels[-1], num_classes)
         if form == "residual" and (not share_A or steps[-1] == 1):
             levels[-1].A[-1].requires_grad_(False)
         self.levels: Any = nn.ModuleList(levels)
+        self.head = nn.Linear(channels[-1], num_classes)
 
     def features(self, f: Tensor) -> Tensor:
         """u on the coarsest level, (batch, channels[-1], *coarsest grid)."""

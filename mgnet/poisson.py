@@ -78,11 +78,10 @@ class PoissonLevel(ConvLevel):
     def start(self, g: Any, u: Any = None) -> State:
         """The state for A u = g from node values (*batch, *nodes); border values are ignored."""
         g = self._tensor(g, "g")
-        batch = tuple(g.shape[: g.ndim - self.grid.ndim])
         if u is not None:
-            u = self._tensor(u, "u")
-            u = self._strip(u.expand(torch.broadcast_shapes(u.shape, g.shape)))
-        return State(u, self._strip(g), batch)
+            g, u = torch.broadcast_tensors(g, self._tensor(u, "u"))
+            u = self._strip(u)
+        return State(u, self._strip(g), tuple(g.shape[: g.ndim - self.grid.ndim]))
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
@@ -104,8 +103,12 @@ class PoissonLevel(ConvLevel):
         """The iterate at the nodes, (*batch, *nodes), zero on the border."""
         return self._restore(super().solution(state), state.batch)
 
+    @torch.no_grad()
     def residual_norm(self, state: State) -> Tensor:
-        """||g - A u||_2 over the interior nodes, shape (*batch,)."""
+        """||g - A u||_2 over the interior nodes, shape (*batch,).
+
+        A measure without gradient: build a loss from `residual`.
+        """
         return super().residual_norm(state).reshape(state.batch)
 
     # --- what solve asks of the finest level ------------------------------------------------------
@@ -150,6 +153,7 @@ class PoissonLevel(ConvLevel):
         """g - A u at the nodes, zero on the border."""
         return self._restore(self._residual(state, self.A[0]), state.batch)
 
+    @torch.no_grad()
     def roundoff(self, state: State) -> Tensor:
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
         if state.u is None:

@@ -40,11 +40,8 @@ def test_work_units_count_every_cycle():
 )
 def test_cycles_by_name_or_as_data(cycle):
     solution = solve_poisson(ROUGH, cycle=cycle, rtol=1e-6, maxiter=100)
-    if isinstance(cycle, list):  # stops on the second grid, so it can only smooth
-        assert solution.status in (Status.STAGNATION, Status.MAXITER)
-    else:
-        assert solution.success
-        assert abs(solution.u - direct_solution(ROUGH)).max() < 1e-6
+    assert solution.success
+    assert abs(solution.u - direct_solution(ROUGH)).max() < 1e-5
 
 
 def test_a_cycle_with_fresh_visits_repeats_on_the_residual_equation():
@@ -56,7 +53,7 @@ def test_a_cycle_with_fresh_visits_repeats_on_the_residual_equation():
     nearly = direct_solution(ROUGH)
     nearly[20, 20] += 1e-3
     again = solve_poisson(ROUGH, u0=nearly, rtol=1e-9)
-    assert again.residuals[0] < 10
+    assert again.residuals[0] < 1e-3 * 5 * 64**2  # one wrong value, times A
     assert again.success
     assert abs(again.u - direct_solution(ROUGH)).max() < 1e-9
 

@@ -48,7 +48,7 @@ def test_the_best_known_kernel(n, published):
 
 
 def test_the_best_known_kernel_for_two_steps():
-    assert factor([0.3595, 0.1121, 0.0441], 65, 2, 2) == pytest.approx(0.043, rel=0.05)
+    assert factor([0.3595, 0.1121, 0.0441], 129, 2, 2) == pytest.approx(0.046, rel=0.05)
 
 
 def test_the_best_smoothing_factor_of_a_five_point_kernel():
@@ -87,7 +87,7 @@ def test_gradients_flow_through_the_cycle():
 @pytest.mark.slow
 def test_training_goes_from_jacobi_to_better_than_red_black():
     kernel = SymmetricKernel([0.2, 0.0, 0.0])
-    factors = train_kernel(kernel, (33, 33), steps=150, lr=0.02, progress=False)
+    factors = train_kernel(kernel, (33, 33), progress=False)
     assert factors[0] > 0.25
     assert factor(kernel.weights.tolist(), 33) < 0.115  # red-black has .119
 

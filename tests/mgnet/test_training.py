@@ -63,7 +63,7 @@ class StopAt:
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd"])
 def test_learning_and_the_log(digits, tmp_path, optimizer):
-    recipe = replace(RECIPE, optimizer=optimizer, warmup=0.2, epochs=4, flip=False)
+    recipe = replace(RECIPE, optimizer=optimizer, warmup=0.2, epochs=4, flip=False, sgd_lr=0.3)
     rows = []
     run = trainer(digits, recipe, tmp_path, on_epoch=rows.append)
     history = run.fit()
