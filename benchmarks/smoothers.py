@@ -90,7 +90,7 @@ def draw_factors(rows: list[Row], path: Path) -> None:
         ax.set_title(cycle)
         ax.grid(axis="y", alpha=0.3)
     axes[0].set_ylabel("asymptotic convergence factor")
-    axes[0].legend(frameon=False)
+    axes[-1].legend(frameon=False)
     fig.savefig(path, dpi=120)
     plt.close(fig)
 
@@ -111,9 +111,7 @@ def draw_spectra(smoothers: dict[str, Any], path: Path) -> None:
         ax.set_title(f"{name}\nhigh frequencies: at most {left[high].max():.2f} left")
         ax.set_xlabel(r"frequency $\theta_1 / \pi$")
         ax.set_ylabel(r"frequency $\theta_2 / \pi$")
-        ax.text(
-            edge / 2, edge / 2, "seen on the\ncoarser grid", color="black", ha="center", va="center"
-        )
+        ax.text(0.02, edge + 0.02, "left to the coarser grid", color="white", fontsize=9)
     fig.colorbar(image, ax=axes, label="error left by one step", shrink=0.8)
     fig.savefig(path, dpi=120)
     plt.close(fig)
@@ -124,7 +122,7 @@ def main(
 ) -> list[Row]:
     """Train, measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=300, help="training steps (300)")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps (1000)")
     parser.add_argument("--train-on", type=int, default=63, help="unknowns a side (63)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="unknowns a side")
     args = parser.parse_args(argv)

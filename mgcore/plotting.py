@@ -65,7 +65,7 @@ def plot_residuals(ax: Any, solution: Solution, label: str | None = None) -> Any
     ax.semilogy([r / first for r in solution.residuals], "o-", label=label)
     ax.set_xticks(range(solution.nit + 1) if solution.nit < 15 else [0, solution.nit])
     ax.set_xlabel("cycle")
-    ax.set_ylabel(r"$\|g - A u\|_2\,/\,\|g\|_2$")
+    ax.set_ylabel(r"residual $\|g - A u\|_2$, relative to the first")
     ax.grid(alpha=0.3)
     return ax
 
