@@ -53,7 +53,7 @@ def transfinite_lift(border: Any, fractions: Sequence[Any]) -> Any:
     Parameters
     ----------
     border : array, NumPy or torch
-        (*batch, *nodes); only border nodes are read.
+        ``(*batch, *nodes)``; only border nodes are read.
     fractions : sequence of array
         For each axis the positions 0 to 1 of its nodes, of shape (n, 1, ...) so that they
         broadcast against the nodes.
@@ -61,7 +61,7 @@ def transfinite_lift(border: Any, fractions: Sequence[Any]) -> Any:
     Returns
     -------
     array
-        (*batch, *nodes), equal to `border` on the border: with P_i linear interpolation between
+        ``(*batch, *nodes)``, equal to `border` on the border: with P_i linear interpolation between
         the two faces across axis i, I - (I - P_d) ... (I - P_1) applied to `border`.
     """
     lift: Any = 0.0

@@ -118,7 +118,7 @@ def solve(
         From :func:`mgcore.poisson_levels` or :func:`mgnet.poisson_levels`.
     g : array_like
         Right-hand side at the nodes; values on the border are ignored. Levels on torch take a
-        batch, (*batch, *nodes).
+        batch, ``(*batch, *nodes)``.
     u0 : array_like, optional
         First guess, of the shape of `g`.
     boundary : float, array_like or callable

@@ -140,13 +140,13 @@ class MgNet(nn.Module):
         self.head = nn.Linear(channels[-1], num_classes)
 
     def features(self, f: Tensor) -> Tensor:
-        """u on the coarsest level, (batch, channels[-1], *coarsest grid)."""
+        """u on the coarsest level, ``(batch, channels[-1], *coarsest grid)``."""
         self._check(f)
         state = self.levels[0].start(self.stem(f))
         return self.levels[-1].solution(run(self.levels, self.cycle, state))
 
     def forward(self, f: Tensor) -> Tensor:
-        """Class scores (batch, num_classes) of pictures `f`, (batch, in_channels, *picture)."""
+        """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
         return self.head(self.features(f).flatten(2).mean(2))
 
     def _check(self, f: Tensor) -> None:

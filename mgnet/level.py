@@ -29,7 +29,7 @@ class State(NamedTuple):
     Attributes
     ----------
     u : Tensor or None
-        The iterate, (batch, channels, *interior); None stands for zero.
+        The iterate, ``(batch, channels, *interior)``; None stands for zero.
     g : Tensor or None
         The right-hand side; in the residual form r = g - A u instead, and None once nobody
         needs it any more.
@@ -160,7 +160,7 @@ class ConvLevel(nn.Module, Level[State]):
         )
 
     def solution(self, state: State) -> Tensor:
-        """The iterate u, (batch, channels, *interior)."""
+        """The iterate u, ``(batch, channels, *interior)``."""
         if state.u is None:
             assert state.g is not None
             return torch.zeros_like(state.g)

@@ -33,9 +33,9 @@ __all__ = ["PoissonLevel", "poisson_levels"]
 class PoissonLevel(ConvLevel):
     """-Laplace u = g with zero Dirichlet values on one grid, as convolutions.
 
-    Made by :func:`poisson_levels`. The state holds interior values, (batch, 1, *interior); `start`
-    strips the border and `solution` restores it. A has padding 1, which is the zero border; R and P
-    have stride 2 and no padding.
+    Made by :func:`poisson_levels`. The state holds interior values, ``(batch, 1, *interior)``;
+    `start` strips the border and `solution` restores it. A has padding 1, which is the zero
+    border; R and P have stride 2 and no padding.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PoissonLevel(ConvLevel):
     # --- the Level protocol, where a solver differs from a network --------------------------------
 
     def start(self, g: Any, u: Any = None) -> State:
-        """The state for A u = g from node values (*batch, *nodes); border values are ignored."""
+        """The state for A u = g from node values, ``(*batch, *nodes)``; borders are ignored."""
         g = self._tensor(g, "g")
         if u is not None:
             g, u = torch.broadcast_tensors(g, self._tensor(u, "u"))
@@ -100,12 +100,12 @@ class PoissonLevel(ConvLevel):
         return State(u[self._inside], state.g, state.batch)
 
     def solution(self, state: State) -> Tensor:
-        """The iterate at the nodes, (*batch, *nodes), zero on the border."""
+        """The iterate at the nodes, ``(*batch, *nodes)``, zero on the border."""
         return self._restore(super().solution(state), state.batch)
 
     @torch.no_grad()
     def residual_norm(self, state: State) -> Tensor:
-        """||g - A u||_2 over the interior nodes, shape (*batch,).
+        """||g - A u||_2 over the interior nodes, shape ``(*batch,)``.
 
         A measure without gradient: build a loss from `residual`.
         """
@@ -230,8 +230,8 @@ def poisson_levels(
     Returns
     -------
     Hierarchy
-        Levels for :func:`mgcore.solve`, which takes one right-hand side or a batch, (*batch,
-        *nodes), and for :func:`mgcore.cycle.run`. Each level is a Module.
+        Levels for :func:`mgcore.solve`, which takes one right-hand side or a batch,
+        ``(*batch, *nodes)``, and for :func:`mgcore.cycle.run`. Each level is a Module.
 
     Raises
     ------
