@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch
 import mgnet
 from mgcore import Grid, v_cycle
 from mgcore.convergence import asymptotic_factor
-from mgnet import SymmetricKernel, train_kernel
+from mgnet import SymmetricKernel, train_smoother
 from mgnet.poisson import PoissonLevel
 
 SIZES = (63, 127, 255)
@@ -129,8 +128,8 @@ def main(
 
     kernel = SymmetricKernel([0.2, 0.0, 0.0])  # weighted Jacobi
     began = clock()
-    shape = (args.train_on + 2,) * 2
-    factors = train_kernel(kernel, shape, steps=args.steps, progress=sys.stderr.isatty())
+    levels = mgnet.poisson_levels((args.train_on + 2,) * 2, smoother=kernel)
+    factors = train_smoother(levels, steps=args.steps)
     centre, edge, corner = kernel.weights.tolist()
     print(
         f"trained on {args.train_on}^2 unknowns by {args.steps} steps through V(1,1) in "

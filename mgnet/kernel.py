@@ -11,8 +11,9 @@ from tqdm import trange
 
 from mgcore.cycle import Cycle, run, v_cycle
 from mgcore.grid import Grid
+from mgcore.level import Hierarchy
 
-__all__ = ["SymmetricKernel", "train_kernel"]
+__all__ = ["SymmetricKernel", "train_smoother"]
 
 
 class SymmetricKernel(nn.Module):
@@ -65,9 +66,8 @@ class _Scaled(nn.Module):
         return convolve(r, self.scale * self.kernel.stencil()[None, None], padding=1)
 
 
-def train_kernel(
-    kernel: SymmetricKernel,
-    shape: Sequence[int],
+def train_smoother(
+    levels: Hierarchy,
     *,
     cycle: Callable[[int], Cycle] = v_cycle,
     steps: int = 1000,
@@ -76,44 +76,48 @@ def train_kernel(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Train a smoother for the factor at which real cycles converge.
+    """Train what is trainable in a solver's levels for the factor at which its cycles converge.
 
     Each step runs two cycles on errors that earlier steps left over, so these are the errors which
-    the present kernel reduces worst, and descends along the gradient of the mean logarithm of the
-    second cycle's factor, propagated back through both cycles.
+    the present smoother reduces worst, and descends along the gradient of the mean logarithm of
+    the second cycle's factor, propagated back through both cycles.
 
     Parameters
     ----------
-    kernel : SymmetricKernel
-        Trained in place.
-    shape : sequence of int
-        Nodes of the finest grid.
+    levels : Hierarchy
+        From :func:`mgnet.poisson_levels`, with a :class:`SymmetricKernel` as smoother; trained in
+        place.
     cycle : callable
         Builds the cycle from the number of levels; V(1,1) if not given.
     steps : int
         Steps of Adam, its rate falling linearly from `lr` to zero.
     batch : int
         Errors carried along.
+    progress : bool
+        Show a bar on stderr, where that is a terminal.
 
     Returns
     -------
     list of float
         The mean factor at each step.
-    """
-    from mgnet.poisson import poisson_levels
 
-    levels = poisson_levels(shape, smoother=kernel)
+    Raises
+    ------
+    ValueError
+        If nothing in the levels is trainable.
+    """
+    trainable = {id(p): p for level in levels for p in level.parameters() if p.requires_grad}
+    if not trainable:
+        raise ValueError("no parameter of these levels is trainable; use a SymmetricKernel")
     path = cycle(len(levels))
     fine = levels[0]
     generator = torch.Generator().manual_seed(seed)
-    error = torch.randn(batch, *shape, generator=generator, dtype=torch.float64)
-    zero = torch.zeros(batch, *shape, dtype=torch.float64)
-    optimizer = torch.optim.Adam(kernel.parameters(), lr)
+    error = torch.randn(batch, *fine.grid.shape, generator=generator, dtype=torch.float64)
+    zero = torch.zeros_like(error)
+    optimizer = torch.optim.Adam(trainable.values(), lr)
     rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     factors = []
-    for _ in trange(
-        steps, desc="training the smoother", disable=None if progress else True, leave=False
-    ):
+    for _ in trange(steps, desc="training", disable=None if progress else True, leave=False):
         once = fine.solution(run(levels, path, fine.start(zero, error)))
         twice = fine.solution(run(levels, path, fine.start(zero, once)))
         ratio = _norm(twice) / _norm(once)
@@ -123,7 +127,7 @@ def train_kernel(
         optimizer.step()
         rate.step()
         with torch.no_grad():
-            error = twice / _norm(twice)[:, None, None]
+            error = twice / _norm(twice).reshape(-1, *[1] * fine.grid.ndim)
         factors.append(loss.exp().item())
     return factors
 

@@ -8,7 +8,7 @@ import mgnet
 from mgcore import Grid, run
 from mgcore.convergence import asymptotic_factor
 from mgcore.cycle import v_cycle
-from mgnet import SymmetricKernel, train_kernel
+from mgnet import SymmetricKernel, train_smoother
 
 
 def factor(weights, n, pre=1, post=1):
@@ -87,7 +87,8 @@ def test_gradients_flow_through_the_cycle():
 @pytest.mark.slow
 def test_training_goes_from_jacobi_to_better_than_red_black():
     kernel = SymmetricKernel([0.2, 0.0, 0.0])
-    factors = train_kernel(kernel, (33, 33), steps=300, lr=0.003, progress=False)
+    levels = mgnet.poisson_levels((33, 33), smoother=kernel)
+    factors = train_smoother(levels, steps=300, lr=0.003, progress=False)
     assert factors[0] > 0.25
     assert factor(kernel.weights.tolist(), 33) < 0.115  # red-black has .119
 
@@ -99,6 +100,16 @@ def test_kernels_scale_with_the_mesh():
     torch.testing.assert_close(4 * fine(r), coarse(r))
 
 
-def test_wrong_number_of_weights():
+@pytest.mark.parametrize("ndim", [1, 3])
+def test_training_in_other_dimensions(ndim):
+    kernel = SymmetricKernel([0.8 / (2 * ndim)] + [0.0] * ndim)
+    levels = mgnet.poisson_levels((9,) * ndim, smoother=kernel)
+    factors = train_smoother(levels, steps=30, lr=0.003, batch=2, progress=False)
+    assert min(factors) < factors[0]
+
+
+def test_bad_input():
     with pytest.raises(ValueError, match="2, 3 or 4 weights"):
         SymmetricKernel([1.0])
+    with pytest.raises(ValueError, match="no parameter of these levels is trainable"):
+        train_smoother(mgnet.poisson_levels((9, 9)))
