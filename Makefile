@@ -21,6 +21,7 @@ lint: $(VENV)/installed
 	$(RUN) -m mypy
 
 bench: $(VENV)/installed
+	$(RUN) -m benchmarks.convergence
 	$(RUN) -m benchmarks.smoothers
 
 docs: $(VENV)/installed
@@ -35,3 +36,4 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) docs/_build figures runs results
+	find . -name __pycache__ -prune -exec rm -rf {} +

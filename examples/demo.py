@@ -144,11 +144,8 @@ def main() -> None:
     print("   (the first run on a machine compiles the kernels, a few seconds)\n", flush=True)
     poisson = solve()
     print(poisson.levels)
-    print(
-        f"\nfull multigrid, drawn for 5 of its {len(poisson.levels)} levels (o: direct solve, "
-        "^: cubic interpolation)"
-    )
-    print(mgcore.full_multigrid(5))
+    print("\nthe cycle that was walked, a column for each visit: steps, o direct solve, ^ cubic")
+    print(poisson.solution.cycle)
     print(f"\n{poisson.solution}")
     print(
         f"largest error against the exact solution {poisson.error:.2e}; {poisson.seconds:.3f} s, "

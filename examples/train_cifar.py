@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,8 +20,8 @@ import torch
 
 from mgnet import MgNet, data
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.data import DataError
 from mgnet.training import (
+    CHECKPOINT,
     Epoch,
     Interrupted,
     Recipe,
@@ -45,43 +46,61 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--channels", type=int, nargs="+", default=[32, 64, 128, 256])
     add("--steps", type=int, nargs="+", default=[2, 2, 2, 2])
     add("--form", default="residual", choices=("residual", "feature"))
-    add("--layout", default="fastest", choices=("fastest", "recipe"),
-        help="time precisions and memory layouts first, or take the recipe's")  # fmt: skip
     for field in fields(Recipe):
+        note, default = " ", field.default
+        if field.name in ("precision", "channels_last"):
+            note, default = "what a few timed steps show to be fastest", None
+        elif field.name == "flip":
+            note, default = "not for digits", None
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
-            add(option, action=argparse.BooleanOptionalAction, default=field.default, help=" ")
+            add(option, action=argparse.BooleanOptionalAction, default=default, help=note)
         else:
-            add(option, type=type(field.default), default=field.default, help=" ")
+            add(option, type=type(field.default), default=default, help=note)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> list[Epoch]:
     """Train by the command line and say what went wrong in one sentence."""
-    args = arguments(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return train(args)
-    except (DataError, ValueError) as error:  # bad input has one clear sentence; no traceback
+        return train(arguments(argv))
+    except (OSError, ValueError, ArithmeticError) as error:  # one clear sentence, no traceback
         sys.exit(f"train_cifar: {error}")
     except Interrupted as stop:
-        command = " ".join(["python", *sys.argv, *([] if args.resume else ["--resume"])])
+        resume = [] if "--resume" in argv else ["--resume"]
+        command = shlex.join(["python", sys.argv[0], *argv, *resume])
         sys.exit(f"{stop}\ngo on with: {command}")
 
 
 def train(args: argparse.Namespace) -> list[Epoch]:
     """Train, printing a line for each epoch."""
-    recipe = Recipe(**{f.name: getattr(args, f.name) for f in fields(Recipe)})
+    if not args.resume and (Path(args.out) / CHECKPOINT).exists():
+        raise ValueError(
+            f"{args.out} holds a run already: go on with it by --resume, or name another --out"
+        )
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    try:
+        torch.zeros(1, device=args.device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"torch finds no device {args.device!r} here") from None
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
+    if args.flip is None:  # a mirrored digit is no digit
+        given["flip"] = args.dataset not in ("digits", "mnist")
+    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     pictures = data.load(args.dataset, args.data)
     torch.manual_seed(recipe.seed)
     shape = tuple(pictures.train_images.shape[1:])
     channels = args.channels[0] if len(args.channels) == 1 else args.channels
     model = MgNet(shape[0], len(pictures.classes), channels, args.steps, form=args.form)
-    if args.layout == "fastest":
-        if args.resume:  # what was fastest when the run began, so that it goes on exactly
-            saved = saved_recipe(args.out)
-            recipe = replace(recipe, precision=saved.precision, channels_last=saved.channels_last)
-        else:
-            recipe = fastest_layout(model, pictures, recipe, args.device)
+    if args.resume:  # what was fastest when the run began, so that it goes on exactly
+        fastest = saved_recipe(args.out)
+    else:
+        fastest = fastest_layout(model, pictures, recipe, args.device)
+    if args.precision is None:
+        recipe = replace(recipe, precision=fastest.precision)
+    if args.channels_last is None:
+        recipe = replace(recipe, channels_last=fastest.channels_last)
     print(
         f"MgNet {args.channels} {args.steps} on {args.dataset}: "
         f"{count_parameters(model):,} parameters, "

@@ -35,8 +35,10 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
                 f"boundary(x, ...) returned shape {values.shape}, which does not broadcast to the "
                 f"nodes' shape {grid.shape}"
             ) from None
-    if isinstance(boundary, Real):
-        return np.full(grid.shape, boundary)
+    if getattr(boundary, "ndim", None) == 0:  # a number in an array's clothes
+        boundary = boundary.item()  # type: ignore[union-attr]
+    if isinstance(boundary, Real | np.bool_):
+        return np.full(grid.shape, boundary, dtype=float)
     return boundary
 
 

@@ -38,13 +38,25 @@ def asymptotic_factor(
     -------
     float
         0 where the error vanished, as it does in 1D with red-black Gauss-Seidel.
+
+    Raises
+    ------
+    ValueError
+        If `last` is not below `cycles`.
     """
+    if not 0 < last < cycles:
+        raise ValueError(f"last must be positive and below cycles, got {last} of {cycles}")
     fine = levels[0]
     shape = fine.grid.shape
     state = fine.start(np.zeros(shape), np.random.default_rng(seed).standard_normal(shape))
     norms = []
     for _ in range(cycles):
         state = run(levels, cycle, state)
-        u = fine.solution(state)
-        norms.append(float((u * u).sum()) ** 0.5)
+        norms.append(_norm(fine.solution(state)))
     return (norms[-1] / norms[-1 - last]) ** (1 / last) if norms[-1] > 0 else 0.0
+
+
+def _norm(u: Any) -> float:
+    largest = float(abs(u).max())
+    # Squares of the tiny errors of late cycles would underflow.
+    return largest * float(((u / largest) ** 2).sum()) ** 0.5 if largest else 0.0

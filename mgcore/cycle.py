@@ -11,6 +11,7 @@ The standard library is all that is imported here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -55,8 +56,8 @@ class Cycle(tuple[Visit, ...]):
     Raises
     ------
     ValueError
-        If there is no visit, a number is negative, two visits in a row are more than one level
-        apart, or a fresh visit does not come from the next coarser level.
+        If there is no visit, a number is negative or not whole, two visits in a row are more than
+        one level apart, a visit rises above the first, or a fresh one does not come from below.
 
     Examples
     --------
@@ -77,8 +78,11 @@ class Cycle(tuple[Visit, ...]):
             raise ValueError("a cycle needs at least one visit, got an empty one")
         previous = None
         for visit in self:
-            if visit.level < 0 or visit.steps < 0:
-                raise ValueError(f"levels and steps of a cycle are 0 or more, got {visit}")
+            numbers = (visit.level, visit.steps)
+            if not all(isinstance(n, Integral) and n >= 0 for n in numbers):
+                raise ValueError(f"levels and steps are whole numbers, 0 or more, got {visit}")
+            if visit.level < self[0].level:
+                raise ValueError(f"a cycle may not rise above the level it starts on, got {visit}")
             rise = None if previous is None else previous.level - visit.level
             if rise is not None and abs(rise) > 1:
                 raise ValueError(

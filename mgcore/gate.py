@@ -9,7 +9,15 @@ import numpy as np
 
 from mgcore.grid import Grid
 
-__all__ = ["DTYPES", "check_dtype", "check_kind", "check_shape", "node_array", "not_finite"]
+__all__ = [
+    "DTYPES",
+    "check_dtype",
+    "check_kind",
+    "check_shape",
+    "node_array",
+    "not_finite",
+    "real_array",
+]
 
 #: Names of the dtypes that solvers compute in.
 DTYPES = ("float64", "float32")
@@ -26,21 +34,29 @@ def check_dtype(dtype: Any) -> str:
     return name
 
 
-def check_kind(kind: str, values_name: str) -> None:
-    """Refuse what is not a real number of enough digits, by the name of a dtype."""
-    if kind in ("object", "bytes", "void") or kind.startswith(("str", "datetime", "timedelta")):
-        raise ValueError(
-            f"{values_name} must hold real numbers, got dtype {kind}; convert it first"
-        )
+def check_kind(dtype: Any, name: str) -> None:
+    """Refuse what is not a real number of enough digits, by its NumPy or torch dtype."""
+    kind = str(dtype).removeprefix("torch.")
+    if isinstance(dtype, np.dtype) and dtype.kind not in "biufc":
+        raise ValueError(f"{name} must hold real numbers, got dtype {kind}; convert it first")
     if kind.startswith("complex"):
+        raise ValueError(f"{name} is {kind}; solve for the real and the imaginary part separately")
+    if kind in ("float16", "bfloat16") or kind.startswith("float8"):
         raise ValueError(
-            f"{values_name} is {kind}; solve for the real and the imaginary part separately"
+            f"{name} is {kind}, too coarse for second differences; convert it to float32 or float64"
         )
-    if kind in ("float16", "bfloat16"):
-        raise ValueError(
-            f"{values_name} is {kind}, too coarse for second differences; convert it to float32 or "
-            "float64"
-        )
+
+
+def real_array(values: Any, name: str) -> np.ndarray:
+    """`values` as an array of real numbers, or a clear error."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array; fill in its values first")
+    try:
+        array = np.asarray(values)
+    except ValueError:  # nested lists of unequal lengths
+        raise ValueError(f"{name} must be an array of real numbers, one for each node") from None
+    check_kind(array.dtype, name)
+    return array
 
 
 def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = False) -> None:
@@ -66,9 +82,9 @@ def node_array(values: Any, grid: Grid, dtype: np.dtype, name: str) -> np.ndarra
     ValueError
         If the shape is not the grid's or the numbers are not real.
     """
-    array = np.asarray(values)
-    check_kind(array.dtype.name, name)
+    array = real_array(values, name)
     check_shape(array.shape, grid, name)
-    array = np.ascontiguousarray(array, dtype)
+    with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
+        array = np.ascontiguousarray(array, dtype)
     # Numba compiles kernels anew for read-only arrays; a copy is cheaper.
     return array if array.flags.writeable else array.copy()

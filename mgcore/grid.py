@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -38,9 +39,7 @@ class Grid:
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"grids have one, two or three axes, got shape {shape}")
         if any(n < 3 or (n - 1) & (n - 2) for n in shape):
-            near = " or ".join(
-                str(tuple(_neighbour(n, up) for n in shape)) for up in _directions(shape)
-            )
+            near = " or ".join(map(str, _nearest(shape)))
             raise ValueError(
                 f"each axis needs 2^s + 1 nodes, boundary included, got shape {shape}; "
                 f"the nearest that fit are {near}"
@@ -133,12 +132,14 @@ def _numbers(values: object, name: str, kind: type) -> tuple:
     return numbers
 
 
-def _neighbour(n: int, up: bool) -> int:
-    """The largest 2^s + 1 up to n, or the smallest from n on."""
-    s = max(1, (max(n, 3) - 1).bit_length() - 1)
-    return 2 ** (s + 1) + 1 if up and 2**s + 1 < n else 2**s + 1
+def _nearest(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The one or two shapes with 2^s + 1 nodes along each axis that are closest to `shape`."""
 
+    def neighbours(n: int) -> set[int]:
+        s = max(1, (max(n, 3) - 1).bit_length() - 1)
+        return {2**s + 1, 2 ** (s + 1) + 1 if n > 2**s + 1 else 2**s + 1}
 
-def _directions(shape: tuple[int, ...]) -> tuple[bool, ...]:
-    down, up = (tuple(_neighbour(n, way) for n in shape) for way in (False, True))
-    return (False,) if down == up else (False, True)
+    def distance(candidate: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        return sum(abs(m - n) for m, n in zip(candidate, shape, strict=True)), candidate
+
+    return sorted(product(*map(neighbours, shape)), key=distance)[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
@@ -22,37 +23,37 @@ class Level(Protocol[S]):
     #: The next coarser level, None on the coarsest; set by whoever builds the chain.
     coarse: Any
 
+    @abstractmethod
     def start(self, g: Any, u: Any = None) -> S:
         """The state for the problem A u = g with the first guess `u`, zero unless given."""
-        ...
 
+    @abstractmethod
     def smooth(self, state: S, steps: int) -> S:
         """`steps` smoothing iterations u <- u + B (g - A u)."""
-        ...
 
+    @abstractmethod
     def restrict(self, state: S) -> Any:
         """The state in which the next coarser level starts.
 
         First guess u' = Pi u and right-hand side R (g - A u) + A' u' (the full approximation
         scheme); with Pi = 0 this is the plain correction scheme.
         """
-        ...
 
+    @abstractmethod
     def prolong(self, state: S, coarse: Any) -> S:
         """Correct u from the coarser level's state: u + P (u' - Pi u)."""
-        ...
 
+    @abstractmethod
     def interpolate(self, state: S, coarse: Any) -> S:
         """Replace u by the coarser level's solution, interpolated to fourth order."""
-        ...
 
+    @abstractmethod
     def solution(self, state: S) -> Any:
         """The iterate u, as a caller wants it back."""
-        ...
 
+    @abstractmethod
     def residual_norm(self, state: S) -> Any:
         """||g - A u||_2 over the unknowns, zero-dimensional or one for each of a batch."""
-        ...
 
     def descend(self, state: S, steps: int) -> tuple[S, Any]:
         """Smooth, then restrict: this level's state and the coarser one's.
@@ -78,25 +79,25 @@ class SolverLevel(Level[S], Protocol[S]):
     #: Round-off unit of the level's dtype.
     eps: float
 
+    @abstractmethod
     def nodes(self, values: Any, name: str) -> Any:
         """Validate `values` as node values; return them as an array of this level's kind."""
-        ...
 
+    @abstractmethod
     def lift(self, boundary: Any) -> Any:
         """Node values that continue the border values inwards, or None where all are zero."""
-        ...
 
+    @abstractmethod
     def defect(self, g: Any, u: Any) -> Any:
         """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
-        ...
 
+    @abstractmethod
     def residual(self, state: S) -> Any:
         """g - A u as node values, zero on the border."""
-        ...
 
+    @abstractmethod
     def roundoff(self, state: S) -> Any:
         """eps ||A|| ||u||_2: the size at which residuals are rounding errors alone."""
-        ...
 
 
 L = TypeVar("L")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mgcore.boundary import evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, check_kind, check_shape, node_array, not_finite
+from mgcore.gate import check_dtype, node_array, not_finite, real_array
 from mgcore.grid import Grid
 from mgcore.kernels import KERNELS
 from mgcore.level import Hierarchy, SolverLevel
@@ -57,12 +58,15 @@ class PoissonLevel(SolverLevel[State]):
         self.eps = float(np.finfo(self.dtype).eps)
         halved = grid.halved_axes()
         real = self.dtype.type
-        self._kernels = KERNELS[grid.ndim]
         self._a = tuple(real(h**-2) for h in grid.spacing)
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
         self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
+
+    @property
+    def _kernels(self) -> ModuleType:
+        return KERNELS[self.grid.ndim]  # not kept: modules cannot be pickled
 
     # --- the Level protocol ---------------------------------------------------------------------
 
@@ -131,15 +135,13 @@ class PoissonLevel(SolverLevel[State]):
 
     def lift(self, boundary: Any) -> np.ndarray | None:
         """The transfinite lift of the border values, None where all of them are zero."""
-        border = np.asarray(evaluate(boundary, self.grid))
-        check_kind(border.dtype.name, "boundary")
-        check_shape(border.shape, self.grid, "boundary")
+        border = node_array(evaluate(boundary, self.grid), self.grid, self.dtype, "boundary")
         values = border[on_border(border.shape)]
         if not np.isfinite(values).all():
             raise ValueError("boundary holds NaN or infinity at border nodes")
         if not values.any():
             return None
-        return transfinite_lift(border.astype(self.dtype), self._fractions())
+        return transfinite_lift(border, self._fractions())
 
     def _fractions(self) -> list[np.ndarray]:
         axes = np.ix_(*(np.linspace(0, 1, n, dtype=self.dtype) for n in self.grid.shape))
@@ -193,7 +195,8 @@ def poisson_levels(
     smoother : str or record
         A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module.
     restriction : {"full", "half", "injection"}
-        Half weighting in 2D only.
+        Half weighting in 2D only. Injection needs smoothers that leave residuals smooth, such as
+        Chebyshev; with red-black orders it diverges.
     prolongation : {"linear"}
         (Bi/tri)linear; full multigrid takes new solutions up by cubic interpolation.
     dtype : {"float64", "float32"}
@@ -280,11 +283,10 @@ def solve_poisson(
     >>> float(abs(solution.u - g / (5 * np.pi**2)).max()) < 2e-4
     True
     """
-    g = np.asarray(g)
-    check_kind(g.dtype.name, "g")
+    g = real_array(g, "g")
     levels = poisson_levels(
         g.shape, extent=extent, smoother=smoother,
-        dtype="float32" if g.dtype == np.float32 else "float64",
+        dtype="float32" if g.dtype.newbyteorder("=") == np.float32 else "float64",
     )  # fmt: skip
     return solve(
         levels, g, u0, boundary=boundary, cycle=cycle, rtol=rtol, atol=atol, maxiter=maxiter,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Integral, Real
 from typing import Any
 
 from mgcore.cycle import CYCLES, Cycle, run, v_cycle
@@ -15,7 +16,7 @@ __all__ = ["Solution", "Status", "print_progress", "solve"]
 
 
 class Status(IntEnum):
-    """How a solve ended; the first three are successes."""
+    """How a solve ended; the first three are successes. RUNNING is what a callback sees."""
 
     CONVERGED = 0
     ROUNDOFF = 1
@@ -24,6 +25,8 @@ class Status(IntEnum):
     STAGNATION = 4
     DIVERGENCE = 5
     CALLBACK = 6
+    PRECISION = 7
+    RUNNING = 8
 
 
 _MESSAGES = {
@@ -35,14 +38,18 @@ _MESSAGES = {
     "use a stronger cycle or smoother",
     Status.STAGNATION: "the residual has stopped falling above the level of rounding errors; use a "
     "stronger smoother or cycle",
-    Status.DIVERGENCE: "the iteration diverges; reduce the smoother's omega or use another one",
+    Status.DIVERGENCE: "the iteration diverges; use another smoother, a smaller omega, or full "
+    "weighting as restriction",
     Status.CALLBACK: "the callback raised StopIteration",
+    Status.PRECISION: "rounding errors are larger than the right-hand side: this dtype is too "
+    "coarse for so fine a grid; use float64 or a coarser grid",
+    Status.RUNNING: "running",
 }
 
 # A cycle that reduces the residual less than this, at the round-off level, has reached it.
 _SLOW = 0.5
-# Less than 10 % in five cycles is stagnation; the slowest smoother here needs one cycle for that.
-_PATIENCE, _STAGNANT = 5, 0.9
+# Less than 5 % in ten cycles is stagnation; the slowest cycle with coarse grids needs one.
+_PATIENCE, _STAGNANT = 10, 0.95
 # Smoothers that do converge may let the residual grow at first, but not by this factor.
 _DIVERGENT = 100.0
 
@@ -130,7 +137,8 @@ def solve(
     rtol, atol : float
         Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
         right-hand side once the border values are taken out; a batch stops with its worst member.
-        By default rtol is 1e-8, in float32 1e-4. With both zero, `maxiter` cycles are run.
+        By default rtol is 1e-8, in float32 1e-4. With both zero, `maxiter` cycles are run. Where
+        b = 0 the first residual stands for it.
     maxiter : int
         Cycles at most.
     callback : callable, optional
@@ -150,6 +158,8 @@ def solve(
     The levels know zero border values only: a transfinite lift of the border values is taken out
     first and added at the end (see :mod:`mgcore.boundary`).
     """
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback must be callable, got {callback!r}")
     fine = levels[0]
     first, then = _cycles(cycle, len(levels))
     rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
@@ -161,12 +171,19 @@ def solve(
         b = fine.defect(b, lift)
     state = fine.start(b)
     scale = fine.residual_norm(state)  # ||b||, for each member of a batch
+    lost = bool((scale == 0).all()) and bool((abs(fine.residual(state)) > 0).any())
+    if lost or not bool((scale < math.inf).all()):
+        raise ValueError(
+            "the squares in the norm of g over- or underflow; scale g (and the border values) to "
+            "about 1, and u back afterwards"
+        )
     if u0 is not None:
         u0 = fine.nodes(u0, "u0")
         state = fine.start(b, u0 if lift is None else u0 - lift)
     norm = scale if u0 is None else fine.residual_norm(state)
+    scale = scale + (scale == 0) * norm  # where b = 0, relative to the first residual
     target = _larger(rtol * scale, atol)
-    unit = scale + (scale == 0)  # a member with b = 0 is measured absolutely
+    unit = scale + (scale == 0)
 
     residuals, relative, work = [float(norm.max())], [float((norm / unit).max())], 0.0
     fixed = rtol == 0 and atol == 0
@@ -197,15 +214,16 @@ def solve(
         relative.append(float((norm / unit).max()))
 
         status = _verdict(relative, fixed, len(residuals) > maxiter)
-        if not fixed and status is not Status.DIVERGENCE:
+        if not fixed and math.isfinite(relative[-1]):
             if bool((norm <= target).all()):
                 status = Status.CONVERGED
             elif relative[-1] > _SLOW * relative[-2]:
                 small = (norm <= target) | (norm <= fine.roundoff(state))
-                status = Status.ROUNDOFF if bool(small.all()) else status
+                if bool(small.all()):
+                    status = Status.ROUNDOFF if relative[-1] < 1 else Status.PRECISION
         if callback is not None:
             try:
-                callback(result(Status.MAXITER if status is None else status, keep=False))
+                callback(result(Status.RUNNING if status is None else status, keep=False))
             except StopIteration:
                 status = Status.CALLBACK if status is None else status
     return result(status, keep=True)
@@ -245,7 +263,7 @@ def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
     if fixed:
         return Status.CYCLES_DONE if last else None
     if len(relative) > _PATIENCE and now > _STAGNANT * relative[-1 - _PATIENCE]:
-        return Status.DIVERGENCE if now > relative[-1 - _PATIENCE] else Status.STAGNATION
+        return Status.STAGNATION
     return Status.MAXITER if last else None
 
 
@@ -278,10 +296,10 @@ def _tolerances(
     if rtol is None:
         rtol = 1e-8 if eps < 1e-10 else 1e-4
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be zero or more and finite, got {value}")
-    if maxiter != int(maxiter) or maxiter < 0:
-        raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter}")
+        if not isinstance(value, Real) or not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
+    if not isinstance(maxiter, Integral) or maxiter < 0:
+        raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")
     return float(rtol), float(atol), int(maxiter)
 
 

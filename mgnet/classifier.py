@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,8 +42,8 @@ class MgNet(nn.Module):
         "feature" runs (u, g) as above; "residual" runs (u, r) with r = g - A u, which needs fewer
         convolutions. With `share_A` they are the same function and share checkpoints; without,
         they are different networks.
-    sigma : callable returning a Module
-        Makes an activation.
+    sigma : Module or callable returning one
+        The activation; a module is copied for each place.
     norm : bool
         Batch normalisation before every sigma.
     kernel_size : int
@@ -57,7 +59,8 @@ class MgNet(nn.Module):
 
     Notes
     -----
-    The residual form never uses the A of its very last iteration. That kernel takes no gradient
+    The residual form never uses the A of its very last iteration, the feature form not that of its
+    very first, where u = 0. Where such a kernel is used nowhere else, it takes no gradient
     (`requires_grad` is False), so optimisers and DistributedDataParallel do not wait for one; it
     stays in the state dict, for both forms to have the same.
 
@@ -78,14 +81,14 @@ class MgNet(nn.Module):
         share_B: bool = True,
         form: str = "residual",
         *,
-        sigma: Callable[[], nn.Module] = nn.ReLU,
+        sigma: nn.Module | Callable[[], nn.Module] = nn.ReLU,
         norm: bool = True,
         kernel_size: int = 3,
         dim: int = 2,
     ):
         super().__init__()
-        steps = tuple(steps)
-        channels = (channels,) * len(steps) if isinstance(channels, int) else tuple(channels)
+        steps = tuple(steps) if isinstance(steps, Iterable) else (steps,)
+        channels = tuple(channels) if isinstance(channels, Iterable) else (channels,) * len(steps)
         if len(channels) != len(steps):
             raise ValueError(
                 f"channels and steps need one number for each level, got {len(channels)} channels "
@@ -95,7 +98,7 @@ class MgNet(nn.Module):
             ("in_channels", (in_channels,)), ("num_classes", (num_classes,)),
             ("channels", channels), ("steps", steps), ("kernel_size", (kernel_size,)),
         ):  # fmt: skip
-            if not numbers or any(n < 1 or n != int(n) for n in numbers):
+            if not numbers or not all(isinstance(n, Integral) and int(n) > 0 for n in numbers):
                 raise ValueError(f"{name} must be positive whole numbers, got {numbers}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd for the grid to stay, got {kernel_size}")
@@ -107,7 +110,8 @@ class MgNet(nn.Module):
         batch_norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dim]
 
         def activation(c: int) -> nn.Module:
-            return nn.Sequential(batch_norm(c), sigma()) if norm else sigma()
+            act = copy.deepcopy(sigma) if isinstance(sigma, nn.Module) else sigma()
+            return nn.Sequential(batch_norm(c), act) if norm else act
 
         def kernels(c: int, count: int) -> list[nn.Module]:
             return [conv(dim, c, c, kernel_size) for _ in range(count)]
@@ -134,8 +138,11 @@ class MgNet(nn.Module):
             )
         for fine, coarse in pairwise(levels):
             fine.coarse = coarse
-        if form == "residual" and (not share_A or steps[-1] == 1):
-            levels[-1].A[-1].requires_grad_(False)
+        idle = levels[-1].A[-1] if form == "residual" else levels[0].A[0]
+        count = steps[-1] if form == "residual" else steps[0]
+        restricts = form == "feature" and len(steps) > 1  # by way of the level's last A
+        if (count == 1 and not restricts) or (count > 1 and not share_A):
+            idle.requires_grad_(False)
         self.levels: Any = nn.ModuleList(levels)
         self.head = nn.Linear(channels[-1], num_classes)
 
@@ -150,6 +157,9 @@ class MgNet(nn.Module):
         return self.head(self.features(f).flatten(2).mean(2))
 
     def _check(self, f: Tensor) -> None:
+        if not isinstance(f, Tensor) or not f.is_floating_point():
+            kind = f.dtype if isinstance(f, Tensor) else type(f).__name__
+            raise ValueError(f"pictures must be a floating-point tensor, got {kind}")
         smallest = 2 ** (len(self.levels) - 1)
         if f.ndim != self.dim + 2 or f.shape[1] != self.in_channels:
             raise ValueError(

@@ -159,7 +159,7 @@ def _download(source: _Source) -> Path:
 
 
 def _check(path: Path, file: _File, page: str) -> None:
-    advice = f"delete it and fetch it again from {page}"
+    advice = f"name another folder, or fetch the file again from {page}"
     if not path.exists():
         raise DataError(f"{path} is missing; fetch it from {page}")
     size = path.stat().st_size
@@ -185,10 +185,11 @@ def _read_cifar(path: Path, label_bytes: int) -> tuple[Tensor, Tensor]:
 def _cifar(source: _Source, folder: Path, name: str, label_bytes: int, names: str) -> PictureSet:
     parts = [_read_cifar(folder / file.name, label_bytes) for file in source.files]
     images, labels = zip(*parts, strict=True)
-    listed = folder / names  # a text beside the data, not needed for training
-    classes = (
-        listed.read_text().split() if listed.exists() else map(str, range(int(labels[0].max()) + 1))
-    )
+    # The names are a text beside the data, not needed for training; numbers will do.
+    listed, count = folder / names, 10**label_bytes
+    classes = listed.read_text(errors="replace").split() if listed.exists() else []
+    if len(classes) != count:
+        classes = list(map(str, range(count)))
     return PictureSet(
         name, torch.cat(images[:-1]), torch.cat(labels[:-1]), images[-1], labels[-1], tuple(classes)
     )
@@ -199,10 +200,6 @@ def _read_idx(path: Path) -> Tensor:
     raw = gzip.decompress(path.read_bytes())
     rank = raw[3]
     shape = tuple(np.frombuffer(raw, ">u4", rank, 4).astype(int))
-    if raw[:3] != b"\0\0\x08" or len(raw) != 4 + 4 * rank + int(np.prod(shape)):
-        raise DataError(
-            f"{path} is not an IDX file of unsigned bytes; delete it and fetch it again"
-        )
     return torch.from_numpy(np.frombuffer(raw, np.uint8, -1, 4 + 4 * rank).reshape(shape).copy())
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import trange
 
 from mgcore.cycle import Cycle, run, v_cycle
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
+from mgnet.level import convolve
 
 __all__ = ["SymmetricKernel", "train_smoother"]
 
@@ -27,8 +27,9 @@ class SymmetricKernel(nn.Module):
 
     Notes
     -----
-    On a level, h^2 stands for d / sum h_i^-2, which it is where mesh widths are equal. -Laplace on
-    any grid is the same operator up to that factor, so one kernel serves all levels.
+    On a level, h^2 stands for d / sum h_i^-2, which it is where mesh widths are equal. There
+    -Laplace is the same stencil on every level up to that factor, so one kernel serves all; where
+    mesh widths differ from axis to axis it is not, and the kernel is no more than a guess.
     """
 
     _off_centre: Tensor
@@ -62,8 +63,8 @@ class _Scaled(nn.Module):
         self.kernel, self.scale = kernel, scale
 
     def forward(self, r: Tensor) -> Tensor:
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.kernel.ndim - 1]
-        return convolve(r, self.scale * self.kernel.stencil()[None, None], padding=1)
+        stencil = (self.scale * self.kernel.stencil()).to(r)
+        return convolve(r, stencil[None, None], padding=1)
 
 
 def train_smoother(

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.level import Level
 
-__all__ = ["ConvLevel", "State", "conv", "fixed_conv"]
+__all__ = ["ConvLevel", "FixedConv", "State", "conv", "convolve"]
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_STRAIGHT = (F.conv1d, F.conv2d, F.conv3d)
+_TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
 FORMS = ("feature", "residual")
 
@@ -30,16 +32,19 @@ class State(NamedTuple):
     ----------
     u : Tensor or None
         The iterate, ``(batch, channels, *interior)``; None stands for zero.
-    g : Tensor or None
-        The right-hand side; in the residual form r = g - A u instead, and None once nobody
-        needs it any more.
+    g : Tensor
+        The right-hand side; in the residual form r = g - A u instead.
     batch : tuple of int
         Batch axes of the caller's array, for a solver's `solution`.
+    owed : (Module, Tensor) or None
+        In the residual form A and the last e, while A e is still to be taken from r. It is
+        computed when r is next read: after the very last step nobody does.
     """
 
     u: Tensor | None
-    g: Tensor | None
+    g: Tensor
     batch: tuple[int, ...] = ()
+    owed: tuple[nn.Module, Tensor] | None = None
 
 
 class ConvLevel(nn.Module, Level[State]):
@@ -53,7 +58,8 @@ class ConvLevel(nn.Module, Level[State]):
     B_up : Module or sequence of Module, optional
         The kernels for the way up; by default those of the way down.
     before, after : Module or sequence of Module, optional
-        sigma on either side of B (batch normalisation included); by default nothing.
+        sigma on either side of B (batch normalisation included), for both ways; by default
+        nothing.
     Pi, R : Module, optional
         Restrictions of u and of the residual, their sigma included. Without Pi the coarser
         problem starts from zero: the correction scheme. The coarsest level has neither.
@@ -74,6 +80,9 @@ class ConvLevel(nn.Module, Level[State]):
 
     Notes
     -----
+    A chain is linked by ``fine.coarse = coarse``: the coarser level's A makes the right-hand side
+    A' u' of its problem. The coarser level does not become a submodule of the finer.
+
     With shared A the residual form is a pre-activation ResNet block,
     ``r <- r - A after(B(before(r)))`` (He & Xu 2019, theorem on MgNet and pre-act ResNet).
     """
@@ -117,6 +126,10 @@ class ConvLevel(nn.Module, Level[State]):
         else:
             super().__setattr__(name, value)
 
+    def extra_repr(self) -> str:
+        """What the table of submodules does not tell."""
+        return f"form={self.form!r}, sweeps={self.sweeps}"
+
     # --- the Level protocol ---------------------------------------------------------------------
 
     def start(self, g: Tensor, u: Tensor | None = None) -> State:
@@ -139,7 +152,8 @@ class ConvLevel(nn.Module, Level[State]):
         u = None if self.Pi is None or state.u is None else self.Pi(state.u)
         if u is None or self.form == "residual":
             return State(u, r)
-        assert self.coarse is not None
+        if self.coarse is None:
+            raise ValueError("this level does not know the coarser one; set level.coarse to it")
         return State(u, r + self.coarse.A[0](u))
 
     def prolong(self, state: State, coarse: State) -> State:
@@ -161,10 +175,7 @@ class ConvLevel(nn.Module, Level[State]):
 
     def solution(self, state: State) -> Tensor:
         """The iterate u, ``(batch, channels, *interior)``."""
-        if state.u is None:
-            assert state.g is not None
-            return torch.zeros_like(state.g)
-        return state.u
+        return torch.zeros_like(state.g) if state.u is None else state.u
 
     def residual_norm(self, state: State) -> Tensor:
         """||g - A u||_2 for each member of the batch."""
@@ -178,33 +189,35 @@ class ConvLevel(nn.Module, Level[State]):
     # --- the iteration --------------------------------------------------------------------------
 
     def _iterate(self, state: State, kernels: nn.ModuleList, steps: int) -> State:
-        last = steps * self.sweeps - 1
-        for i in range(last + 1):
+        for i in range(steps * self.sweeps):
             A = _pick(self.A, i)
+            state = _settled(state)
             e = self._residual(state, A)
             if self.before is not None:
                 e = _pick(self.before, i)(e)
             e = _pick(kernels, i)(e)
             if self.after is not None:
                 e = _pick(self.after, i)(e)
-            # Nobody reads the coarsest level's last residual: leave A e out.
-            unread = self.form == "residual" and self.coarse is None and i == last
-            state = self._correct(state, e, None if unread else A)
+            state = self._correct(state, e, A)
         return state
 
     def _residual(self, state: State, A: nn.Module) -> Tensor:
-        if state.g is None:
-            raise ValueError("the residual form does not keep r on the coarsest level")
-        if self.form == "residual" or state.u is None:
-            return state.g
-        return state.g - A(state.u)
+        g = _settled(state).g
+        return g if self.form == "residual" or state.u is None else g - A(state.u)
 
-    def _correct(self, state: State, e: Tensor, A: nn.Module | None) -> State:
+    def _correct(self, state: State, e: Tensor, A: nn.Module) -> State:
         u = e if state.u is None else state.u + e
-        g = state.g
         if self.form == "residual":
-            g = None if A is None or g is None else g - A(e)
-        return State(u, g, state.batch)
+            return _settled(state)._replace(u=u, owed=(A, e))
+        return state._replace(u=u)
+
+
+def _settled(state: State) -> State:
+    """The state with r <- r - A e done, if that is owed."""
+    if state.owed is None:
+        return state
+    A, e = state.owed
+    return state._replace(g=state.g - A(e), owed=None)
 
 
 def conv(
@@ -216,19 +229,14 @@ def conv(
     )
 
 
-def fixed_conv(
-    stencil: Tensor,
-    *,
-    stride: int | tuple[int, ...] = 1,
-    padding: int = 0,
-    transpose: bool = False,
-) -> nn.Module:
+class FixedConv(nn.Module):
     """A one-channel convolution with a given stencil, which is not trained.
 
     Parameters
     ----------
     stencil : Tensor
-        Weights, one axis for each dimension of the grid, odd lengths.
+        Weights, one axis for each dimension of the grid, odd lengths; copied.
+    stride, padding : int or tuple of int
     transpose : bool
         The transposed convolution: a prolongation with the stencil of a restriction.
 
@@ -236,13 +244,42 @@ def fixed_conv(
     -----
     `requires_grad_()` on the module turns the stencil into the start of a trained one.
     """
-    kinds: dict[int, Any] = _CONV_TRANSPOSE if transpose else _CONV
-    module = kinds[stencil.ndim](
-        1, 1, tuple(stencil.shape), stride, padding, bias=False,
-        device=stencil.device, dtype=stencil.dtype,
-    )  # fmt: skip
-    module.weight = nn.Parameter(stencil[None, None].clone(), requires_grad=False)
-    return module
+
+    def __init__(
+        self,
+        stencil: Tensor,
+        *,
+        stride: int | tuple[int, ...] = 1,
+        padding: int = 0,
+        transpose: bool = False,
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(stencil[None, None].clone(), requires_grad=False)
+        self.stride, self.padding, self.transpose = stride, padding, transpose
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the stencil to ``(batch, 1, *grid)``."""
+        return convolve(x, self.weight, self.stride, self.padding, transpose=self.transpose)
+
+
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    stride: int | tuple[int, ...] = 1,
+    padding: int = 0,
+    *,
+    transpose: bool = False,
+) -> Tensor:
+    """Convolution in 1D, 2D or 3D, in the full precision of its dtype.
+
+    On a GPU cuDNN rounds float32 inputs to the 10 bits of TF32 unless told otherwise. Networks can
+    live with that; the residual of an equation, a small difference of large numbers, cannot.
+    """
+    apply: Any = (_TRANSPOSED if transpose else _STRAIGHT)[x.ndim - 3]
+    if x.is_cuda and x.dtype == torch.float32:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return apply(x, weight, None, stride, padding)
+    return apply(x, weight, None, stride, padding)
 
 
 def _as_list(modules: nn.Module | Sequence[nn.Module], name: str) -> nn.ModuleList:

@@ -78,7 +78,8 @@ def orthogonalise(G: Tensor, steps: int = 3) -> Tensor:
     Returns
     -------
     Tensor
-        U f(S) V^T with f(S) between about 0.7 and 1.2, in the dtype of `G`.
+        U f(S) V^T, in the dtype of `G`. With three steps f(s) lies between .6 and 1.3 for singular
+        values above a fiftieth of ||G||_F; smaller ones are multiplied by about 40.
 
     Notes
     -----

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.boundary import evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, check_kind, check_shape, not_finite
+from mgcore.gate import check_dtype, check_kind, check_shape, not_finite, real_array
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.poisson import describe, title
@@ -25,7 +25,7 @@ from mgcore.smoothers import smoother as smoother_record
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import ConvLevel, State, fixed_conv
+from mgnet.level import ConvLevel, FixedConv, State, convolve
 
 __all__ = ["PoissonLevel", "poisson_levels"]
 
@@ -55,11 +55,11 @@ class PoissonLevel(ConvLevel):
 
         def transfer(weights: np.ndarray, transpose: bool) -> nn.Module:
             stencil = torch.as_tensor(_unfold(weights, halved), **kind)  # type: ignore[arg-type]
-            return fixed_conv(stencil, stride=strides, transpose=transpose)
+            return FixedConv(stencil, stride=strides, transpose=transpose)
 
         coarsest = not any(halved)
         super().__init__(
-            A=fixed_conv(torch.as_tensor(_laplacian(stiffness), **kind), padding=1),  # type: ignore[arg-type]
+            A=FixedConv(torch.as_tensor(_laplacian(stiffness), **kind), padding=1),  # type: ignore[arg-type]
             B=_kernels(smoother, grid, self_coupling, kind),
             R=None if coarsest else transfer(restriction_weights(restriction, halved), False),
             P=None if coarsest else transfer(prolongation_weights(prolongation, halved), True),
@@ -70,6 +70,7 @@ class PoissonLevel(ConvLevel):
         self._inside: Any = (..., *(slice(1, -1),) * grid.ndim)
         self.size = grid.size
         self.eps = torch.finfo(dtype).eps
+        self._dtype = str(dtype).removeprefix("torch.")
         self.diagonal = self_coupling
         self.restriction, self.prolongation = restriction, prolongation
 
@@ -79,25 +80,30 @@ class PoissonLevel(ConvLevel):
         """The state for A u = g from node values, ``(*batch, *nodes)``; borders are ignored."""
         g = self._tensor(g, "g")
         if u is not None:
-            g, u = torch.broadcast_tensors(g, self._tensor(u, "u"))
+            u = self._tensor(u, "u")
+            try:
+                g, u = torch.broadcast_tensors(g, u)
+            except RuntimeError:
+                raise ValueError(
+                    f"g and u are batches of different shapes: {tuple(g.shape)}, {tuple(u.shape)}"
+                ) from None
             u = self._strip(u)
         return State(u, self._strip(g), tuple(g.shape[: g.ndim - self.grid.ndim]))
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
-            assert state.g is not None
-            return State(state.g / self.diagonal, state.g, state.batch)
+            return state._replace(u=state.g / self.diagonal)
         return super().smooth(state, steps)
 
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
         if coarse.u is None:
-            return State(None, state.g, state.batch)
+            return state._replace(u=None)
         u = self._pad(coarse.u)
         for axis, half in enumerate(self._halved):
             u = _cubic(u, axis + 2) if half else u
-        return State(u[self._inside], state.g, state.batch)
+        return state._replace(u=u[self._inside])
 
     def solution(self, state: State) -> Tensor:
         """The iterate at the nodes, ``(*batch, *nodes)``, zero on the border."""
@@ -126,7 +132,7 @@ class PoissonLevel(ConvLevel):
         values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
         if not values.isfinite().all():
             raise ValueError("boundary holds NaN or infinity at border nodes")
-        if not values.any():
+        if not values.any() and not values.requires_grad:
             return None
         shape = self.grid.shape
         return transfinite_lift(
@@ -144,7 +150,6 @@ class PoissonLevel(ConvLevel):
         batch = torch.broadcast_shapes(g.shape, u.shape)[: -self.grid.ndim]
         flat = u.reshape(-1, 1, *self.grid.shape)
         stencil: Any = self.A[0].weight
-        convolve = (F.conv1d, F.conv2d, F.conv3d)[self.grid.ndim - 1]
         applied = convolve(flat, stencil).reshape(*u.shape[: -self.grid.ndim], *self.grid.interior)
         r = g[self._inside] - applied
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
@@ -157,7 +162,7 @@ class PoissonLevel(ConvLevel):
     def roundoff(self, state: State) -> Tensor:
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
         if state.u is None:
-            return torch.zeros(state.batch)
+            return state.g.new_zeros(state.batch)
         norm = torch.linalg.vector_norm(state.u.flatten(1), dim=1).reshape(state.batch)
         return self.eps * 2 * self.diagonal * norm
 
@@ -169,12 +174,9 @@ class PoissonLevel(ConvLevel):
 
     def _tensor(self, values: Any, name: str) -> Tensor:
         if not isinstance(values, Tensor):
-            array = np.asarray(values)
-            check_kind(array.dtype.name, name)
-            # A copy where torch would warn of or refuse the array's memory.
-            usable = array.flags.writeable and all(stride >= 0 for stride in array.strides)
-            values = torch.from_numpy(array if usable else array.copy())
-        check_kind(str(values.dtype).removeprefix("torch."), name)
+            # A copy in the native order of bytes and axes: torch refuses or warns of others.
+            values = torch.from_numpy(np.array(real_array(values, name), self._dtype, order="C"))
+        check_kind(values.dtype, name)
         check_shape(tuple(values.shape), self.grid, name, batch=True)
         if values.numel() == 0:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
@@ -259,7 +261,7 @@ def _kernels(
     if isinstance(smoother, SymmetricKernel):
         if smoother.ndim != grid.ndim:
             raise ValueError(f"a kernel for {smoother.ndim} axes on a grid with {grid.ndim} axes")
-        return [smoother.on(grid).to(**kind)]
+        return [smoother.on(grid)]
     kernels: list[nn.Module] = []
     for omega, points in smoother.sweeps(grid):
         if points == "lexicographic":
@@ -268,7 +270,7 @@ def _kernels(
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
         if points == "all":
-            kernels.append(fixed_conv(torch.full([1] * grid.ndim, omega / diagonal, **kind)))
+            kernels.append(FixedConv(torch.full([1] * grid.ndim, omega / diagonal, **kind)))
         else:
             # Colours go by node indices; interior index 0 is node 1.
             colour = sum(np.ix_(*(np.arange(1, n + 1) for n in grid.interior))) % 2

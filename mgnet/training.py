@@ -8,14 +8,16 @@ through the very numbers of one that was not.
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import zip_longest
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,10 @@ __all__ = [
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+_SAVED = {
+    "model", "optimizers", "recipe", "identity", "random",
+    "epoch", "step", "sums", "seconds", "history",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,16 @@ class Recipe:
             raise ValueError(
                 f"unknown precision {self.precision!r}; known are 'bfloat16', 'float32', 'float64'"
             )
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError("a recipe needs one epoch or more and batches of two or more")
-        if not 0 <= self.warmup < 1 or not 0 <= self.label_smoothing < 1 or self.shift < 0:
-            raise ValueError("warmup and label_smoothing lie in [0, 1), shift is 0 or more")
+        for name, least in (("epochs", 1), ("batch_size", 2), ("shift", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or int(value) < least:
+                raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
+        for name in ("momentum", "sgd_momentum", "warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)!r}")
+        for name in ("lr", "sgd_lr", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be zero or more, got {getattr(self, name)!r}")
 
     def rate(self, progress: float) -> float:
         """Factor of the learning rates when `progress`, in [0, 1), of the steps are done."""
@@ -117,7 +129,7 @@ class Epoch:
     images_per_second: float
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
+class Interrupted(KeyboardInterrupt):
     """SIGINT came; the message names the checkpoint that holds everything done so far."""
 
 
@@ -166,6 +178,11 @@ class Trainer:
                 f"batches of {recipe.batch_size} are larger than the {len(data.train_images)} "
                 "training pictures; choose a smaller batch_size"
             )
+        if recipe.shift >= min(data.train_images.shape[2:]):
+            raise ValueError(
+                f"shift {recipe.shift} is not smaller than the pictures, "
+                f"{tuple(data.train_images.shape[2:])}"
+            )
         self.recipe, self.device = recipe, torch.device(device)
         self.folder = None if folder is None else Path(folder)
         self.progress, self.on_epoch = progress, on_epoch
@@ -176,7 +193,8 @@ class Trainer:
         self.dtype = dtype
         mean, std = data.channel_statistics()
         self.mean = mean.to(self.device, dtype)[:, None, None]
-        self.std = std.to(self.device, dtype)[:, None, None]
+        # A channel that is the same everywhere stays zero.
+        self.std = std.clamp_min(1e-3).to(self.device, dtype)[:, None, None]
         self.images = data.train_images.to(self.device)
         self.labels = data.train_labels.to(self.device)
         self.test_images = data.test_images.to(self.device)
@@ -185,7 +203,12 @@ class Trainer:
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.steps = len(self.images) // recipe.batch_size  # the last, smaller batch is left out
         self.epoch = self.step = 0  # the next step to take
-        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # of loss, of hits
+        self.sums = torch.zeros(2, device=self.device)  # of loss, of hits
+        # Which pictures start mirrored is random; then it alternates (Jordan 2024).
+        first = torch.randint(2, (len(self.images),), generator=_generator(recipe.seed, -1))
+        self.mirrored = first.to(self.device)
+        # What a checkpoint must agree on besides the weights' names and shapes.
+        self.identity = {"data": f"{data.name}, {len(self.images)} pictures", "model": str(model)}
         self.history: list[Epoch] = []
         self.seconds = 0.0
 
@@ -230,6 +253,10 @@ class Trainer:
         bar.close()
         seen = self.steps * r.batch_size
         loss, hits = (self.sums / seen).tolist()
+        if not math.isfinite(loss):
+            raise ArithmeticError(
+                f"the loss is {loss} in epoch {self.epoch + 1}: lower the learning rates"
+            )
         test_loss, test_accuracy = self.evaluate()
         row = Epoch(
             self.epoch + 1, loss, hits, test_loss, test_accuracy,
@@ -259,7 +286,7 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         hits = (scores.detach().argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.detach() * len(batch), hits]).double()
+        self.sums += torch.stack([loss.detach() * len(batch), hits]).float()
         self.step += 1
 
     def _augmented(self, batch: Tensor) -> Tensor:
@@ -274,9 +301,7 @@ class Trainer:
             index.append((n - 1 - (n - 1 - i).abs()).to(self.device))  # ... and at n - 1
         rows, columns = index
         if r.flip:
-            # Which pictures start mirrored is random; then it alternates (Jordan 2024).
-            first = torch.randint(2, (len(self.images),), generator=_generator(r.seed, -1))
-            flip = (first.to(self.device)[batch] + self.epoch) % 2 == 1
+            flip = (self.mirrored[batch] + self.epoch) % 2 == 1
             columns = torch.where(flip[:, None], size[1] - 1 - columns, columns)
         pictures = self.images[batch]
         at = torch.arange(len(batch), device=self.device)[:, None, None]
@@ -310,7 +335,8 @@ class Trainer:
         """Loss and accuracy on the test pictures."""
         scores = self.scores(self.test_images, mirror=mirror)
         loss = F.cross_entropy(scores, self.test_labels).item()
-        return loss, (scores.argmax(1) == self.test_labels).double().mean().item()
+        hits = (scores.argmax(1) == self.test_labels).sum().item()
+        return loss, hits / len(self.test_labels)
 
     # --- checkpoints ----------------------------------------------------------------------------
 
@@ -332,7 +358,8 @@ class Trainer:
                     "epoch": self.epoch, "step": self.step,
                     "sums": self.sums, "seconds": self.seconds,
                     "history": [asdict(row) for row in self.history],
-                    "random": torch.get_rng_state(),  # for a sigma that draws, such as dropout
+                    "identity": self.identity,
+                    "random": self._random_state(),
                 },
                 path,
             )  # fmt: skip
@@ -351,7 +378,8 @@ class Trainer:
             If there is none, or it is of another model or another recipe.
         """
         path, saved = _load_checkpoint(path)
-        _load_model(self.model, saved["model"], path)
+        # Everything is compared before anything is loaded.
+        _compare_weights(self.model, saved["model"], path)
         mine = asdict(self.recipe)
         other = {k: v for k, v in saved["recipe"].items() if mine.get(k) != v}
         if other:
@@ -359,12 +387,26 @@ class Trainer:
             raise CheckpointError(
                 f"{path} was made with another recipe: {changes}; resume with that"
             )
+        for what, identity in saved["identity"].items():
+            if identity != self.identity[what]:
+                change = _first_difference(identity, self.identity[what])
+                raise CheckpointError(f"{path} was made with another {what}: {change}")
+        self.model.load_state_dict(saved["model"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
         self.sums = saved["sums"].to(self.device)
         self.history = [Epoch(**row) for row in saved["history"]]
-        torch.set_rng_state(saved["random"])
+        torch.set_rng_state(saved["random"]["cpu"])
+        if "cuda" in saved["random"] and self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["random"]["cuda"], self.device)
+
+    def _random_state(self) -> dict[str, Tensor]:
+        """State of torch's own generators, for a sigma that draws, such as dropout."""
+        state = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
 
     def _interrupt(self) -> None:
         where = f"in epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
@@ -448,7 +490,11 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
     CheckpointError
         If there is none.
     """
-    return Recipe(**_load_checkpoint(path)[1]["recipe"])
+    path, saved = _load_checkpoint(path)
+    try:
+        return Recipe(**saved["recipe"])
+    except TypeError as error:
+        raise CheckpointError(f"{path} was written by another version: {error}") from None
 
 
 def _load_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
@@ -459,14 +505,21 @@ def _load_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the unpickler say
-        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
-    missing = {"model", "optimizers", "recipe", "epoch", "step"} - set(saved)
-    if missing:
-        raise CheckpointError(f"{path} is not a checkpoint of a training run: no {sorted(missing)}")
+        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one") from error
+    if not isinstance(saved, dict) or not set(saved) >= _SAVED:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of a training run, or one of another version"
+        )
     return path, saved
 
 
-def _load_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+def _first_difference(there: str, here: str) -> str:
+    lines = zip_longest(there.splitlines(), here.splitlines(), fillvalue="nothing")
+    a, b = next((a.strip(), b.strip()) for a, b in lines if a != b)
+    return f"{a} there, {b} here"
+
+
+def _compare_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     mine = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     other = {name: tuple(t.shape) for name, t in weights.items()}
     if mine != other:
@@ -476,17 +529,16 @@ def _load_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> Non
             f"{mine.get(name, 'missing')} here; build the model with the same channels, steps and "
             "classes"
         )
-    model.load_state_dict(weights)
 
 
 @contextmanager
 def _atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place only when the block succeeds."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
+        with temporary.open("rb+") as stream:  # on the disk before it takes the old one's place
+            os.fsync(stream.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,18 +1,47 @@
 """What the kernels of all dimensions share: how they are compiled, and cubic interpolation."""
 
+import threading
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import numba
 import numpy as np
 
 __all__ = ["between", "cubic", "parallel", "serial"]
 
-# Contraction to fused multiply-adds is the one liberty taken: it does not reorder sums, so results
-# do not depend on how a loop was vectorised.
+# Fused multiply-adds are the one liberty taken. Sums are not reordered.
 _OPTIONS = {"cache": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
-parallel: Callable = numba.njit(parallel=True, **_OPTIONS)
 serial: Callable = numba.njit(**_OPTIONS)
+
+_one_at_a_time = threading.Lock()
+
+
+def parallel(function: Callable) -> Callable:
+    """Compile a function with parallel loops, safe to call from several threads at once.
+
+    Numba's workqueue layer, its last resort where neither TBB nor OpenMP is found, aborts the
+    process on concurrent calls: there, and until the layer is known, one call runs at a time.
+    """
+    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        if _layer() in ("omp", "tbb"):
+            return compiled(*arguments)
+        with _one_at_a_time:
+            return compiled(*arguments)
+
+    return call
+
+
+def _layer() -> str | None:
+    """The threading layer, None before the first parallel loop has started it."""
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return None
 
 
 @serial

@@ -1,6 +1,7 @@
 """Every example and benchmark runs, and one number of each is pinned."""
 
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import pytest
@@ -14,8 +15,6 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def nonempty(*names):
-    from pathlib import Path
-
     return all(Path("figures", name).stat().st_size > 10_000 for name in names)
 
 
@@ -55,15 +54,20 @@ def test_train_cifar_on_digits(capsys):
         "8",
         "16",
     ]
-    options += ["--steps", "2", "2", "--no-flip", "--shift", "1", "--layout", "recipe"]
+    options += ["--steps", "2", "2", "--shift", "1", "--precision", "float32"]
     history = train_cifar.main([*options, "--out", "run"])
     out = capsys.readouterr().out
     assert f"last epoch: {history[-1].test_accuracy:.2%}" in out
     assert "8,578 parameters" in out
     assert "multiply-adds" in out
     assert history[-1].test_accuracy > 0.9
+    assert Path("run/curve.png").stat().st_size > 5_000
+    # A finished run resumes to its own end; nothing overwrites it by accident.
+    assert train_cifar.main([*options, "--out", "run", "--resume"]) == history
     with pytest.raises(SystemExit, match="another recipe"):
         train_cifar.main([*options, "--out", "run", "--resume", "--lr", "0.1"])
+    with pytest.raises(SystemExit, match="holds a run already: go on with it by --resume"):
+        train_cifar.main([*options, "--out", "run"])
 
 
 def test_train_cifar_says_how_to_go_on(monkeypatch, capsys):
@@ -74,11 +78,10 @@ def test_train_cifar_says_how_to_go_on(monkeypatch, capsys):
         raise Interrupted("interrupted in epoch 1; saved in run/checkpoint.pt")
 
     monkeypatch.setattr(Trainer, "fit", interrupted)
-    monkeypatch.setattr(sys, "argv", ["examples/train_cifar.py", "--dataset", "digits"])
-    with pytest.raises(
-        SystemExit, match=r"go on with: python .*train_cifar.py --dataset digits --resume"
-    ):
-        train_cifar.main(["--dataset", "digits", "--layout", "recipe"])
+    monkeypatch.setattr(sys, "argv", ["examples/train_cifar.py"])
+    command = r"go on with: python examples/train_cifar.py --dataset digits --out 'a b' --resume"
+    with pytest.raises(SystemExit, match=command):
+        train_cifar.main(["--dataset", "digits", "--out", "a b"])
 
 
 def test_train_cifar_reports_missing_data(tmp_path, monkeypatch):
@@ -86,6 +89,11 @@ def test_train_cifar_reports_missing_data(tmp_path, monkeypatch):
 
     with pytest.raises(SystemExit, match="holds no cifar-10-batches-bin"):
         train_cifar.main(["--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match="finds no device 'cuda:99' here"):
+        train_cifar.main(["--device", "cuda:99"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="file"):
+        train_cifar.main(["--out", str(tmp_path / "file")])
 
 
 @pytest.mark.slow

@@ -5,15 +5,8 @@ import pytest
 from helpers import direct_solution, sine_product
 
 import mgcore
+from benchmarks.convergence import exponential, full_multigrid_ratio, sines
 from mgcore import Grid, full_multigrid, run
-
-
-def smooth(coordinates):
-    """u = exp of a linear function, and g = -Laplace u: no border value is zero."""
-    slopes = (0.8, -0.5, 0.3)[: len(coordinates)]
-    u = np.exp(sum(s * x for s, x in zip(slopes, coordinates, strict=True)))
-    return u, -sum(s**2 for s in slopes) * u
-
 
 CASES = {
     "1D": (lambda s: (2**s + 1,), 1.0, range(4, 9)),
@@ -38,7 +31,7 @@ def test_second_order(case, manufactured):
             scales = [k**2 / length**2 for k, length in zip((1, 2, 1), grid.extent, strict=False)]
             g = np.pi**2 * sum(scales) * u
         else:
-            u, g = smooth(x)
+            u, g = exponential(x)
         solution = mgcore.solve_poisson(g, boundary=u, extent=extent, rtol=1e-10)
         assert solution.success, solution.message
         widths.append(max(grid.spacing))
@@ -62,27 +55,22 @@ def test_against_a_direct_solver(shape, extent):
     np.testing.assert_allclose(solution.u[mask], border[mask], atol=1e-14)
 
 
-def full_multigrid_ratio(shape, u, g):
-    """max |u_FMG - u_h| / max |u_h - u| of one full multigrid with V(1,1) and SOR 1.15."""
-    u_h = direct_solution(g, border=u)
-    solution = mgcore.solve_poisson(g, boundary=u, smoother="sor", maxiter=1, rtol=0)
-    return abs(solution.u - u_h).max() / abs(u_h - u).max()
-
-
 @pytest.mark.parametrize("n", [65, 129, 257, 513])
 def test_one_full_multigrid_is_within_the_discretisation_error(n):
     x = Grid((n, n)).coordinates()
-    assert full_multigrid_ratio((n, n), *sine_product(x, (1, 2))) <= 0.3
-    assert full_multigrid_ratio((n, n), *smooth(x)) <= 0.3
+    assert full_multigrid_ratio(*sines(x)) <= 0.3
+    assert full_multigrid_ratio(*exponential(x)) <= 0.3
 
 
-@pytest.mark.parametrize(("n", "sines", "exponential"), [(33, 0.479, 0.0117), (65, 0.511, 0.0136)])
-def test_one_full_multigrid_in_3d(n, sines, exponential):
+@pytest.mark.parametrize(
+    ("n", "zero_border", "other_border"), [(33, 0.479, 0.0117), (65, 0.511, 0.0136)]
+)
+def test_one_full_multigrid_in_3d(n, zero_border, other_border):
     # In 3D V(1,1) converges at .12 instead of .046, and more of the error is left.
     x = Grid((n, n, n)).coordinates()
-    ratio = full_multigrid_ratio((n,) * 3, *sine_product(x, (1, 2, 1)))
-    assert ratio == pytest.approx(sines, rel=0.02)
-    assert full_multigrid_ratio((n,) * 3, *smooth(x)) == pytest.approx(exponential, rel=0.02)
+    ratio = full_multigrid_ratio(*sines(x))
+    assert ratio == pytest.approx(zero_border, rel=0.02)
+    assert full_multigrid_ratio(*exponential(x)) == pytest.approx(other_border, rel=0.02)
 
 
 def test_red_black_full_multigrid_lies_in_the_published_band():

@@ -78,3 +78,11 @@ def test_unequal_mesh_widths_converge(shape, extent):
 def test_restrictions_all_converge(restriction):
     levels = mgcore.poisson_levels((65, 65), smoother=Chebyshev(2), restriction=restriction)
     assert asymptotic_factor(levels, v_cycle(len(levels), 2, 2)) < 0.5
+
+
+def test_errors_far_below_the_smallest_square():
+    levels = mgcore.poisson_levels((17, 17), smoother="jacobi")
+    few, many = (asymptotic_factor(levels, v_cycle(len(levels)), cycles=n) for n in (100, 500))
+    assert many == pytest.approx(few, rel=1e-3)
+    with pytest.raises(ValueError, match="below cycles"):
+        asymptotic_factor(levels, v_cycle(len(levels)), cycles=10)

@@ -121,9 +121,12 @@ def test_diagram():
         ([], "at least one visit"),
         ([(0, 1), (2, 1)], "one level at most"),
         ([(0, -1)], "0 or more"),
+        ([(0, 1.5)], "whole numbers"),
+        ([(1, 1), (0, 1)], "rise above the level it starts on"),
         ([(-1, 1)], "0 or more"),
         ([(0, 1), (1, 1, True)], "next coarser level"),
         ([(0, 1, True)], "next coarser level"),
+        ([(0, 1), (1, 1), (2, 1, True)], "next coarser level"),
     ],
 )
 def test_impossible_cycles_are_refused(visits, message):

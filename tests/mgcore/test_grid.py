@@ -49,9 +49,10 @@ def test_unequal_mesh_widths_coarsen_the_short_ones_first():
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (100, r"2\^s \+ 1.*\(65,\) or \(129,\)"),
-        ((100, 129), r"\(65, 129\) or \(129, 129\)"),
-        ((128, 128), r"\(65, 65\) or \(129, 129\)"),
+        (100, r"2\^s \+ 1.*\(129,\) or \(65,\)"),
+        ((100, 129), r"\(129, 129\) or \(65, 129\)"),
+        ((128, 128), r"nearest that fit are \(129, 129\) or"),
+        ((18, 63), r"nearest that fit are \(17, 65\) or"),
         (2, r"nearest that fit are \(3,\)"),
         ((), "one, two or three axes"),
         ((5, 5, 5, 5), "one, two or three axes"),

@@ -1,6 +1,10 @@
 """The loop around the cycle: stopping, statuses, borders, callbacks, and the caller's data."""
 
-import threading
+import copy
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -95,7 +99,7 @@ def test_divergence_stops_the_loop():
 
 
 def test_stagnation_stops_the_loop():
-    solution = solve_poisson(ROUGH, smoother="jacobi", cycle=[(0, 1)])
+    solution = solve_poisson(np.ones((129, 129)), smoother="jacobi", cycle=[(0, 1)])
     assert (solution.success, solution.status) == (False, Status.STAGNATION)
     assert "stopped falling" in solution.message
     assert solution.nit < 50
@@ -105,6 +109,20 @@ def test_a_zero_right_hand_side_is_solved_at_once():
     solution = solve_poisson(np.zeros((17, 17)))
     assert (solution.nit, solution.success) == (0, True)
     assert not solution.u.any()
+
+
+def test_a_zero_right_hand_side_with_a_first_guess():
+    solution = solve_poisson(np.zeros((65, 65)), u0=ROUGH)
+    assert solution.success
+    assert solution.nit < 15
+    assert abs(solution.u).max() < 1e-7
+
+
+def test_a_dtype_too_coarse_for_the_grid_is_no_success():
+    x = np.linspace(0, 1, 2**18 + 1)
+    solution = solve_poisson(np.sin(np.pi * x).astype(np.float32))
+    assert (solution.success, solution.status) == (False, Status.PRECISION)
+    assert "use float64 or a coarser grid" in solution.message
 
 
 def test_an_exact_guess_needs_no_cycle():
@@ -129,11 +147,12 @@ def test_borders_as_number_array_and_callable_agree():
     x, y = Grid((33, 33)).coordinates()
     plane = 1 + 2 * x - y + 0 * x * y
     g = np.zeros((33, 33))
-    for boundary in (plane, lambda x, y: 1 + 2 * x - y):
+    for boundary in (plane, plane.tolist(), lambda x, y: 1 + 2 * x - y):
         solution = solve_poisson(g, boundary=boundary)
         np.testing.assert_allclose(solution.u, plane, atol=1e-13)
         assert solution.nit == 0  # the lift of a plane is the plane
-    np.testing.assert_allclose(solve_poisson(g, boundary=3).u, 3.0)
+    for number in (3, 3.0, np.float32(3), np.array(3.0)):
+        np.testing.assert_allclose(solve_poisson(g, boundary=number).u, 3.0)
     np.testing.assert_allclose(solve_poisson(g, boundary=lambda x, y: 3.0).u, 3.0)
 
 
@@ -183,6 +202,7 @@ def test_one_gate_for_every_smoother(smoother):
     agrees(frozen, u0=frozen * 0)
     agrees(ROUGH.astype(">f8"))
     agrees(ROUGH.astype(np.float32), 1e-3)
+    assert solve_poisson(ROUGH.astype(">f4")).u.dtype == np.float32
     agrees(ROUGH.tolist())
 
 
@@ -198,6 +218,7 @@ def test_callback_sees_every_cycle_and_may_stop():
     solution = solve_poisson(ROUGH, callback=seen.append)
     assert [s.nit for s in seen] == list(range(1, solution.nit + 1))
     assert seen[-1].residuals == solution.residuals
+    assert seen[0].message == "running"
     np.testing.assert_array_equal(seen[-1].u, solution.u)
     assert abs(seen[0].u - seen[1].u).max() > 0  # copies, not views of the workspace
 
@@ -207,6 +228,20 @@ def test_callback_sees_every_cycle_and_may_stop():
 
     stopped = solve_poisson(ROUGH, callback=stop)
     assert (stopped.nit, stopped.success, stopped.status) == (2, False, Status.CALLBACK)
+
+
+def test_slow_cycles_go_on():
+    g = np.ones((17, 17))
+    solution = solve_poisson(g, smoother="jacobi", cycle=[(0, 1)], maxiter=2000)
+    assert solution.success
+    assert min(solution.factors[-50:]) > 0.97
+
+
+def test_levels_can_be_pickled_and_copied():
+    levels = poisson_levels((33, 33))
+    expected = solve(levels, ROUGH[::2, ::2]).u
+    for twin in (pickle.loads(pickle.dumps(levels)), copy.deepcopy(levels)):
+        np.testing.assert_array_equal(solve(twin, ROUGH[::2, ::2]).u, expected)
 
 
 def test_progress_goes_to_stderr(capsys):
@@ -239,14 +274,30 @@ def test_one_hierarchy_holds_several_states_at_once():
     assert abs(a.u - direct_solution(g)).max() < 1e-10
 
 
-def test_levels_are_unchanged_by_solves_in_turn():
-    levels = poisson_levels((33, 33))
-    first = solve(levels, ROUGH[::2, ::2]).u
-    results = []
-    worker = threading.Thread(target=lambda: results.append(solve(levels, ROUGH[::2, ::2]).u))
-    worker.start()
-    worker.join()
-    np.testing.assert_array_equal(results[0], first)
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np, numba, mgcore
+levels = mgcore.poisson_levels((33, 33))
+sides = [np.random.default_rng(k).standard_normal((33, 33)) for k in range(4)]
+with ThreadPoolExecutor(4) as pool:
+    at_once = list(pool.map(lambda g: mgcore.solve(levels, g).u, sides * 5))
+assert all((u == mgcore.solve(levels, g).u).all() for u, g in zip(at_once, sides * 5))
+assert numba.threading_layer() == sys.argv[1]
+"""
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_one_hierarchy_serves_several_threads_at_once(layer):
+    # workqueue, which Numba falls back to, aborts the process if kernels run at the same time.
+    environment = os.environ | {"NUMBA_THREADING_LAYER": layer}
+    result = subprocess.run(
+        [sys.executable, "-c", THREADS, layer],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if layer == "omp" and "threading layer" in result.stderr:
+        pytest.skip("this build of Numba has no OpenMP layer")
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -262,6 +313,13 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(G.astype(object)), "must hold real numbers"),
         (lambda: solve_poisson(G.astype(str)), "must hold real numbers"),
         (lambda: solve_poisson(G.astype("datetime64[s]")), "must hold real numbers"),
+        (lambda: solve_poisson(G.astype("S3")), "must hold real numbers"),
+        (lambda: solve_poisson(np.zeros((9, 9), "f8,f8")), "must hold real numbers"),
+        (lambda: solve_poisson(np.ma.ones((9, 9))), "masked array"),
+        (lambda: solve_poisson([[1.0, 2.0], [3.0]]), "one for each node"),
+        (lambda: solve_poisson(1e200 * G), "over- or underflow; scale g"),
+        (lambda: solve_poisson(1e-200 * G), "over- or underflow; scale g"),
+        (lambda: solve_poisson(G, callback=3), "callback must be callable"),
         (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),
         (lambda: solve_poisson(G.astype(np.float16)), "float16, too coarse"),
         (lambda: solve_poisson(np.where(G == 1, np.nan, 0)), "g holds NaN or infinity"),
@@ -282,10 +340,13 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(G, cycle=[(0, 1), (1, 1)]), "begin and end on level 0"),
         (lambda: solve_poisson(G, cycle=mgcore.v_cycle(5)), "visit levels below 3"),
         (lambda: solve_poisson(G, smoother="sorr"), "known are 'jacobi'"),
-        (lambda: solve_poisson(G, rtol=-1), "rtol must be zero or more"),
-        (lambda: solve_poisson(G, atol=float("nan")), "atol must be zero or more"),
+        (lambda: solve_poisson(G, rtol=-1), "rtol must be a number, zero or more"),
+        (lambda: solve_poisson(G, atol=float("nan")), "atol must be a number, zero or more"),
         (lambda: solve_poisson(G, maxiter=-1), "maxiter must be a whole number"),
         (lambda: solve_poisson(G, maxiter=2.5), "maxiter must be a whole number"),
+        (lambda: solve_poisson(G, maxiter=None), "maxiter must be a whole number"),
+        (lambda: solve_poisson(G, rtol="a"), "rtol must be a number"),
+        (lambda: solve_poisson(G.astype("f4"), boundary=1e300), "boundary holds NaN or infinity"),
         (lambda: poisson_levels((9, 9), restriction="fuller"), "known are 'full', 'half'"),
         (lambda: poisson_levels(9, restriction="half"), "2D stencil"),
         (lambda: poisson_levels((9, 9), prolongation="cubic"), "known are 'linear'"),

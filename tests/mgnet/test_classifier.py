@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,38 +95,42 @@ def reachable(model, x):
 
 
 @pytest.mark.parametrize(
-    ("share_A", "steps", "idle"),
+    ("form", "share_A", "steps", "idle"),
     [
-        (True, (2, 2), set()),
-        (True, (2, 1), {"levels.1.A.0.weight"}),
-        (False, (2, 2), {"levels.1.A.1.weight"}),
-        (False, (2, 1), {"levels.1.A.0.weight"}),
+        ("residual", True, (2, 2), set()),
+        ("residual", True, (2, 1), {"levels.1.A.0.weight"}),
+        ("residual", False, (2, 2), {"levels.1.A.1.weight"}),
+        ("residual", False, (2, 1), {"levels.1.A.0.weight"}),
+        ("residual", True, (1,), {"levels.0.A.0.weight"}),
+        ("feature", True, (2, 2), set()),
+        ("feature", True, (1, 1), set()),
+        ("feature", False, (2, 2), {"levels.0.A.0.weight"}),
+        ("feature", False, (1, 2), set()),
+        ("feature", True, (1,), {"levels.0.A.0.weight"}),
+        ("feature", False, (3,), {"levels.0.A.0.weight"}),
     ],
 )
-def test_the_last_A_of_the_residual_form_is_left_out(share_A, steps, idle):
-    model = MgNet(channels=4, steps=steps, share_A=share_A)
+def test_an_A_that_nobody_reads_takes_no_gradient(form, share_A, steps, idle):
+    model = MgNet(channels=4, steps=steps, share_A=share_A, form=form)
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == idle
     everything = {name for name, _ in model.named_parameters()}
     assert reachable(model, torch.randn(4, 3, 8, 8)) == everything - idle
-    # The feature form uses every A, so its checkpoints have the same parameters.
-    feature = MgNet(channels=4, steps=steps, share_A=share_A, form="feature")
-    assert all(p.requires_grad for p in feature.parameters())
-    assert feature.state_dict().keys() == model.state_dict().keys()
+    # It stays in the state dict: checkpoints of both forms have the same parameters.
+    other = MgNet(channels=4, steps=steps, share_A=share_A)
+    assert other.state_dict().keys() == model.state_dict().keys()
 
 
+@pytest.mark.parametrize("form", ["residual", "feature"])
 @pytest.mark.parametrize("share_A", [True, False])
-def test_distributed_data_parallel_waits_for_no_missing_gradient(share_A, tmp_path):
+def test_distributed_data_parallel_waits_for_no_missing_gradient(share_A, form, tmp_path):
     dist = torch.distributed
     if not dist.is_available() or not dist.is_gloo_available():
         pytest.skip("torch was built without gloo")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
-    )
+    dist.init_process_group("gloo", init_method=(tmp_path / "store").as_uri(), rank=0, world_size=1)
     try:
-        model = nn.parallel.DistributedDataParallel(
-            MgNet(channels=4, steps=(2, 1), share_A=share_A)
-        )
+        net = MgNet(channels=4, steps=(2, 1), share_A=share_A, form=form)
+        model = nn.parallel.DistributedDataParallel(net)
         for _ in range(2):  # the second step fails if the first left a gradient out
             model(torch.randn(4, 3, 8, 8)).sum().backward()
     finally:
@@ -147,6 +152,10 @@ def test_series_pictures_and_volumes(dim, shape):
 
 
 def test_options():
+    assert MgNet(channels=np.int64(4), steps=2).cycle == slash_cycle((2,))
+    prelu = MgNet(channels=4, steps=(1,), sigma=nn.PReLU(init=0.1))
+    weights = [m.weight for m in prelu.modules() if isinstance(m, nn.PReLU)]
+    assert len({id(w) for w in weights}) == len(weights) == 3  # one for each place
     model = MgNet(channels=4, steps=(1, 2), sigma=nn.GELU, norm=False, kernel_size=5)
     kinds = [type(module) for module in model.modules()]
     assert kinds.count(nn.GELU) == 1 + 2 * 3 + 2
@@ -170,6 +179,8 @@ def test_options():
         (lambda: MgNet(channels=4)(torch.ones(1, 3, 4, 4)), "at least 8 pixels a side"),
         (lambda: MgNet(channels=4)(torch.ones(1, 1, 32, 32)), r"\(batch, 3, n, n\)"),
         (lambda: MgNet(channels=4)(torch.ones(3, 32, 32)), r"\(batch, 3, n, n\)"),
+        (lambda: MgNet(channels=4)([1.0]), "floating-point tensor, got list"),
+        (lambda: MgNet(channels=4)(torch.ones(1, 3, 32, 32).byte()), "got torch.uint8"),
     ],
 )  # fmt: skip
 def test_bad_input(call, message):

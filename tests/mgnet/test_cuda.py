@@ -39,6 +39,18 @@ def test_the_solver_agrees_with_the_cpu(shape, cycle):
     torch.testing.assert_close(solutions[1].u.cpu(), solutions[0].u, rtol=1e-8, atol=1e-10)
 
 
+def test_float32_keeps_its_precision():
+    # cuDNN's default, TF32, would leave residuals a thousand times larger.
+    g = np.random.default_rng(0).standard_normal((257, 257))
+    a, b = (
+        mgcore.solve(mgnet.poisson_levels((257, 257), dtype="float32", device=device), g, rtol=1e-4)
+        for device in ("cpu", "cuda")
+    )
+    assert b.success
+    assert b.nit == a.nit
+    torch.testing.assert_close(b.u.cpu(), a.u, rtol=1e-4, atol=1e-6)
+
+
 def test_training_runs_there():
     from mgnet.data import load
     from mgnet.training import Recipe, Trainer

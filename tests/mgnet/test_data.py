@@ -3,7 +3,11 @@
 import gzip
 import hashlib
 import os
+import shutil
 import struct
+import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,13 +134,13 @@ def test_idx_files(tmp_path, monkeypatch):
     assert pictures.classes[9] == "ankle boot"
 
 
-def test_an_idx_file_of_another_kind(tmp_path, monkeypatch):
-    idx_folder(tmp_path, monkeypatch)
-    first = tmp_path / "train-images-idx3-ubyte.gz"
-    first.write_bytes(gzip.compress(b"\0\0\x08\x03" + struct.pack(">3I", 4, 28, 28) + b"\0" * 7))
-    pretend(monkeypatch, "fashion-mnist", tmp_path)
-    with pytest.raises(DataError, match=r"train-images.*not an IDX file of unsigned bytes"):
-        load("fashion-mnist", tmp_path)
+def test_class_names_from_a_text_that_does_not_fit(tmp_path, monkeypatch):
+    folder = tmp_path
+    for file in data._SOURCES["cifar10"].files:
+        np.zeros((1, 3073), np.uint8).tofile(folder / file.name)
+    pretend(monkeypatch, "cifar10", folder)
+    (folder / "batches.meta.txt").write_bytes(b"only\xff three words")
+    assert load("cifar10", folder).classes == tuple("0123456789")
 
 
 # --- damaged and foreign folders ------------------------------------------------------------------
@@ -163,7 +167,9 @@ def test_a_file_that_is_too_long_is_named(tmp_path):
 
 def test_a_damaged_file_is_named(tmp_path):
     sparse_file(tmp_path / "data_batch_1.bin", 30_730_000)
-    with pytest.raises(DataError, match=r"data_batch_1.bin is damaged: MD5 .* fetch it again from"):
+    with pytest.raises(
+        DataError, match=r"data_batch_1.bin is damaged: MD5 .* fetch the file again from"
+    ):
         load("cifar10", tmp_path)
 
 
@@ -223,6 +229,34 @@ def test_downloads_are_checked_and_cached(tmp_path, monkeypatch):
     (tmp_path / "cache" / "mgcore" / source.folder / source.files[0].name).unlink()
     with pytest.raises(DataError, match="could not download fashion-mnist.*by hand"):
         load("fashion-mnist")
+
+
+def test_an_archive_is_unpacked(tmp_path, monkeypatch):
+    import pooch
+
+    source = data._SOURCES["cifar100"]
+    folder = tmp_path / source.folder
+    folder.mkdir()
+    for k, file in enumerate(source.files):
+        np.full((2, 3074), k, np.uint8).tofile(folder / file.name)
+    pretend(monkeypatch, "cifar100", folder)
+    archive = tmp_path / "cifar-100-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, source.folder)
+    raw = archive.read_bytes()
+
+    def downloader(url, output_file, pooch):
+        assert url == source.archive[0]
+        Path(output_file).write_bytes(raw)
+
+    monkeypatch.setattr(pooch.core, "choose_downloader", lambda url, **_: downloader)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    small = data._SOURCES["cifar100"]
+    md5 = hashlib.md5(raw).hexdigest()
+    monkeypatch.setitem(data._SOURCES, "cifar100", replace(small, archive=(source.archive[0], md5)))
+    assert load("cifar100").test_labels.tolist() == [1, 1]
+    shutil.rmtree(folder)
+    assert load("cifar100").train_labels.tolist() == [0, 0]  # from the cache
 
 
 def test_no_network_is_a_clear_error(tmp_path, monkeypatch):

@@ -93,6 +93,20 @@ def test_training_goes_from_jacobi_to_better_than_red_black():
     assert factor(kernel.weights.tolist(), 33) < 0.115  # red-black has .119
 
 
+def test_one_kernel_serves_levels_of_both_precisions():
+    kernel = SymmetricKernel([0.3, 0.1, 0.03])
+    g = np.ones((9, 9))
+    solutions = []
+    chains = [
+        mgnet.poisson_levels((9, 9), smoother=kernel, dtype=d) for d in ("float32", "float64")
+    ]
+    for levels in chains:
+        state = run(levels, v_cycle(len(levels)), levels[0].start(g))
+        solutions.append(levels[0].solution(state).double())
+    torch.testing.assert_close(*solutions, rtol=1e-5, atol=1e-7)
+    assert kernel.weights.dtype == torch.float64
+
+
 def test_kernels_scale_with_the_mesh():
     kernel = SymmetricKernel([0.3, 0.1, 0.03])
     r = torch.ones(1, 1, 7, 7, dtype=torch.float64)

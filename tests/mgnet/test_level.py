@@ -6,7 +6,7 @@ from torch import nn
 
 import mgcore
 from mgcore.cycle import run, slash_cycle, v_cycle
-from mgnet.level import ConvLevel, State, conv, fixed_conv
+from mgnet.level import ConvLevel, FixedConv, State, conv
 
 
 def double(module):
@@ -54,10 +54,9 @@ def test_the_residual_form_is_a_preactivation_resnet_block():
     torch.manual_seed(0)
     A, B = double(conv(2, 4, 4)), double(conv(2, 4, 4))
     before, after = double(sigma(4)), double(sigma(4))
-    level = ConvLevel(A, B, before=before, after=after, form="residual")
-    level.coarse = level  # any coarser level, so that r is kept
+    level = ConvLevel(A, B, before=before, after=after, form="residual", R=nn.Identity())
     r = torch.randn(5, 4, 8, 8, dtype=torch.float64)
-    state = level.smooth(level.start(r), 1)
+    state = level.restrict(level.smooth(level.start(r), 1))
 
     def block(r):
         out = torch.relu(before[0](r))
@@ -65,6 +64,22 @@ def test_the_residual_form_is_a_preactivation_resnet_block():
         return r - A(out)
 
     torch.testing.assert_close(state.g, block(r), rtol=1e-13, atol=1e-13)
+
+
+def test_the_residual_form_computes_A_e_only_when_r_is_read():
+    calls = []
+
+    class Counted(nn.Identity):
+        def forward(self, x):
+            calls.append(x)
+            return 0.5 * x
+
+    level = ConvLevel(Counted(), nn.Identity(), form="residual")
+    g = torch.ones(1, 1, 4)
+    state = level.smooth(level.start(g), 3)
+    assert len(calls) == 2  # nobody has read r after the third step
+    assert level.residual_norm(state) == pytest.approx(2 * 0.5**3)
+    torch.testing.assert_close(level.smooth(state, 1).u, level.smooth(level.start(g), 4).u)
 
 
 def test_iteration_by_hand_with_one_kernel_per_iteration():
@@ -83,12 +98,12 @@ def test_iteration_by_hand_with_one_kernel_per_iteration():
     v = u + e
     v = v + up[0](g - A[0](v))
     v = v + up[1](g - A[1](v))
-    torch.testing.assert_close(level.ascend(State(u, g), State(e, None), 2).u, v)
+    torch.testing.assert_close(level.ascend(State(u, g), State(e, g), 2).u, v)
 
 
 def test_sweeps_group_kernels_into_one_step():
-    kernels = [fixed_conv(torch.tensor([w]).double()) for w in (0.5, 0.25)]
-    A = fixed_conv(torch.tensor([0.0, 1.0, 0.0]).double(), padding=1)
+    kernels = [FixedConv(torch.tensor([w]).double()) for w in (0.5, 0.25)]
+    A = FixedConv(torch.tensor([0.0, 1.0, 0.0]).double(), padding=1)
     level = ConvLevel(A, kernels, sweeps=2)
     g = torch.ones(1, 1, 5, dtype=torch.float64)
     # The residual after one step is (1 - 1/2)(1 - 1/4), after two its square.
@@ -104,7 +119,7 @@ def test_the_coarser_level_is_not_a_submodule():
 
 def test_fixed_kernels_are_fixed_and_trained_ones_trained():
     stencil = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]])
-    fixed = fixed_conv(stencil, padding=1)
+    fixed = FixedConv(stencil, padding=1)
     assert not fixed.weight.requires_grad
     assert fixed.requires_grad_().weight.requires_grad
     assert stencil.sum() == 0  # the caller's stencil is not shared
@@ -118,6 +133,12 @@ def test_slash_cycle_over_conv_levels_gives_the_coarsest_state():
     assert levels[1].solution(state).shape == (1, 2, 4, 4)
 
 
+def unlinked():
+    level = chain("feature")[0]
+    level.coarse = None
+    return level
+
+
 START = State(None, torch.ones(1, 2, 8, 8, dtype=torch.float64))
 
 
@@ -129,6 +150,7 @@ START = State(None, torch.ones(1, 2, 8, 8, dtype=torch.float64))
         (lambda: ConvLevel(nn.Identity(), nn.Identity(), sweeps=0), "1 or more"),
         (lambda: run(chain("feature"), mgcore.full_multigrid(2), START), "full multigrid needs"),
         (lambda: chain("feature")[1].restrict(START), "no restriction"),
+        (lambda: unlinked().restrict(START._replace(u=START.g)), "set level.coarse"),
         (lambda: chain("feature")[1].prolong(START, START), "no prolongation"),
     ],
 )  # fmt: skip

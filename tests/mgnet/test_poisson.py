@@ -12,7 +12,7 @@ import mgnet
 from mgcore import Chebyshev, Grid, full_multigrid, run, slash_cycle
 from mgcore.cycle import f_cycle, v_cycle, w_cycle
 from mgcore.level import Hierarchy
-from mgnet.level import ConvLevel, fixed_conv
+from mgnet.level import ConvLevel, FixedConv
 
 RNG = np.random.default_rng(3)
 
@@ -54,22 +54,27 @@ def test_same_iterates_for_every_restriction(restriction):
     assert abs(solutions[0] - solutions[1]).max() <= 1e-12 * abs(solutions[0]).max()
 
 
-def plain_chain(n):
-    """The five-point solver from ConvLevel alone: Jacobi B, full weighting, linear P, no sigma."""
+def plain_chain(n, ndim):
+    """The solver from ConvLevel alone: (2d+1)-point A, Jacobi B, full weighting, linear P."""
     line = torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64)
-    full = torch.outer(line, line)
+    linear = line if ndim == 1 else torch.outer(line, line)
+    second = torch.tensor([-1.0, 2, -1], dtype=torch.float64)
+    middle = torch.tensor([0.0, 1, 0], dtype=torch.float64)
+    cross = torch.outer(second, middle) + torch.outer(middle, second)
+    omega = 2 * ndim / (2 * ndim + 1)
     levels = []
     while n >= 3:
         h2 = 1 / (n - 1) ** 2
-        A = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64) / h2
+        A = (second if ndim == 1 else cross) / h2
         # The coarsest grid has one unknown: there B = A^-1 is the direct solve.
-        B = torch.full((1, 1), (0.8 if n > 3 else 1.0) * h2 / 4, dtype=torch.float64)
+        weight = (omega if n > 3 else 1.0) * h2 / (2 * ndim)
+        B = torch.full((1,) * ndim, weight, dtype=torch.float64)
         levels.append(
             ConvLevel(
-                fixed_conv(A, padding=1),
-                fixed_conv(B),
-                R=fixed_conv(full / 4, stride=2) if n > 3 else None,
-                P=fixed_conv(full, stride=2, transpose=True) if n > 3 else None,
+                FixedConv(A, padding=1),
+                FixedConv(B),
+                R=FixedConv(linear / 2**ndim, stride=2) if n > 3 else None,
+                P=FixedConv(linear, stride=2, transpose=True) if n > 3 else None,
             )
         )
         n = (n + 1) // 2
@@ -78,15 +83,17 @@ def plain_chain(n):
     return levels
 
 
+@pytest.mark.parametrize("ndim", [1, 2])
 @pytest.mark.parametrize("cycle", [v_cycle, w_cycle, f_cycle])
-def test_bare_conv_levels_are_the_solver(cycle):
-    g = RNG.standard_normal((33, 33))
-    ours = mgcore.poisson_levels((33, 33), smoother="jacobi")
+def test_bare_conv_levels_are_the_solver(cycle, ndim):
+    g = RNG.standard_normal((33,) * ndim)
+    ours = mgcore.poisson_levels(g.shape, smoother="jacobi")
     state = run(ours, cycle(len(ours)), ours[0].start(g))
-    levels = plain_chain(33)
-    inner = torch.from_numpy(g)[None, None, 1:-1, 1:-1]
+    levels = plain_chain(33, ndim)
+    inside = (slice(1, -1),) * ndim
+    inner = torch.from_numpy(g[inside].copy())[None, None]
     u = levels[0].solution(run(levels, cycle(len(levels)), levels[0].start(inner)))
-    assert abs(u[0, 0].numpy() - state.u[1:-1, 1:-1]).max() <= 1e-12 * abs(state.u).max()
+    assert abs(u[0, 0].numpy() - state.u[inside]).max() <= 1e-12 * abs(state.u).max()
 
 
 # --- the full approximation scheme ---------------------------------------------------------------
@@ -95,7 +102,7 @@ def test_bare_conv_levels_are_the_solver(cycle):
 def with_Pi(levels, weights):
     """Give every level a Pi, so that the coarser problems start from Pi u."""
     for level in levels[:-1]:
-        level.Pi = fixed_conv(weights, stride=2)
+        level.Pi = FixedConv(weights, stride=2)
     return levels
 
 
@@ -200,6 +207,10 @@ def test_gradients_flow_through_the_cycle():
     mgcore.solve(levels, g, rtol=1e-12).u.sum().backward()
     inside = np.zeros((9, 9))
     inside[1:-1, 1:-1] = 1
+    # Border values get gradients too, zero ones included.
+    border = torch.zeros(9, 9, dtype=torch.float64, requires_grad=True)
+    mgcore.solve(levels, g.detach(), boundary=border, rtol=1e-12).u[1:-1, 1:-1].sum().backward()
+    assert border.grad[0, 1:-1].min() > 0
     assert abs(g.grad.numpy() - direct_solution(inside)).max() < 1e-10
 
 
@@ -256,11 +267,14 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
         (lambda: mgnet.poisson_levels(9, smoother=KERNEL), "2 axes on a grid with 1"),
         (lambda: mgcore.solve(LEVELS, np.ones((9, 5))), r"\(\*batch, 9, 9\)"),
         (lambda: mgcore.solve(LEVELS, np.ones((0, 9, 9))), "empty batch"),
+        (lambda: mgcore.solve(LEVELS, np.ones((2, 9, 9)), np.ones((3, 9, 9))), "different shapes"),
         (lambda: mgcore.solve(LEVELS, np.ones((9, 9), complex)), "real and the imaginary"),
         (lambda: mgcore.solve(LEVELS, ONES.to(torch.cfloat)), "real and the imaginary"),
         (lambda: mgcore.solve(LEVELS, ONES.bfloat16()), "too coarse"),
         (lambda: mgcore.solve(LEVELS, np.full((9, 9), np.nan)), "g holds NaN"),
         (lambda: mgcore.solve(LEVELS, np.array(["a"])), "must hold real numbers"),
+        (lambda: mgcore.solve(LEVELS, np.ones((9, 9)).astype("S3")), "must hold real numbers"),
+        (lambda: mgcore.solve(LEVELS, np.ma.ones((9, 9))), "masked array"),
         (lambda: mgcore.solve(LEVELS, np.ones((9, 9)), boundary=np.nan), "boundary holds NaN"),
     ],
 )  # fmt: skip

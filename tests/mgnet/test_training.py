@@ -1,12 +1,14 @@
 """Training: exact resume, interruption, checkpoints, augmentation."""
 
 import csv
+import functools
 import os
 import signal
 from dataclasses import asdict, replace
 
 import pytest
 import torch
+from torch import nn
 
 from mgnet import MgNet
 from mgnet.data import PictureSet, load
@@ -105,6 +107,47 @@ def test_interruption_without_a_folder_says_that_nothing_was_saved(digits):
         run.fit()
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float64"])
+def test_other_precisions_learn_too(digits, precision):
+    run = trainer(digits, replace(RECIPE, precision=precision, channels_last=True, flip=False))
+    assert run.fit()[-1].train_accuracy > 0.7
+
+
+def test_compiled_steps_are_the_same_steps(digits, monkeypatch):
+    eager = functools.partial(torch.compile, backend="eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", eager)
+    recipe = replace(RECIPE, epochs=1)
+    runs = [trainer(digits, recipe, compile=c) for c in (False, True)]
+    for run in runs:
+        run.fit()
+    assert_same(weights(runs[0]), weights(runs[1]))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(digits, tmp_path):
+    recipe = replace(RECIPE, optimizer="sgd", sgd_lr=1e30)
+    with pytest.raises(ArithmeticError, match="in epoch 1: lower the learning rates"):
+        trainer(digits, recipe, tmp_path).fit()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_dropout_resumes_exactly(digits, tmp_path):
+    def with_dropout(folder=None):
+        torch.manual_seed(0)
+        model = MgNet(1, 10, channels=(8, 16), steps=(1, 1), sigma=lambda: nn.Dropout(0.1))
+        return Trainer(model, digits, RECIPE, folder=folder, progress=False)
+
+    whole = with_dropout()
+    whole.fit()
+    first = with_dropout(tmp_path)
+    first._train_step = StopAt(first, 1, 4)
+    with pytest.raises(Interrupted):
+        first.fit()
+    second = with_dropout(tmp_path)
+    second.resume(tmp_path)
+    second.fit()
+    assert_same(weights(second), weights(whole))
+
+
 def test_the_same_seed_gives_the_same_run_and_another_another(digits):
     runs = [trainer(digits, replace(RECIPE, epochs=1, seed=s)) for s in (0, 0, 1)]
     for run in runs:
@@ -150,8 +193,20 @@ def test_a_checkpoint_of_another_model(digits, checkpoint):
 
 
 def test_a_checkpoint_of_another_recipe(digits, checkpoint):
+    run = trainer(digits, seed=5)
+    before = weights(run)
     with pytest.raises(CheckpointError, match=r"another recipe: epochs 1 \(now 3\)"):
-        trainer(digits).resume(checkpoint)
+        run.resume(checkpoint)
+    assert_same(weights(run), before)
+
+
+def test_a_checkpoint_of_other_data_or_another_form(digits, checkpoint):
+    once = replace(RECIPE, epochs=1)
+    with pytest.raises(CheckpointError, match="another data: digits, 1437 .*, letters, 1437"):
+        trainer(replace(digits, name="letters"), once).resume(checkpoint)
+    other = MgNet(1, 10, channels=(8, 16), steps=(2, 1), form="feature")
+    with pytest.raises(CheckpointError, match="another model: form='residual'.* form='feature'"):
+        Trainer(other, digits, once, progress=False).resume(checkpoint)
 
 
 def test_files_that_are_no_checkpoints(digits, tmp_path):
@@ -163,6 +218,9 @@ def test_files_that_are_no_checkpoints(digits, tmp_path):
     torch.save({"weights": torch.ones(3)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of a training run"):
         trainer(digits).resume(tmp_path / "other.pt")
+    torch.save(5, tmp_path / "number.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of a training run"):
+        trainer(digits).resume(tmp_path / "number.pt")
 
 
 # --- augmentation ---------------------------------------------------------------------------------
@@ -260,8 +318,12 @@ def test_mirrored_scores_are_the_mean_of_both():
     [
         (lambda d: Recipe(optimizer="adamw"), "known are 'muon', 'sgd'"),
         (lambda d: Recipe(precision="float16"), "known are 'bfloat16'"),
-        (lambda d: Recipe(epochs=0), "one epoch or more"),
-        (lambda d: Recipe(warmup=1.0), "warmup and label_smoothing"),
+        (lambda d: Recipe(epochs=0), "epochs must be a whole number, 1 or more"),
+        (lambda d: Recipe(epochs=1.5), "epochs must be a whole number"),
+        (lambda d: Recipe(warmup=1.0), r"warmup must lie in \[0, 1\)"),
+        (lambda d: Recipe(momentum=2), r"momentum must lie in \[0, 1\)"),
+        (lambda d: Recipe(sgd_lr=-1), "sgd_lr must be zero or more"),
+        (lambda d: trainer(d, Recipe(shift=8)), "shift 8 is not smaller than the pictures"),
         (lambda d: trainer(d, Recipe(batch_size=2000)), "larger than the 1437"),
     ],
 )

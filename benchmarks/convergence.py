@@ -1,0 +1,75 @@
+"""Convergence factors of every smoother and cycle, and what one full multigrid is worth.
+
+    python -m benchmarks.convergence
+
+Prints the two tables of docs/results.md as Markdown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import mgcore
+from benchmarks.direct import direct_solution
+from mgcore import Chebyshev, Grid, v_cycle, w_cycle
+from mgcore.convergence import asymptotic_factor
+
+SMOOTHERS = ("redblack", "sor", "jacobi", Chebyshev(2), Chebyshev(3))
+FACTOR_GRIDS = ((129, 129), (33, 33, 33))
+RATIO_GRIDS = {2: (65, 129, 257, 513), 3: (33, 65, 129)}
+
+
+def factors(shape: tuple[int, ...], smoother: Any) -> list[float]:
+    """Asymptotic factors of V(1,1), V(2,1), V(2,2) and W(1,1)."""
+    levels = mgcore.poisson_levels(shape, smoother=smoother)
+    n = len(levels)
+    cycles = (v_cycle(n), v_cycle(n, 2, 1), v_cycle(n, 2, 2), w_cycle(n))
+    return [asymptotic_factor(levels, cycle) for cycle in cycles]
+
+
+def full_multigrid_ratio(u: np.ndarray, g: np.ndarray) -> float:
+    """max|u_FMG - u_h| / max|u_h - u| of one full multigrid, V(1,1) with SOR 1.15."""
+    u_h = direct_solution(g, border=u)
+    once = mgcore.solve_poisson(g, boundary=u, smoother="sor", maxiter=1, rtol=0).u
+    return float(abs(once - u_h).max() / abs(u_h - u).max())
+
+
+def sines(x: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """sin(pi x) sin(2 pi y) [sin(pi z)], zero on the border, and its right-hand side."""
+    waves = (1, 2, 1)[: len(x)]
+    u: Any = 1.0
+    for t, k in zip(x, waves, strict=True):
+        u = u * np.sin(k * np.pi * t)
+    return u, np.pi**2 * sum(k**2 for k in waves) * u
+
+
+def exponential(x: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """exp(.8 x - .5 y [+ .3 z]), nowhere zero, and its right-hand side."""
+    slopes = (0.8, -0.5, 0.3)[: len(x)]
+    u = np.exp(sum(s * t for s, t in zip(slopes, x, strict=True)))
+    return u, -sum(s**2 for s in slopes) * u
+
+
+def main() -> None:
+    """Print both tables."""
+    print(
+        "| smoother | 2D, 127\u00b2: V(1,1) / V(2,1) / V(2,2) / W(1,1) | 3D, 31\u00b3: the same |"
+    )
+    print("|---|---|---|")
+    for smoother in SMOOTHERS:
+        cells = [" / ".join(f"{f:.3f}" for f in factors(s, smoother)) for s in FACTOR_GRIDS]
+        print(f"| {mgcore.smoothers.smoother(smoother)} | {' | '.join(cells)} |", flush=True)
+    print("\n| | nodes a side | product of sines | exponential, non-zero border |")
+    print("|---|---|---|---|")
+    for ndim, sizes in RATIO_GRIDS.items():
+        cells = [" / ".join(map(str, sizes))]
+        for solution in (sines, exponential):
+            grids = [Grid((n,) * ndim).coordinates() for n in sizes]
+            cells.append(" / ".join(f"{full_multigrid_ratio(*solution(x)):.3f}" for x in grids))
+        print(f"| {ndim}D | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
