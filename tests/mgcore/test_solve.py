@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -237,6 +238,18 @@ def test_slow_cycles_go_on():
     assert min(solution.factors[-50:]) > 0.97
 
 
+@pytest.mark.parametrize("smoother", ["sor", "jacobi", "lexicographic"])
+def test_no_array_is_allocated_inside_a_cycle(smoother):
+    levels = poisson_levels((257, 257), smoother=smoother)
+    cycle = mgcore.full_multigrid(len(levels))
+    state = mgcore.run(levels, cycle, levels[0].start(np.ones((257, 257))))
+    tracemalloc.start()
+    mgcore.run(levels, cycle, state)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000  # bytes, of Python objects; one array of the finest grid has 528,392
+
+
 def test_levels_can_be_pickled_and_copied():
     levels = poisson_levels((33, 33))
     expected = solve(levels, ROUGH[::2, ::2]).u
@@ -276,6 +289,7 @@ def test_one_hierarchy_holds_several_states_at_once():
 
 THREADS = """
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, numba, mgcore
 levels = mgcore.poisson_levels((33, 33))
