@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numba
 import numpy as np
 
 from mgcore.boundary import evaluate, on_border, transfinite_lift
 from mgcore.gate import check_dtype, node_array, not_finite, real_array
 from mgcore.grid import Grid
-from mgcore.kernels import KERNELS
+from mgcore.kernels import KERNELS, plane_fused
 from mgcore.level import Hierarchy, SolverLevel
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
@@ -22,19 +23,26 @@ from mgcore.transfer import restriction as restriction_weights
 
 __all__ = ["PoissonLevel", "State", "poisson_levels", "solve_poisson"]
 
+# Bytes of u on a grid that one core handles faster than several: it fits its cache, beside g.
+_CACHE = 300_000
+
 
 @dataclass(slots=True)
 class State:
     """Arrays of one problem on one grid, all of them node arrays with zero borders.
 
     `u` and `work` are overwritten and may change places; `g` is only read on the finest grid, where
-    it may be the caller's own array. `coarse` is the workspace of the coarser grids.
+    it may be the caller's own array. Where `zero` is set u stands for zero whatever its array
+    holds, so that nobody need write or read those zeros. `rows` are scratch rows of the fused
+    passes, one set for each thread. `coarse` is the workspace of the coarser grids.
     """
 
     u: np.ndarray
     g: np.ndarray
     work: np.ndarray
+    rows: np.ndarray | None
     coarse: State | None
+    zero: bool = False
 
 
 class PoissonLevel(SolverLevel[State]):
@@ -63,6 +71,13 @@ class PoissonLevel(SolverLevel[State]):
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
         self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
+        # Smoothing and transfers run in one pass where there is a kernel for that.
+        self._w: np.ndarray | None = None
+        points = tuple(points for _, points in self._sweeps)
+        if halved == (True, True) and restriction == "full" and points == ("red", "black"):
+            parity = sum(np.ix_(range(2), range(grid.shape[1]))) % 2
+            weight = self._sweeps[0][0] / (2 * sum(self._a))
+            self._w = np.where(parity == 0, weight, 0).astype(self.dtype)
 
     @property
     def _kernels(self) -> ModuleType:
@@ -73,20 +88,24 @@ class PoissonLevel(SolverLevel[State]):
     def start(self, g: Any, u: Any = None) -> State:
         """The state for A u = g; `u` is copied and its border values are taken as zero."""
         g = node_array(g, self.grid, self.dtype, "g")
+        zero = u is None
         if u is None:
             u = np.zeros(self.grid.shape, self.dtype)
         else:
             u = node_array(u, self.grid, self.dtype, "u").copy()
             u[on_border(u.shape)] = 0
-        return State(u, g, np.zeros_like(u), self._coarse_workspace())
+        return State(u, g, np.zeros_like(u), self._rows(), self._coarse_workspace(), zero)
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
             centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
             state.u[centre] = state.g[centre] / (2 * sum(self._a))
+            state.zero = False
             return state
         k = self._kernels
+        if steps:
+            _write_zeros(state)
         for _ in range(steps):
             for omega, points in self._sweeps:
                 if points == "all":
@@ -101,27 +120,68 @@ class PoissonLevel(SolverLevel[State]):
     def restrict(self, state: State) -> State:
         """The coarser problem A' e = R (g - A u), starting from zero."""
         assert state.coarse is not None
-        self._kernels.residual(state.u, state.g, state.work, self._a)
-        self._kernels.restrict(state.work, state.coarse.g, self._R, self._k)
-        state.coarse.u.fill(0)
+        r = state.g  # where u = 0
+        if not state.zero:
+            r = state.work
+            self._kernels.residual(state.u, state.g, r, self._a)
+        if state.rows is not None:
+            plane_fused.restrict(r, state.coarse.g, state.rows, len(state.rows))
+        else:
+            self._kernels.restrict(r, state.coarse.g, self._R, self._k)
+        state.coarse.zero = True
         return state.coarse
 
     def prolong(self, state: State, coarse: State) -> State:
         """u + P e."""
+        _write_zeros(state)
         self._kernels.prolong(state.u, coarse.u, self._k)
         return state
 
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
-        self._kernels.interpolate(state.u, coarse.u, self._k)
+        if state.rows is not None:
+            plane_fused.interpolate(state.u, coarse.u, state.rows, len(state.rows))
+        else:
+            self._kernels.interpolate(state.u, coarse.u, self._k)
+        state.zero = False
         return state
+
+    def descend(self, state: State, steps: int) -> tuple[State, State]:
+        """Smooth and restrict; the last step and the restriction in one pass where that exists."""
+        if self._w is None or steps == 0:
+            return super().descend(state, steps)
+        state = self.smooth(state, steps - 1)
+        assert state.coarse is not None
+        assert state.rows is not None
+        arguments = (state.u, state.g, state.coarse.g, self._w, *self._a, state.zero, state.rows)
+        if len(state.rows) == 1:
+            plane_fused.descend_strip(*arguments, 0, 1)
+        else:
+            plane_fused.descend(*arguments, len(state.rows))
+        state.zero, state.coarse.zero = False, True
+        return state, state.coarse
+
+    def ascend(self, state: State, coarse: State, steps: int) -> State:
+        """Prolong and smooth; the prolongation and the first step in one pass where that exists."""
+        if self._w is None or steps == 0:
+            return super().ascend(state, coarse, steps)
+        _write_zeros(state)
+        assert state.rows is not None
+        arguments = (state.u, state.g, coarse.u, self._w, *self._a, state.rows)
+        if len(state.rows) == 1:
+            plane_fused.ascend_strip(*arguments, 0, 1)
+        else:
+            plane_fused.ascend(*arguments, len(state.rows))
+        return self.smooth(state, steps - 1)
 
     def solution(self, state: State) -> np.ndarray:
         """The iterate itself: copy it to keep it beyond the next cycle on this state."""
-        return state.u
+        return _write_zeros(state).u
 
     def residual_norm(self, state: State) -> np.float64:
         """||g - A u||_2 over the interior nodes."""
+        if state.zero:
+            return np.float64(self._kernels.length(state.g))
         return np.float64(self._kernels.norm(state.u, state.g, self._a))
 
     # --- what solve asks of the finest level ----------------------------------------------------
@@ -155,11 +215,12 @@ class PoissonLevel(SolverLevel[State]):
 
     def residual(self, state: State) -> np.ndarray:
         """g - A u as a new array."""
-        return self.defect(state.g, state.u)
+        return self.defect(state.g, _write_zeros(state).u)
 
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        norm = np.sqrt(np.vdot(state.u, state.u), dtype=np.float64)
+        u = _write_zeros(state).u
+        norm = np.sqrt(np.vdot(u, u), dtype=np.float64)
         return np.float64(self.eps * 4 * float(sum(self._a)) * norm)
 
     # --- the chain ------------------------------------------------------------------------------
@@ -168,11 +229,29 @@ class PoissonLevel(SolverLevel[State]):
         if self.coarse is None:
             return None
         u, g, work = (np.zeros(self.coarse.grid.shape, self.dtype) for _ in range(3))
-        return State(u, g, work, self.coarse._coarse_workspace())
+        return State(u, g, work, self.coarse._rows(), self.coarse._coarse_workspace(), zero=True)
+
+    def _rows(self) -> np.ndarray | None:
+        """Scratch rows: one strip where the grid fits one core's cache, else one a thread."""
+        if self._w is None:
+            return None
+        assert self.coarse is not None
+        enough_rows = max(1, (self.coarse.grid.shape[0] - 2) // 8)
+        small = self.size * self.dtype.itemsize < _CACHE
+        strips = 1 if small else min(numba.get_num_threads(), enough_rows)
+        return plane_fused.workspace(self.grid.shape[1], strips, self.dtype)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""
         return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
+
+
+def _write_zeros(state: State) -> State:
+    """The same state with its zeros written, if it stands for zero."""
+    if state.zero:
+        state.u.fill(0)
+        state.zero = False
+    return state
 
 
 def poisson_levels(

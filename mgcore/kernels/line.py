@@ -17,6 +17,7 @@ __all__ = [
     "color",
     "interpolate",
     "jacobi",
+    "length",
     "lexicographic",
     "norm",
     "prolong",
@@ -41,6 +42,15 @@ def norm(u, g, a):
     for i in prange(1, u.shape[0] - 1):
         r = g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1])
         total += np.float64(r) * np.float64(r)
+    return sqrt(total)
+
+
+@parallel
+def length(g):
+    """||g||_2 over the interior, summed in double precision: the residual where u = 0."""
+    total = 0.0
+    for i in prange(1, g.shape[0] - 1):
+        total += np.float64(g[i]) * np.float64(g[i])
     return sqrt(total)
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "color",
     "interpolate",
     "jacobi",
+    "length",
     "lexicographic",
     "norm",
     "prolong",
@@ -55,6 +56,18 @@ def norm(u, g, a):
         for j in range(1, u.shape[1] - 1):
             r = np.float64(defect(u, g, i, j, a0, a1, d))
             row += r * r
+        total += row
+    return sqrt(total)
+
+
+@parallel
+def length(g):
+    """||g||_2 over the interior, summed in double precision: the residual where u = 0."""
+    total = 0.0
+    for i in prange(1, g.shape[0] - 1):
+        row = 0.0
+        for j in range(1, g.shape[1] - 1):
+            row += np.float64(g[i, j]) * np.float64(g[i, j])
         total += row
     return sqrt(total)
 

@@ -16,6 +16,7 @@ __all__ = [
     "color",
     "interpolate",
     "jacobi",
+    "length",
     "lexicographic",
     "norm",
     "prolong",
@@ -58,6 +59,19 @@ def norm(u, g, a):
             for l in range(1, u.shape[2] - 1):
                 r = np.float64(defect(u, g, i, j, l, a0, a1, a2, d))
                 plane += r * r
+        total += plane
+    return sqrt(total)
+
+
+@parallel
+def length(g):
+    """||g||_2 over the interior, summed in double precision: the residual where u = 0."""
+    total = 0.0
+    for i in prange(1, g.shape[0] - 1):
+        plane = 0.0
+        for j in range(1, g.shape[1] - 1):
+            for l in range(1, g.shape[2] - 1):
+                plane += np.float64(g[i, j, l]) * np.float64(g[i, j, l])
         total += plane
     return sqrt(total)
 

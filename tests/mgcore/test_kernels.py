@@ -71,6 +71,7 @@ class TestOnOneGrid:
         expected[border(shape)] = 0
         close(r, expected, dtype)
         assert k.norm(u, g, a) == pytest.approx(np.linalg.norm(expected), rel=1e-5)
+        assert k.length(u) == pytest.approx(np.linalg.norm(u[~border(shape)]), rel=1e-5)
 
     def test_jacobi(self, shape, dtype):
         k, a = KERNELS[len(shape)], stiffness(shape, dtype)
