@@ -13,15 +13,15 @@ import argparse
 import importlib.util
 import shlex
 import sys
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from mgnet import MgNet, data
+from mgnet.checkpoint import CHECKPOINT
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.training import (
-    CHECKPOINT,
     Epoch,
     Interrupted,
     Recipe,
@@ -79,7 +79,8 @@ def train(args: argparse.Namespace) -> list[Epoch]:
         raise ValueError(
             f"{args.out} holds a run already: go on with it by --resume, or name another --out"
         )
-    Path(args.out).mkdir(parents=True, exist_ok=True)
+    if not args.resume:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
     try:
         torch.zeros(1, device=args.device)
     except (RuntimeError, AssertionError):
@@ -94,13 +95,15 @@ def train(args: argparse.Namespace) -> list[Epoch]:
     channels = args.channels[0] if len(args.channels) == 1 else args.channels
     model = MgNet(shape[0], len(pictures.classes), channels, args.steps, form=args.form)
     if args.resume:  # what was fastest when the run began, so that it goes on exactly
-        fastest = saved_recipe(args.out)
+        saved = saved_recipe(args.out)
+        choice = ([saved.precision], [saved.channels_last])
     else:
-        fastest = fastest_layout(model, pictures, recipe, args.device)
-    if args.precision is None:
-        recipe = replace(recipe, precision=fastest.precision)
-    if args.channels_last is None:
-        recipe = replace(recipe, channels_last=fastest.channels_last)
+        choice = (["bfloat16", "float32"], [True, False])
+    recipe = fastest_layout(
+        model, pictures, recipe, args.device,
+        precisions=choice[0] if args.precision is None else [args.precision],
+        channels_last=choice[1] if args.channels_last is None else [args.channels_last],
+    )  # fmt: skip
     print(
         f"MgNet {args.channels} {args.steps} on {args.dataset}: "
         f"{count_parameters(model):,} parameters, "

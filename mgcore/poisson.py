@@ -134,15 +134,15 @@ class PoissonLevel(SolverLevel[State]):
     def prolong(self, state: State, coarse: State) -> State:
         """u + P e."""
         _write_zeros(state)
-        self._kernels.prolong(state.u, coarse.u, self._k)
+        self._kernels.prolong(state.u, _write_zeros(coarse).u, self._k)
         return state
 
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
         if state.rows is not None:
-            plane_fused.interpolate(state.u, coarse.u, state.rows, len(state.rows))
+            plane_fused.interpolate(state.u, _write_zeros(coarse).u, state.rows, len(state.rows))
         else:
-            self._kernels.interpolate(state.u, coarse.u, self._k)
+            self._kernels.interpolate(state.u, _write_zeros(coarse).u, self._k)
         state.zero = False
         return state
 
@@ -167,7 +167,7 @@ class PoissonLevel(SolverLevel[State]):
             return super().ascend(state, coarse, steps)
         _write_zeros(state)
         assert state.rows is not None
-        arguments = (state.u, state.g, coarse.u, self._w, *self._a, state.rows)
+        arguments = (state.u, state.g, _write_zeros(coarse).u, self._w, *self._a, state.rows)
         if len(state.rows) == 1:
             plane_fused.ascend_strip(*arguments, 0, 1)
         else:

@@ -181,13 +181,15 @@ def solve(
         u0 = fine.nodes(u0, "u0")
         state = fine.start(b, u0 if lift is None else u0 - lift)
     norm = scale if u0 is None else fine.residual_norm(state)
+    if not bool((norm < math.inf).all()):
+        raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
     scale = scale + (scale == 0) * norm  # where b = 0, relative to the first residual
     target = _larger(rtol * scale, atol)
     unit = scale + (scale == 0)
 
     residuals, relative, work = [float(norm.max())], [float((norm / unit).max())], 0.0
     fixed = rtol == 0 and atol == 0
-    status = _initial(bool((norm <= target).all()), fixed, maxiter, relative[0])
+    status = _initial(bool((norm <= target).all()), fixed, maxiter)
 
     def result(status: Status, keep: bool) -> Solution:
         u = fine.solution(state)
@@ -245,9 +247,7 @@ def print_progress(
     return show
 
 
-def _initial(converged: bool, fixed: bool, maxiter: int, relative: float) -> Status | None:
-    if not math.isfinite(relative):
-        return Status.DIVERGENCE
+def _initial(converged: bool, fixed: bool, maxiter: int) -> Status | None:
     if converged and not fixed:
         return Status.CONVERGED
     if maxiter == 0:

@@ -111,7 +111,11 @@ class MgNet(nn.Module):
 
         def activation(c: int) -> nn.Module:
             act = copy.deepcopy(sigma) if isinstance(sigma, nn.Module) else sigma()
-            return nn.Sequential(batch_norm(c), act) if norm else act
+            if norm:
+                return nn.Sequential(batch_norm(c), act)
+            if getattr(act, "inplace", False):
+                setattr(act, "inplace", False)  # noqa: B010 - it would overwrite the residual itself
+            return act
 
         def kernels(c: int, count: int) -> list[nn.Module]:
             return [conv(dim, c, c, kernel_size) for _ in range(count)]

@@ -13,10 +13,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import zip_longest
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mgnet.checkpoint import (
+    CHECKPOINT,
+    CheckpointError,
+    atomic,
+    compare_checkpoint,
+    read_checkpoint,
+)
 from mgnet.data import PictureSet
 from mgnet.optim import Muon
 
@@ -39,12 +45,7 @@ __all__ = [
     "saved_recipe",
 ]
 
-CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
-_SAVED = {
-    "model", "optimizers", "recipe", "identity", "random",
-    "epoch", "step", "sums", "seconds", "history",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,6 @@ class Epoch:
 
 class Interrupted(KeyboardInterrupt):
     """SIGINT came; the message names the checkpoint that holds everything done so far."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not belong to this model or recipe, or is no checkpoint."""
 
 
 class Trainer:
@@ -345,11 +342,11 @@ class Trainer:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
+        with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
             writer.writeheader()
             writer.writerows(asdict(row) for row in self.history)
-        with _atomic(self.folder / CHECKPOINT) as path:
+        with atomic(self.folder / CHECKPOINT) as path:
             torch.save(
                 {
                     "model": self.model.state_dict(),
@@ -377,20 +374,9 @@ class Trainer:
         CheckpointError
             If there is none, or it is of another model or another recipe.
         """
-        path, saved = _load_checkpoint(path)
+        path, saved = read_checkpoint(path)
         # Everything is compared before anything is loaded.
-        _compare_weights(self.model, saved["model"], path)
-        mine = asdict(self.recipe)
-        other = {k: v for k, v in saved["recipe"].items() if mine.get(k) != v}
-        if other:
-            changes = ", ".join(f"{k} {v!r} (now {mine.get(k)!r})" for k, v in other.items())
-            raise CheckpointError(
-                f"{path} was made with another recipe: {changes}; resume with that"
-            )
-        for what, identity in saved["identity"].items():
-            if identity != self.identity[what]:
-                change = _first_difference(identity, self.identity[what])
-                raise CheckpointError(f"{path} was made with another {what}: {change}")
+        compare_checkpoint(path, saved, self.model, asdict(self.recipe), self.identity)
         self.model.load_state_dict(saved["model"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
@@ -421,12 +407,23 @@ class Trainer:
 
 
 def fastest_layout(
-    model: nn.Module, data: PictureSet, recipe: Recipe, device: str | torch.device = "cpu"
+    model: nn.Module,
+    data: PictureSet,
+    recipe: Recipe,
+    device: str | torch.device = "cpu",
+    *,
+    precisions: Sequence[str] = ("bfloat16", "float32"),
+    channels_last: Sequence[bool] = (True, False),
 ) -> Recipe:
     """`recipe` with the precision and memory layout that train `model` fastest on this machine.
 
     A few steps of a copy are timed in float32 and bfloat16, channels first and last: bfloat16 is
     two to three times faster on processors with instructions for it, and far slower on others.
+
+    Parameters
+    ----------
+    precisions, channels_last : sequence
+        What to choose from; nothing is timed where there is no choice.
 
     Returns
     -------
@@ -436,10 +433,10 @@ def fastest_layout(
     import copy
 
     candidates = [
-        replace(recipe, precision=p, channels_last=c)
-        for p in ("bfloat16", "float32")
-        for c in (True, False)
+        replace(recipe, precision=p, channels_last=c) for p in precisions for c in channels_last
     ]
+    if len(candidates) == 1:
+        return candidates[0]
 
     def seconds(candidate: Recipe) -> float:
         # The copy spares the caller's parameters and the statistics of its batch normalisation.
@@ -490,58 +487,11 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
     CheckpointError
         If there is none.
     """
-    path, saved = _load_checkpoint(path)
+    path, saved = read_checkpoint(path)
     try:
         return Recipe(**saved["recipe"])
     except TypeError as error:
         raise CheckpointError(f"{path} was written by another version: {error}") from None
-
-
-def _load_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
-    path = Path(path)
-    path = path / CHECKPOINT if path.is_dir() else path
-    if not path.exists():
-        raise CheckpointError(f"there is no checkpoint {path}")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign file makes the unpickler say
-        raise CheckpointError(f"{path} is not a checkpoint, or a damaged one") from error
-    if not isinstance(saved, dict) or not set(saved) >= _SAVED:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of a training run, or one of another version"
-        )
-    return path, saved
-
-
-def _first_difference(there: str, here: str) -> str:
-    lines = zip_longest(there.splitlines(), here.splitlines(), fillvalue="nothing")
-    a, b = next((a.strip(), b.strip()) for a, b in lines if a != b)
-    return f"{a} there, {b} here"
-
-
-def _compare_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    mine = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    other = {name: tuple(t.shape) for name, t in weights.items()}
-    if mine != other:
-        name = next(k for k in (*mine, *other) if mine.get(k) != other.get(k))
-        raise CheckpointError(
-            f"{path} is of another model: {name} is {other.get(name, 'missing')} there and "
-            f"{mine.get(name, 'missing')} here; build the model with the same channels, steps and "
-            "classes"
-        )
-
-
-@contextmanager
-def _atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as stream:  # on the disk before it takes the old one's place
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -334,6 +334,7 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(1e200 * G), "over- or underflow; scale g"),
         (lambda: solve_poisson(1e-200 * G), "over- or underflow; scale g"),
         (lambda: solve_poisson(G, callback=3), "callback must be callable"),
+        (lambda: solve_poisson(G, u0=1e300 * G), "the residual of u0 overflows"),
         (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),
         (lambda: solve_poisson(G.astype(np.float16)), "float16, too coarse"),
         (lambda: solve_poisson(np.where(G == 1, np.nan, 0)), "g holds NaN or infinity"),

@@ -156,6 +156,8 @@ def test_options():
     prelu = MgNet(channels=4, steps=(1,), sigma=nn.PReLU(init=0.1))
     weights = [m.weight for m in prelu.modules() if isinstance(m, nn.PReLU)]
     assert len({id(w) for w in weights}) == len(weights) == 3  # one for each place
+    inplace = MgNet(channels=4, steps=(1,), sigma=nn.ReLU(inplace=True), norm=False)
+    inplace(torch.randn(2, 3, 8, 8)).sum().backward()  # r must outlive its sigma
     model = MgNet(channels=4, steps=(1, 2), sigma=nn.GELU, norm=False, kernel_size=5)
     kinds = [type(module) for module in model.modules()]
     assert kinds.count(nn.GELU) == 1 + 2 * 3 + 2
