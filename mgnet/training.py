@@ -7,6 +7,7 @@ through the very numbers of one that was not.
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import os
@@ -430,8 +431,6 @@ def fastest_layout(
     Recipe
         `recipe` with `precision` and `channels_last` set.
     """
-    import copy
-
     candidates = [
         replace(recipe, precision=p, channels_last=c) for p in precisions for c in channels_last
     ]
