@@ -13,7 +13,16 @@ import numpy as np
 from mgcore.boundary import evaluate, on_border, transfinite_lift
 from mgcore.gate import check_dtype, node_array, not_finite, real_array
 from mgcore.grid import Grid
-from mgcore.kernels import KERNELS, plane_fused
+from mgcore.kernels import FUSED, KERNELS
+from mgcore.kernels.halves import (
+    CORRECTED,
+    GIVEN,
+    INTERPOLATED,
+    NORM,
+    NOTHING,
+    RESTRICTION,
+    ZERO,
+)
 from mgcore.level import Hierarchy, SolverLevel
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
@@ -31,18 +40,30 @@ _CACHE = 300_000
 class State:
     """Arrays of one problem on one grid, all of them node arrays with zero borders.
 
-    `u` and `work` are overwritten and may change places; `g` is only read on the finest grid, where
-    it may be the caller's own array. Where `zero` is set u stands for zero whatever its array
-    holds, so that nobody need write or read those zeros. `rows` are scratch rows of the fused
-    passes, one set for each thread. `coarse` is the workspace of the coarser grids.
+    `u` is overwritten, as is `work`, where there is one; `g` is only read on the finest grid, where
+    it may be the caller's own array. `source` says what stands for u: its array (GIVEN), zero
+    (ZERO), or the interpolation of the coarser u (INTERPOLATED), so that nobody need write and read
+    what the next pass can make up as it goes. `coarse` is the workspace of the coarser grids.
+
+    `space` and `sums` are scratch of the fused passes, one row of `space` for each thread. A state
+    that was asked for its norm once is `watched`: the last pass of a cycle then takes the `norm`.
     """
 
     u: np.ndarray
     g: np.ndarray
-    work: np.ndarray
-    rows: np.ndarray | None
     coarse: State | None
-    zero: bool = False
+    space: np.ndarray | None
+    sums: np.ndarray | None
+    source: int = ZERO
+    work: np.ndarray | None = None
+    watched: bool = False
+    norm: float | None = None
+
+    def scratch(self) -> np.ndarray:
+        """An array with zero borders for whoever needs a second one."""
+        if self.work is None:
+            self.work = np.zeros_like(self.u)
+        return self.work
 
 
 class PoissonLevel(SolverLevel[State]):
@@ -72,12 +93,13 @@ class PoissonLevel(SolverLevel[State]):
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
         self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
         # Smoothing and transfers run in one pass where there is a kernel for that.
-        self._w: np.ndarray | None = None
         points = tuple(points for _, points in self._sweeps)
-        if halved == (True, True) and restriction == "full" and points == ("red", "black"):
-            parity = sum(np.ix_(range(2), range(grid.shape[1]))) % 2
-            weight = self._sweeps[0][0] / (2 * sum(self._a))
-            self._w = np.where(parity == 0, weight, 0).astype(self.dtype)
+        self._fused = (
+            len(halved) in FUSED
+            and all(halved)
+            and restriction == "full"
+            and points == ("red", "black")
+        )
 
     @property
     def _kernels(self) -> ModuleType:
@@ -88,101 +110,92 @@ class PoissonLevel(SolverLevel[State]):
     def start(self, g: Any, u: Any = None) -> State:
         """The state for A u = g; `u` is copied and its border values are taken as zero."""
         g = node_array(g, self.grid, self.dtype, "g")
-        zero = u is None
-        if u is None:
-            u = np.zeros(self.grid.shape, self.dtype)
-        else:
+        if u is not None:
             u = node_array(u, self.grid, self.dtype, "u").copy()
             u[on_border(u.shape)] = 0
-        return State(u, g, np.zeros_like(u), self._rows(), self._coarse_workspace(), zero)
+        return self._state(g, u)
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
+        state.norm = None
         if self.coarse is None:
             centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
             state.u[centre] = state.g[centre] / (2 * sum(self._a))
-            state.zero = False
-            return state
-        k = self._kernels
-        if steps:
-            _write_zeros(state)
-        for _ in range(steps):
-            for omega, points in self._sweeps:
-                if points == "all":
-                    k.jacobi(state.u, state.g, state.work, self._a, omega)
-                    state.u, state.work = state.work, state.u
-                elif points == "lexicographic":
-                    k.lexicographic(state.u, state.g, self._a, omega)
-                else:
-                    k.color(state.u, state.g, self._a, omega, int(points == "black"))
+            state.source = GIVEN
+        elif self._fused:
+            for _ in range(steps):
+                self._pass(state, state.source, NOTHING)
+        elif steps:
+            self._write(state)
+            for _ in range(steps):
+                self._plain_step(state)
         return state
 
     def restrict(self, state: State) -> State:
         """The coarser problem A' e = R (g - A u), starting from zero."""
         assert state.coarse is not None
         r = state.g  # where u = 0
-        if not state.zero:
-            r = state.work
-            self._kernels.residual(state.u, state.g, r, self._a)
-        if state.rows is not None:
-            plane_fused.restrict(r, state.coarse.g, state.rows, len(state.rows))
+        if state.source != ZERO:
+            r = state.scratch()
+            self._kernels.residual(self._write(state).u, state.g, r, self._a)
+        if self._fused:
+            assert state.space is not None
+            FUSED[self.grid.ndim].restrict(r, state.coarse.g, state.space, len(state.space))
         else:
             self._kernels.restrict(r, state.coarse.g, self._R, self._k)
-        state.coarse.zero = True
+        state.coarse.source = ZERO
         return state.coarse
 
     def prolong(self, state: State, coarse: State) -> State:
         """u + P e."""
-        _write_zeros(state)
-        self._kernels.prolong(state.u, _write_zeros(coarse).u, self._k)
+        assert self.coarse is not None
+        self._kernels.prolong(self._write(state).u, self.coarse._write(coarse).u, self._k)
+        state.norm = None
         return state
 
     def interpolate(self, state: State, coarse: State) -> State:
-        """u, by cubic interpolation of the coarser solution."""
-        if state.rows is not None:
-            plane_fused.interpolate(state.u, _write_zeros(coarse).u, state.rows, len(state.rows))
-        else:
-            self._kernels.interpolate(state.u, _write_zeros(coarse).u, self._k)
-        state.zero = False
+        """u, by cubic interpolation of the coarser solution; carried out by whoever needs it."""
+        assert self.coarse is not None
+        self.coarse._write(coarse)
+        state.source, state.norm = INTERPOLATED, None
         return state
 
     def descend(self, state: State, steps: int) -> tuple[State, State]:
         """Smooth and restrict; the last step and the restriction in one pass where that exists."""
-        if self._w is None or steps == 0:
+        if not self._fused or steps == 0:
             return super().descend(state, steps)
         state = self.smooth(state, steps - 1)
+        self._pass(state, state.source, RESTRICTION)
         assert state.coarse is not None
-        assert state.rows is not None
-        arguments = (state.u, state.g, state.coarse.g, self._w, *self._a, state.zero, state.rows)
-        if len(state.rows) == 1:
-            plane_fused.descend_strip(*arguments, 0, 1)
-        else:
-            plane_fused.descend(*arguments, len(state.rows))
-        state.zero, state.coarse.zero = False, True
+        state.coarse.source = ZERO
         return state, state.coarse
 
     def ascend(self, state: State, coarse: State, steps: int) -> State:
         """Prolong and smooth; the prolongation and the first step in one pass where that exists."""
-        if self._w is None or steps == 0:
+        if not self._fused or steps == 0:
             return super().ascend(state, coarse, steps)
-        _write_zeros(state)
-        assert state.rows is not None
-        arguments = (state.u, state.g, _write_zeros(coarse).u, self._w, *self._a, state.rows)
-        if len(state.rows) == 1:
-            plane_fused.ascend_strip(*arguments, 0, 1)
-        else:
-            plane_fused.ascend(*arguments, len(state.rows))
-        return self.smooth(state, steps - 1)
+        assert self.coarse is not None
+        self._write(state)
+        self.coarse._write(coarse)
+        sources = [CORRECTED] + [GIVEN] * (steps - 1)
+        sinks = [NOTHING] * (steps - 1) + [NORM if state.watched else NOTHING]
+        for source, sink in zip(sources, sinks, strict=True):
+            self._pass(state, source, sink)
+        return state
 
     def solution(self, state: State) -> np.ndarray:
         """The iterate itself: copy it to keep it beyond the next cycle on this state."""
-        return _write_zeros(state).u
+        return self._write(state).u
 
     def residual_norm(self, state: State) -> np.float64:
         """||g - A u||_2 over the interior nodes."""
-        if state.zero:
-            return np.float64(self._kernels.length(state.g))
-        return np.float64(self._kernels.norm(state.u, state.g, self._a))
+        state.watched = True
+        if state.norm is None:
+            if state.source == ZERO:
+                state.norm = self._kernels.length(state.g)
+            else:
+                state.norm = self._kernels.norm(self._write(state).u, state.g, self._a)
+        return np.float64(state.norm)
 
     # --- what solve asks of the finest level ----------------------------------------------------
 
@@ -215,43 +228,80 @@ class PoissonLevel(SolverLevel[State]):
 
     def residual(self, state: State) -> np.ndarray:
         """g - A u as a new array."""
-        return self.defect(state.g, _write_zeros(state).u)
+        return self.defect(state.g, self._write(state).u)
 
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        u = _write_zeros(state).u
+        u = self._write(state).u
         norm = np.sqrt(np.vdot(u, u), dtype=np.float64)
         return np.float64(self.eps * 4 * float(sum(self._a)) * norm)
 
-    # --- the chain ------------------------------------------------------------------------------
+    # --- how it is done -------------------------------------------------------------------------
 
-    def _coarse_workspace(self) -> State | None:
-        if self.coarse is None:
-            return None
-        u, g, work = (np.zeros(self.coarse.grid.shape, self.dtype) for _ in range(3))
-        return State(u, g, work, self.coarse._rows(), self.coarse._coarse_workspace(), zero=True)
+    def _pass(self, state: State, source: int, sink: int) -> None:
+        """A red-black step, with what comes before and after it: see kernels/plane_fused.py."""
+        kernel = FUSED[self.grid.ndim]
+        assert state.coarse is not None
+        assert state.space is not None
+        arguments = (
+            state.u, state.g, source, state.coarse.u, sink, state.coarse.g, state.sums,
+            self._sweeps[0][0], *self._a, state.space,
+        )  # fmt: skip
+        if len(state.space) == 1:
+            kernel.sweep_strip(*arguments, 0, 1)
+        else:
+            kernel.sweep(*arguments, len(state.space))
+        state.source = GIVEN
+        state.norm = None
+        if sink == NORM:
+            assert state.sums is not None
+            state.norm = float(np.sqrt(state.sums.sum()))
 
-    def _rows(self) -> np.ndarray | None:
-        """Scratch rows: one strip where the grid fits one core's cache, else one a thread."""
-        if self._w is None:
-            return None
-        assert self.coarse is not None
-        enough_rows = max(1, (self.coarse.grid.shape[0] - 2) // 8)
-        small = self.size * self.dtype.itemsize < _CACHE
-        strips = 1 if small else min(numba.get_num_threads(), enough_rows)
-        return plane_fused.workspace(self.grid.shape[1], strips, self.dtype)
+    def _plain_step(self, state: State) -> None:
+        """One step of any smoother, sweep by sweep."""
+        k = self._kernels
+        for omega, points in self._sweeps:
+            if points == "all":
+                new = state.scratch()
+                k.jacobi(state.u, state.g, new, self._a, omega)
+                state.u, state.work = new, state.u
+            elif points == "lexicographic":
+                k.lexicographic(state.u, state.g, self._a, omega)
+            else:
+                k.color(state.u, state.g, self._a, omega, int(points == "black"))
+
+    def _write(self, state: State) -> State:
+        """The same state with u written out, if something else stands for it."""
+        if state.source == ZERO:
+            state.u.fill(0)
+        elif state.source == INTERPOLATED:
+            assert state.coarse is not None
+            self._kernels.interpolate(state.u, state.coarse.u, self._k)
+        state.source = GIVEN
+        return state
+
+    def _state(self, g: np.ndarray, u: np.ndarray | None) -> State:
+        """A state for g and the first guess `u`, with the workspace of all coarser grids."""
+        source = ZERO if u is None else GIVEN
+        if u is None:
+            u = np.zeros(self.grid.shape, self.dtype)
+        coarse = None
+        if self.coarse is not None:
+            coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype), None)
+        space = sums = None
+        if self._fused:
+            # One strip where the grid fits one core's cache, else one a thread.
+            assert self.coarse is not None
+            most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
+            small = self.size * self.dtype.itemsize < _CACHE
+            strips = 1 if small else min(numba.get_num_threads(), most)
+            space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
+            sums = np.zeros(self.grid.shape[0])
+        return State(u, g, coarse, space, sums, source)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""
         return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
-
-
-def _write_zeros(state: State) -> State:
-    """The same state with its zeros written, if it stands for zero."""
-    if state.zero:
-        state.u.fill(0)
-        state.zero = False
-    return state
 
 
 def poisson_levels(

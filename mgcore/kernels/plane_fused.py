@@ -1,277 +1,286 @@
-"""Half a V cycle in 2D in one pass over memory: smoothing fused with the transfer.
+"""Red-black smoothing in 2D, fused with what comes before and after it: one pass over memory.
 
-``descend`` is a red-black step, the residual and its full weighting; ``ascend`` is bilinear
-interpolation, the correction and a red-black step. Both give what the kernels of plane.py give one
-after the other, to rounding.
+The source of a pass is u, or zero, or u + P e (bilinear), or the bicubic interpolation of e; then
+comes one red-black step; on the way out the residual may be restricted by full weighting or its
+norm be taken. So ``descend`` and ``ascend`` of a cycle are one pass each, and so are a plain step
+and full multigrid's arrival on a new grid. All give what the kernels of plane.py give one after the
+other, to rounding.
 
-A wave front runs down a strip of rows. In ``descend``, when row i is red-updated,
+A wave front runs down the rows. When row i enters,
 
 ::
 
-    row i      red        R_i     = u_i with red points updated, from old rows i-1, i, i+1
-    row i - 1  black      u_{i-1} = R_{i-1} with black points updated, from R_{i-2}, R_{i-1}, R_i
-    row i - 2  residual   r_{i-2}, from new rows i-3, i-2, i-1
-    row i - 3  weighting  the coarse row that r_{i-4}, r_{i-3}, r_{i-2} complete
+    row i      enters      u_i from its source, even and odd columns apart
+    row i - 1  red         from rows i - 2, i - 1, i
+    row i - 2  black       from rows i - 3, i - 2, i - 1; then written to memory
+    row i - 3  residual    and the coarse row that rows i - 5, i - 4, i - 3 complete
 
-so each row of u and g is read from memory once and u written once; what lies between stays in
-rings of three rows, in the cache. A red or black update is done for the whole row with a weight
-that is omega/d or 0 by turns, which vectorises where a stride of two would not.
+so each row of u and g is read from memory once and u is written once; what lies between stays in
+the cache, in rings of a few rows. Red nodes lie in the even columns of even rows and in the odd
+columns of odd rows, so all stages of one step work on columns of the same parity:
 
-Each thread owns a strip. The rows around a border between strips are copied first, and both sides
-compute the few rows there that they need from each other, so strips do not wait for one another.
+::
+
+    column parity c          E O E O E      c = 0: left and right of even[k] are odd[k - 1], odd[k]
+    of row i - 1 (red),      O E O E O      c = 1: of odd[k] they are even[k], even[k + 1]
+    i - 2 (black), i - 3     E O E O E      above and below lie in the same half
+
+Each thread owns a strip of rows. The rows around a border between strips are copied first, and both
+sides compute the few rows there that they need from each other, so strips do not wait for one
+another.
 """
 
 import numpy as np
 from numba import prange
 
 from mgcore.kernels.common import cubic, parallel, serial
+from mgcore.kernels.halves import (
+    CORRECTED,
+    GIVEN,
+    INTERPOLATED,
+    NORM,
+    RESTRICTION,
+    ZERO,
+    at,
+    copy,
+    expand,
+    fill,
+    first_line,
+    half_size,
+    merge,
+    scratch,
+    split,
+    squares,
+    touch,
+)
 
-__all__ = [
-    "ascend",
-    "ascend_strip",
-    "descend",
-    "descend_strip",
-    "interpolate",
-    "restrict",
-    "workspace",
-]
+__all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
-# Rows that one strip needs: rings of three for R, r (or V), three new rows beyond its borders, one
-# for sums, and those copied at its upper border.
-_ROWS = 17
-_SAVED = 10  # the first of the copied rows
+# Slots of a strip: rings of rows of u, g and the residual, a row for interpolation, and the seven
+# rows around the strip's upper border as they were.
+_U, _G, _R, _BETWEEN, _OLD, _SLOTS = 0, 5, 9, 13, 14, 21
+# Stages work on this many bytes of a half at a time, and stay this many nodes behind the entrance.
+_CHUNK, _BEHIND = 2048, 16
 
 
-def workspace(n, strips, dtype):
-    """Scratch rows for `strips` strips of a grid with `n` nodes a row; zero at both ends."""
-    return np.zeros((strips, _ROWS, n), dtype)
-
-
-@serial
-def relax(out, above, row, below, g, w, a0, a1, d):
-    """out = row + w (g - A u), w different from zero at every second point."""
-    for j in range(1, row.size - 1):
-        Au = d * row[j] - a0 * (above[j] + below[j]) - a1 * (row[j - 1] + row[j + 1])
-        out[j] = row[j] + w[j] * (g[j] - Au)
-
-
-@serial
-def relax_zero(out, g, w):
-    """The same where u is zero and need not be read."""
-    for j in range(1, out.size - 1):
-        out[j] = w[j] * g[j]
+def workspace(shape, strips, dtype):
+    """Scratch for `strips` strips of a grid of `shape` nodes."""
+    return scratch(shape[1], _SLOTS, strips, dtype)
 
 
 @serial
-def defect(out, above, row, below, g, a0, a1, d):
-    """out = g - A u."""
-    for j in range(1, row.size - 1):
-        Au = d * row[j] - a0 * (above[j] + below[j]) - a1 * (row[j - 1] + row[j + 1])
-        out[j] = g[j] - Au
+def stencil(half, i, c, lo):
+    """Where u[lo] and its neighbours, and g[lo], lie for the columns of parity c in row i."""
+    x, other = at(_U + i % 5, c, half) + lo, at(_U + i % 5, 1 - c, half) + lo
+    above, below = at(_U + (i - 1) % 5, c, half) + lo, at(_U + (i + 1) % 5, c, half) + lo
+    g = at(_G + i % 4, c, half) + lo
+    return (
+        np.uint64(x), np.uint64(other + c - 1), np.uint64(other + c),
+        np.uint64(above), np.uint64(below), np.uint64(g),
+    )  # fmt: skip
 
 
 @serial
-def weight(out, above, row, below, total):
-    """Full weighting: sums along columns, then along the row, each (1 2 1) / 4."""
-    sixteenth = row.dtype.type(1 / 16)
-    for j in range(1, row.size - 1):
-        total[j] = above[j] + row[j] + row[j] + below[j]
-    for J in range(1, out.size - 1):
-        j = 2 * J
-        out[J] = sixteenth * (total[j - 1] + total[j] + total[j] + total[j + 1])
+def relax(S, half, i, c, lo, hi, omega, a0, a1):
+    """u += omega D^-1 (g - A u) at the columns of parity c in row i."""
+    x, left, right, above, below, g = stencil(half, i, c, lo)
+    d = a0 + a0 + a1 + a1
+    w = omega / d
+    for k in range(np.uint64(hi - lo)):
+        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
+        S[x + k] += w * (S[g + k] - Au)
 
 
 @serial
-def correct(out, row, above, below, total):
-    """out = row + P e between the coarse rows `above` and `below` (the same on a coarse row)."""
-    half = row.dtype.type(0.5)
-    for J in range(above.size):
-        total[J] = half * (above[J] + below[J])
-    for J in range(above.size - 1):
-        out[2 * J] = row[2 * J] + total[J]
-        out[2 * J + 1] = row[2 * J + 1] + half * (total[J] + total[J + 1])
+def relax_last(S, half, i, c, lo, hi, omega, a0, a1):
+    """The same; as the neighbours will not change, 1 - omega of the residual is left, and kept."""
+    x, left, right, above, below, g = stencil(half, i, c, lo)
+    r = np.uint64(at(_R + i % 4, c, half) + lo)
+    d = a0 + a0 + a1 + a1
+    w = omega / d
+    rest = S.dtype.type(1) - omega
+    for k in range(np.uint64(hi - lo)):
+        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
+        S[r + k] = rest * (S[g + k] - Au)
+        S[x + k] += w * (S[g + k] - Au)
 
 
 @serial
-def blend(out, coarse, I):
-    """out = the row halfway between the coarse rows I and I + 1, cubic."""
-    p, q, s, t, wp, wq, ws, wt = cubic(I, coarse.shape[0])
-    real = out.dtype.type
+def defect(S, half, i, c, lo, hi, a0, a1):
+    """r = g - A u at the columns of parity c in row i."""
+    x, left, right, above, below, g = stencil(half, i, c, lo)
+    r = np.uint64(at(_R + i % 4, c, half) + lo)
+    d = a0 + a0 + a1 + a1
+    for k in range(np.uint64(hi - lo)):
+        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
+        S[r + k] = S[g + k] - Au
+
+
+@serial
+def weight(S, half, i, coarse, I, lo, hi):
+    """Row I of `coarse`, lo <= J < hi: full weighting of the residual around row i.
+
+    ::
+
+        1 2 1      row[1], left    row[0]    row[1]
+        2 4 2      of rows i - 1, i and i + 1: even[J] is above node J, odd[J - 1] and odd[J]
+        1 2 1      to its left and right; divided by 16
+    """
+    n, ne = np.uint64(at(_R + (i - 1) % 4, 0, half)), np.uint64(at(_R + (i - 1) % 4, 1, half))
+    c, e = np.uint64(at(_R + i % 4, 0, half)), np.uint64(at(_R + i % 4, 1, half))
+    s, se = np.uint64(at(_R + (i + 1) % 4, 0, half)), np.uint64(at(_R + (i + 1) % 4, 1, half))
+    one, sixteenth = np.uint64(1), S.dtype.type(1 / 16)
+    nw, w, sw = ne - one, e - one, se - one
+    for J in range(np.uint64(lo), np.uint64(hi)):
+        edges = (S[n + J] + S[s + J]) + (S[w + J] + S[e + J]) + (S[c + J] + S[c + J])
+        corners = (S[nw + J] + S[ne + J]) + (S[sw + J] + S[se + J])
+        coarse[I, J] = sixteenth * (edges + edges + corners)
+
+
+@serial
+def split_corrected(line, j, e, I, K, J, S, even, odd, n):
+    """Even and odd nodes of line[j : j + 2 n] + P e between the coarse rows I and K, from J on.
+
+    On a coarse row I = K.
+    """
+    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
+    J, N = np.uint64(J), np.uint64(J + 1)
+    half, quarter = S.dtype.type(1 / 2), S.dtype.type(1 / 4)
+    for k in range(np.uint64(n)):
+        here = e[I, J + k] + e[K, J + k]
+        behind = e[I, N + k] + e[K, N + k]
+        S[even + k] = line[j0 + k + k] + half * here
+        S[odd + k] = line[j1 + k + k] + quarter * (here + behind)
+
+
+@serial
+def blend(e, I, S, x):
+    """The row halfway between the coarse rows I and I + 1, cubic."""
+    p, q, s, t, wp, wq, ws, wt = cubic(I, e.shape[0])
+    real = S.dtype.type
     cp, cq, cs, ct = real(wp / 16), real(wq / 16), real(ws / 16), real(wt / 16)
-    for J in range(coarse.shape[1]):
-        out[J] = cp * coarse[p, J] + cq * coarse[q, J] + cs * coarse[s, J] + ct * coarse[t, J]
+    x = np.uint64(x)
+    for J in range(np.uint64(e.shape[1])):
+        S[x + J] = cp * e[p, J] + cq * e[q, J] + cs * e[s, J] + ct * e[t, J]
 
 
 @serial
-def expand(out, row, n):
-    """out = the fine row through the first n values of `row`, cubic; its ends are border nodes."""
-    real = out.dtype.type
-    near, far = real(9 / 16), real(1 / 16)
-    for J in range(1, n - 2):
-        out[2 * J] = row[J]
-        out[2 * J + 1] = near * (row[J] + row[J + 1]) - far * (row[J - 1] + row[J + 2])
-    out[2 * (n - 2)] = row[n - 2]
-    for J in (0, n - 2):  # beside the border the formula is one-sided
-        p, q, s, t, wp, wq, ws, wt = cubic(J, n)
-        total = wp * row[p] + wq * row[q] + ws * row[s] + wt * row[t]
-        out[2 * J + 1] = real(total / 16)
+def enter(u, source, e, space, strip, strips, a, b, half, i, lo, hi):
+    """The pairs of nodes lo <= k < hi of row i, from the source into the ring."""
+    S = space[strip]
+    even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
+    if source == ZERO or i == 0 or i == u.shape[0] - 1:
+        fill(S, even + lo, hi - lo, 0)
+        fill(S, odd + lo, hi - lo, 0)
+    elif source == INTERPOLATED:
+        if i % 2 == 0:
+            expand(e.reshape(-1), i // 2 * e.shape[1], e.shape[1], S, even, odd, lo, hi)
+        else:
+            row = at(_BETWEEN, 0, half)
+            if lo == 0:
+                blend(e, i // 2, S, row)
+            expand(S, row, e.shape[1], S, even, odd, lo, hi)
+    else:
+        line, j = u.reshape(-1), i * u.shape[1]
+        if i < a and strip > 0:
+            line, j = S, at(_OLD + i - a + 3, 0, half)
+        elif i >= b and strip + 1 < strips:
+            line, j = space[strip + 1], at(_OLD + i - b + 3, 0, half)
+        if source == CORRECTED:
+            I, K = i // 2, (i + 1) // 2
+            split_corrected(line, j + 2 * lo, e, I, K, lo, S, even + lo, odd + lo, hi - lo)
+        else:
+            split(line, j + 2 * lo, S, even + lo, odd + lo, hi - lo)
 
 
 @serial
-def first_row(strip, strips, coarse_rows):
-    """First fine row of a strip: 1 for the first; odd, so that coarse rows are not shared."""
-    return 2 * (1 + strip * coarse_rows // strips) - 1
-
-
-@serial
-def save(u, rows, strips, coarse_rows):
-    """Copy the rows s - 3 ... s + 3 around the first row s of each strip but the first."""
-    for strip in range(1, strips):
-        s = first_row(strip, strips, coarse_rows)
-        for k in range(7):
-            rows[strip, _SAVED + k, :] = u[s - 3 + k]
-
-
-@serial
-def old(u, rows, i, strip, strips, a, b):
-    """Row i before the pass: from memory inside the strip, from the copies outside."""
-    if i < a and strip > 0:
-        return rows[strip, _SAVED + i - a + 3]
-    if i >= b and strip + 1 < strips:
-        return rows[strip + 1, _SAVED + i - b + 3]
-    return u[i]
-
-
-@serial
-def new(u, rows, i, strip, strips, a, b):
-    """Row i after the pass: own copies of the rows outside the strip."""
-    if i < a and strip > 0:
-        return rows[strip, 6]
-    if i >= b and strip + 1 < strips:
-        return rows[strip, 7 + i - b]
-    return u[i]
-
-
-@serial
-def descend_strip(u, g, coarse, w, a0, a1, zero, rows, strip, strips):
+def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip, strips):
     """The pass over one strip."""
-    d = a0 + a0 + a1 + a1
-    last = u.shape[0] - 1
-    coarse_rows = coarse.shape[0] - 2
-    a = first_row(strip, strips, coarse_rows)
-    b = first_row(strip + 1, strips, coarse_rows) if strip + 1 < strips else last
-    for i in range(max(a - 2, 0), min(b + 2, last) + 1):
-        R = rows[strip, i % 3]
-        if i == 0 or i == last:
-            R[:] = 0
-        elif zero:
-            relax_zero(R, g[i], w[i % 2])
-        else:
-            relax(
-                R, old(u, rows, i - 1, strip, strips, a, b), old(u, rows, i, strip, strips, a, b),
-                old(u, rows, i + 1, strip, strips, a, b), g[i], w[i % 2], a0, a1, d,
-            )  # fmt: skip
-        m = i - 1
-        if m >= max(a - 1, 1):
-            relax(
-                new(u, rows, m, strip, strips, a, b), rows[strip, (m - 1) % 3], rows[strip, m % 3],
-                R, g[m], w[1 - m % 2], a0, a1, d,
-            )  # fmt: skip
-        q = i - 2
-        if q >= a:
-            defect(
-                rows[strip, 3 + q % 3], new(u, rows, q - 1, strip, strips, a, b),
-                new(u, rows, q, strip, strips, a, b), new(u, rows, q + 1, strip, strips, a, b),
-                g[q], a0, a1, d,
-            )  # fmt: skip
-            if q % 2 == 1 and q > a:
-                weight(
-                    coarse[q // 2], rows[strip, 3 + (q - 2) % 3], rows[strip, 3 + (q - 1) % 3],
-                    rows[strip, 3 + q % 3], rows[strip, 9],
-                )  # fmt: skip
-    if strip + 1 == strips:  # the border below has no red row to wait for
-        q = last - 1
-        defect(rows[strip, 3 + q % 3], u[q - 1], u[q], u[last], g[q], a0, a1, d)
-        weight(
-            coarse[q // 2], rows[strip, 3 + (q - 2) % 3], rows[strip, 3 + (q - 1) % 3],
-            rows[strip, 3 + q % 3], rows[strip, 9],
-        )  # fmt: skip
-
-
-@serial
-def ascend_strip(u, g, coarse, w, a0, a1, rows, strip, strips):
-    """The pass over one strip: V_i = u_i + P e, then red, then black."""
-    d = a0 + a0 + a1 + a1
-    last = u.shape[0] - 1
-    coarse_rows = coarse.shape[0] - 2
-    a = first_row(strip, strips, coarse_rows)
-    b = first_row(strip + 1, strips, coarse_rows) if strip + 1 < strips else last
-    for i in range(max(a - 2, 0), min(b + 1, last) + 1):
-        V = rows[strip, 3 + i % 3]
-        if i == 0 or i == last:
-            V[:] = 0
-        else:
-            row = old(u, rows, i, strip, strips, a, b)
-            correct(V, row, coarse[i // 2], coarse[(i + 1) // 2], rows[strip, 9])
-        m = i - 1
-        if m >= max(a - 1, 0):
-            R = rows[strip, m % 3]
-            if m == 0:
-                R[:] = 0
-            else:
-                relax(
-                    R, rows[strip, 3 + (m - 1) % 3], rows[strip, 3 + m % 3], V,
-                    g[m], w[m % 2], a0, a1, d,
-                )  # fmt: skip
-        q = i - 2
-        if q >= a:
-            relax(
-                u[q], rows[strip, (q - 1) % 3], rows[strip, q % 3], rows[strip, (q + 1) % 3],
-                g[q], w[1 - q % 2], a0, a1, d,
-            )  # fmt: skip
-    if strip + 1 == strips:
-        q = last - 1
-        R = rows[strip, last % 3]
-        R[:] = 0
-        relax(
-            u[q], rows[strip, (q - 1) % 3], rows[strip, q % 3], R, g[q], w[1 - q % 2], a0, a1, d
-        )  # fmt: skip
+    n, last, m = u.shape[1], u.shape[0] - 1, u.shape[1] // 2
+    half = half_size(n)
+    a = first_line(strip, strips, u.shape[0])
+    b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
+    first, final = max(a - 3, 0), min(b + 3, last)  # the rows that enter
+    S, u_, g_ = space[strip], u.reshape(-1), g.reshape(-1)
+    step = _CHUNK // u.itemsize
+    for i in range(first, final + 4):
+        r, p, q = i - 1, i - 2, i - 3
+        red = max(a - 2, 1) <= r < min(b + 3, last)
+        black = max(a - 1, 1) <= p < min(b + 2, last)
+        residual = (sink == RESTRICTION and a <= q < min(b + 1, last)) or (
+            sink == NORM and a <= q < b
+        )
+        c = r % 2
+        total = 0.0
+        for k in range(0, m, step):
+            end = min(k + step, m)
+            lo, hi = max(k - _BEHIND, 0), (m if end == m else end - _BEHIND)
+            ahead, quarter = min(i + 1, last) * n + 2 * k, (end - k) // 2
+            if i <= final:
+                enter(u, source, e, space, strip, strips, a, b, half, i, k, end)
+                if 0 < i < last:
+                    even, odd = at(_G + i % 4, 0, half) + k, at(_G + i % 4, 1, half) + k
+                    split(g_, i * n + 2 * k, S, even, odd, end - k)
+            touch(u_, g_, ahead, ahead + quarter)
+            if red:
+                relax(S, half, r, c, lo, hi, omega, a0, a1)
+                S[at(_U + r % 5, 0, half)] = 0  # a border node
+            touch(u_, g_, ahead + quarter, ahead + 2 * quarter)
+            if black:
+                if sink == RESTRICTION:
+                    relax_last(S, half, p, c, lo, hi, omega, a0, a1)
+                else:
+                    relax(S, half, p, c, lo, hi, omega, a0, a1)
+                S[at(_U + p % 5, 0, half)] = 0
+            touch(u_, g_, ahead + 2 * quarter, ahead + 3 * quarter)
+            if a <= p < b:
+                even, odd = at(_U + p % 5, 0, half) + lo, at(_U + p % 5, 1, half) + lo
+                merge(S, even, odd, u_, p * n + 2 * lo, hi - lo)
+            touch(u_, g_, ahead + 3 * quarter, ahead + 4 * quarter)
+            if residual:
+                defect(S, half, q, c, lo, hi, a0, a1)
+                if sink == NORM:
+                    defect(S, half, q, 1 - c, lo, hi, a0, a1)
+                    inner = max(lo, 1)
+                    total += squares(S, at(_R + q % 4, 0, half) + inner, hi - inner)
+                    total += squares(S, at(_R + q % 4, 1, half) + lo, hi - lo)
+                elif q % 2 == 1 and q > a:
+                    weight(S, half, q - 1, coarse, q // 2, max(lo, 1), hi)
+        if residual and sink == NORM:
+            sums[q] = total
 
 
 @parallel
-def descend(u, g, coarse, w, a0, a1, zero, rows, strips):
-    """Red-black step on u, and coarse = full weighting of the residual after it."""
-    if not zero:
-        save(u, rows, strips, coarse.shape[0] - 2)
+def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strips):
+    """u = one red-black step on the source; by `sink`, coarse = R r or sums[i] = |r_i|^2.
+
+    `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
+    """
+    n = u.shape[1]
+    if source in (GIVEN, CORRECTED):
+        for strip in range(1, strips):
+            s = first_line(strip, strips, u.shape[0]) - 3
+            for k in range(7):
+                place = at(_OLD + k, 0, half_size(n))
+                copy(u.reshape(-1), (s + k) * n, space[strip], place, n)
     for strip in prange(strips):
-        descend_strip(u, g, coarse, w, a0, a1, zero, rows, np.int64(strip), strips)
+        sweep_strip(
+            u, g, source, e, sink, coarse, sums, omega, a0, a1, space, np.int64(strip), strips
+        )
 
 
 @parallel
-def restrict(r, coarse, rows, strips):
+def restrict(r, coarse, space, strips):
     """coarse = full weighting of r, row by row."""
+    sixteenth = r.dtype.type(1 / 16)
     count = coarse.shape[0] - 2
     for strip in prange(strips):
+        total = space[strip]
         for I in range(1 + strip * count // strips, 1 + (strip + 1) * count // strips):
-            weight(coarse[I], r[2 * I - 1], r[2 * I], r[2 * I + 1], rows[strip, 9])
-
-
-@parallel
-def interpolate(u, coarse, rows, strips):
-    """u = the bicubic interpolation of `coarse`, row by row."""
-    n0, n1 = coarse.shape
-    for strip in prange(strips):
-        between = rows[strip, 9]
-        for I in range(strip * (n0 - 1) // strips, (strip + 1) * (n0 - 1) // strips):
-            if I > 0:
-                expand(u[2 * I], coarse[I], n1)
-            blend(between, coarse, I)
-            expand(u[2 * I + 1], between, n1)
-
-
-@parallel
-def ascend(u, g, coarse, w, a0, a1, rows, strips):
-    """u += P coarse, then a red-black step."""
-    save(u, rows, strips, coarse.shape[0] - 2)
-    for strip in prange(strips):
-        ascend_strip(u, g, coarse, w, a0, a1, rows, np.int64(strip), strips)
+            above, row, below, out = r[2 * I - 1], r[2 * I], r[2 * I + 1], coarse[I]
+            for j in range(row.size):
+                total[j] = above[j] + row[j] + row[j] + below[j]
+            for J in range(1, out.size - 1):
+                j = 2 * J
+                out[J] = sixteenth * (total[j - 1] + total[j] + total[j] + total[j + 1])
+        fill(total, 0, r.shape[1], 0)

@@ -1,96 +1,159 @@
 """Fused passes give what their parts give one after the other."""
 
+import numba
 import numpy as np
 import pytest
 
 import mgcore
 from mgcore import Grid
-from mgcore.kernels import plane, plane_fused
+from mgcore.kernels import FUSED, KERNELS
+from mgcore.kernels.halves import (
+    CORRECTED,
+    GIVEN,
+    INTERPOLATED,
+    NORM,
+    NOTHING,
+    RESTRICTION,
+    ZERO,
+)
 from mgcore.level import Level
+from mgcore.transfer import restriction
 
 
 def random_nodes(shape, dtype, seed):
     values = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-    values[[0, -1]] = values[:, [0, -1]] = 0
+    for axis in range(values.ndim):
+        np.moveaxis(values, axis, 0)[[0, -1]] = 0
     return values
 
 
-# Strips have at least four coarse rows.
-SHAPES = [(5, 5), (5, 33), (33, 5), (17, 17), (65, 33), (129, 129)]
+# Rows of 1025 nodes are taken in several chunks, as are planes of 257 rows; a strip needs four
+# coarse lines.
+SHAPES = [
+    *[(5, 5), (5, 33), (33, 5), (17, 17), (65, 33), (129, 129), (33, 2049)],
+    *[(5, 5, 5), (9, 17, 5), (17, 5, 9), (33, 9, 17), (17, 65, 65), (5, 257, 33), (9, 5, 2049)],
+]
 CASES = [(shape, n) for shape in SHAPES for n in range(1, 5) if n == 1 or shape[0] // 2 > 4 * n]
 
 
-@pytest.mark.parametrize("zero", [False, True])
 @pytest.mark.parametrize(("shape", "strips"), CASES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_fused_passes_equal_their_parts(shape, dtype, strips, zero):
-    coarse_shape = tuple((n + 1) // 2 for n in shape)
-    real = np.dtype(dtype).type
-    u, e = random_nodes(shape, dtype, 1), random_nodes(coarse_shape, dtype, 2)
-    g = np.random.default_rng(3).standard_normal(shape).astype(dtype)  # any border values
-    a = tuple(real(h**-2) for h in Grid(shape, (1.0, 0.7)).spacing)
-    omega = real(1.15)
-    parity = sum(np.ix_(range(2), range(shape[1]))) % 2
-    w = np.where(parity == 0, omega / (2 * sum(a)), 0).astype(dtype)
-    full = np.array([[1 / 4, 1 / 8], [1 / 8, 1 / 16]], dtype)
+class TestPasses:
+    @pytest.fixture(autouse=True)
+    def problem(self, shape, strips, dtype):
+        self.plain, self.fused = KERNELS[len(shape)], FUSED[len(shape)]
+        self.real, self.k = np.dtype(dtype).type, (1,) * len(shape)
+        self.coarse_shape = tuple((n + 1) // 2 for n in shape)
+        self.u, self.e = random_nodes(shape, dtype, 1), random_nodes(self.coarse_shape, dtype, 2)
+        self.g = np.random.default_rng(3).standard_normal(shape).astype(dtype)
+        for axis in range(len(shape)):  # g on the border is not read
+            np.moveaxis(self.g, axis, 0)[[0, -1]] = np.nan
+        extent = (1.0, 0.7, 1.2)[: len(shape)]
+        self.a = tuple(self.real(h**-2 / 100) for h in Grid(shape, extent).spacing)
+        self.omega = self.real(1.15)
+        self.space = self.fused.workspace(shape, strips, dtype)
+        self.tolerance = 1e-13 if dtype == "float64" else 2e-5
 
-    fused = u.copy()  # for zero: rubbish that must not be read
-    parts = np.zeros_like(u) if zero else u.copy()
-    r, coarse, coarse_fused = np.zeros_like(u), np.zeros_like(e), np.zeros_like(e)
-    plane.color(parts, g, a, omega, 0)
-    plane.color(parts, g, a, omega, 1)
-    plane.residual(parts, g, r, a)
-    plane.restrict(r, coarse, full, (1, 1))
-    rows = plane_fused.workspace(shape[1], strips, dtype)
-    plane_fused.descend(fused, g, coarse_fused, w, *a, zero, rows, strips)
-    tolerance = 1e-13 if dtype == "float64" else 2e-5
-    assert abs(fused - parts).max() <= tolerance * abs(parts).max()
-    assert abs(coarse_fused - coarse).max() <= tolerance * abs(r).max()
-    coarse_fused[:] = 0
-    plane_fused.restrict(r, coarse_fused, rows, strips)
-    assert abs(coarse_fused - coarse).max() <= tolerance * abs(r).max()
+    def close(self, values, expected):
+        assert abs(values - expected).max() <= self.tolerance * max(abs(expected).max(), 1)
 
-    taken, taken_fused = np.zeros_like(u), np.zeros_like(u)
-    plane.interpolate(taken, e, (1, 1))
-    plane_fused.interpolate(taken_fused, e, rows, strips)
-    assert abs(taken_fused - taken).max() <= tolerance * abs(e).max()
+    @pytest.mark.parametrize("sink", [NOTHING, RESTRICTION, NORM])
+    @pytest.mark.parametrize("source", [GIVEN, ZERO, CORRECTED, INTERPOLATED])
+    def test_sweep(self, shape, strips, source, sink):
+        expected = self.u.copy()
+        if source == ZERO:
+            expected[:] = 0
+        elif source == CORRECTED:
+            self.plain.prolong(expected, self.e, self.k)
+        elif source == INTERPOLATED:
+            self.plain.interpolate(expected, self.e, self.k)
+        self.plain.color(expected, self.g, self.a, self.omega, 0)
+        self.plain.color(expected, self.g, self.a, self.omega, 1)
 
-    plane.prolong(parts, e, (1, 1))
-    plane.color(parts, g, a, omega, 0)
-    plane.color(parts, g, a, omega, 1)
-    plane_fused.ascend(fused, g, e, w, *a, rows, strips)
-    assert abs(fused - parts).max() <= tolerance * abs(parts).max()
+        u, coarse, sums = self.u.copy(), np.zeros_like(self.e), np.zeros(shape[0])
+        if source in (ZERO, INTERPOLATED):  # rubbish that must not be read
+            u[(slice(1, -1),) * u.ndim] = np.nan
+        for _ in range(2):  # scratch is left as it was found
+            again = u.copy()
+            self.fused.sweep(
+                again, self.g, source, self.e, sink, coarse, sums, self.omega, *self.a,
+                self.space, strips,
+            )  # fmt: skip
+            self.close(again, expected)
+        assert not again[0].any()
+        assert not again[..., -1].any()
+        r = np.zeros_like(u)
+        self.plain.residual(expected, self.g, r, self.a)
+        if sink == RESTRICTION:
+            by_parts = np.zeros_like(coarse)
+            weights = restriction("full", self.k).astype(r.dtype)
+            self.plain.restrict(r, by_parts, weights, self.k)
+            self.close(coarse, by_parts)
+        elif sink == NORM:
+            assert np.sqrt(sums.sum()) == pytest.approx(np.linalg.norm(r.astype(float)), rel=1e-4)
+        else:
+            assert not coarse.any()
+            assert not sums.any()
+
+    def test_restrict(self, strips, dtype):
+        coarse, by_parts = np.zeros_like(self.e), np.zeros_like(self.e)
+        self.plain.restrict(self.u, by_parts, restriction("full", self.k).astype(dtype), self.k)
+        self.fused.restrict(self.u, coarse, self.space, strips)
+        self.close(coarse, by_parts)
+        assert not self.space.any()
 
 
 @pytest.mark.parametrize("guess", [False, True])
-@pytest.mark.parametrize(("pre", "post"), [(0, 1), (1, 0), (1, 1), (2, 3)])
+@pytest.mark.parametrize(("pre", "post"), [(0, 0), (0, 1), (1, 0), (1, 1), (2, 3)])
 @pytest.mark.parametrize("cycle", [mgcore.v_cycle, mgcore.w_cycle, mgcore.full_multigrid])
-def test_levels_fuse_without_a_trace(monkeypatch, cycle, pre, post, guess):
-    g, u = np.random.default_rng(0).standard_normal((2, 257, 257))
-    solutions = []
+@pytest.mark.parametrize("shape", [(257, 257), (65, 33, 65)])
+def test_levels_fuse_without_a_trace(shape, cycle, pre, post, guess):
+    g, u = np.random.default_rng(0).standard_normal((2, *shape))
+    solutions, norms = [], []
     for fused in (True, False):
-        if not fused:
-            monkeypatch.setattr(mgcore.poisson.PoissonLevel, "descend", Level.descend)
-            monkeypatch.setattr(mgcore.poisson.PoissonLevel, "ascend", Level.ascend)
-        levels = mgcore.poisson_levels((257, 257), smoother="sor")
-        assert levels[0]._w is not None
+        extent = [(n - 1) / 32 for n in shape]  # equal mesh widths: all axes are halved
+        levels = mgcore.poisson_levels(shape, extent=extent, smoother="sor")
+        for level in levels[:4]:
+            assert level._fused
+            level._fused = fused and level._fused
         state = levels[0].start(g, u if guess else None)
-        state = mgcore.run(levels, cycle(len(levels), pre, post), state)
+        levels[0].residual_norm(state)
+        for _ in range(2):
+            state = mgcore.run(levels, cycle(len(levels), pre, post), state)
+        norms.append(levels[0].residual_norm(state))
         solutions.append(levels[0].solution(state).copy())
-    assert abs(solutions[0] - solutions[1]).max() <= 1e-12 * abs(solutions[1]).max()
+        assert norms[-1] == pytest.approx(np.linalg.norm(levels[0].residual(state)), rel=1e-8)
+    scale = abs(solutions[1]).max()
+    assert abs(solutions[0] - solutions[1]).max() <= 1e-12 * scale
+    assert norms[0] == pytest.approx(norms[1], rel=1e-8, abs=1e-12 * scale)
 
 
-def test_results_do_not_depend_on_the_number_of_threads():
-    import numba
+def test_default_methods_are_the_parts():
+    """With the fused methods taken away, the Protocol's defaults give the same."""
+    g = np.random.default_rng(0).standard_normal((65, 65))
+    levels = mgcore.poisson_levels((65, 65), smoother="sor")
+    fused, parts = levels[0].start(g), levels[0].start(g)
+    fused, coarse = levels[0].descend(fused, 2)
+    parts, coarse_parts = Level.descend(levels[0], parts, 2)
+    np.testing.assert_allclose(coarse.g, coarse_parts.g, atol=1e-10)
+    coarse.u[1:-1, 1:-1] = coarse_parts.u[1:-1, 1:-1] = g[2:-2:2, 2:-2:2]
+    coarse.source = coarse_parts.source = GIVEN
+    fused = levels[0].ascend(fused, coarse, 2)
+    parts = Level.ascend(levels[0], parts, coarse_parts, 2)
+    np.testing.assert_allclose(levels[0].solution(fused), levels[0].solution(parts), atol=1e-12)
 
-    g = np.random.default_rng(0).standard_normal((513, 513))
+
+@pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])
+def test_results_do_not_depend_on_the_number_of_threads(shape):
+    g = np.random.default_rng(0).standard_normal(shape)
     threads = numba.get_num_threads()
     try:
         solutions = []
         for n in {1, threads}:
             numba.set_num_threads(n)
-            solutions.append(mgcore.solve_poisson(g, rtol=0, maxiter=3).u)
+            solutions.append(mgcore.solve_poisson(g, rtol=0, maxiter=3))
     finally:
         numba.set_num_threads(threads)
-    for u in solutions[1:]:
-        assert abs(u - solutions[0]).max() <= 1e-13 * abs(u).max()
+    for solution in solutions[1:]:
+        assert abs(solution.u - solutions[0].u).max() <= 1e-13 * abs(solution.u).max()
+        assert solution.residuals == pytest.approx(solutions[0].residuals, rel=1e-10)

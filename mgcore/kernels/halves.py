@@ -1,0 +1,176 @@
+"""Lines of nodes with the even and the odd ones apart, for the fused passes of 2D and 3D.
+
+A *line* is what a pass takes in at a time: a row of the plane, or a whole plane of space, its rows
+one after the other. It has an odd number of nodes and red and black ones take turns along it, so
+each half, ``even[k]`` = line[2k] or ``odd[k]`` = line[2k + 1], has one colour: half a sweep is a
+loop over neighbouring numbers, which vectorises.
+
+The halves of a strip's lines lie in one flat array S, and functions take offsets into it instead of
+slices: a slice costs as much as a dozen nodes. Offsets are made unsigned before they are used, or
+Numba would look for negative ones, which keeps loops from vectorising.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, overload
+
+from mgcore.kernels.common import cubic, serial
+
+__all__ = [
+    "CORRECTED",
+    "GIVEN",
+    "INTERPOLATED",
+    "NORM",
+    "NOTHING",
+    "RESTRICTION",
+    "ZERO",
+    "at",
+    "copy",
+    "expand",
+    "fill",
+    "first_line",
+    "half_size",
+    "merge",
+    "scratch",
+    "split",
+    "squares",
+    "touch",
+]
+
+#: Where a pass takes u from: memory; zero; u + P e, linear; e alone, by cubic interpolation.
+GIVEN, ZERO, CORRECTED, INTERPOLATED = range(4)
+#: What a pass gives besides u: nothing; the residual's full weighting; its sums of squares.
+NOTHING, RESTRICTION, NORM = range(3)
+
+# Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
+PAD = 16
+
+
+@serial
+def half_size(nodes):
+    """Elements between the halves of lines of `nodes` nodes: room for the nodes and the padding."""
+    return -(-(nodes // 2 + 1) // PAD) * PAD + 2 * PAD
+
+
+def scratch(nodes, slots, strips, dtype):
+    """Room for `slots` lines of `nodes` nodes in each of `strips` strips, zero."""
+    shape = (strips, slots * 2 * half_size(nodes))
+    size = shape[0] * shape[1]
+    memory = np.zeros(size + PAD, dtype)
+    start = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[start : start + size].reshape(shape)
+
+
+@serial
+def at(slot, c, half):
+    """Where even[0] (c = 0) or odd[0] (c = 1) of the line in `slot` lies."""
+    return (2 * slot + c) * half + PAD
+
+
+@serial
+def first_line(strip, strips, n):
+    """First line of a strip of a grid with n lines: odd, so that coarse lines are not shared."""
+    return 2 * (1 + strip * ((n - 3) // 2) // strips) - 1
+
+
+@serial
+def fill(S, x, n, value):
+    """S[x : x + n] = value."""
+    x = np.uint64(x)
+    for k in range(np.uint64(n)):
+        S[x + k] = value
+
+
+@serial
+def copy(line, j, S, x, n):
+    """S[x : x + n] = line[j : j + n]."""
+    j, x = np.uint64(j), np.uint64(x)
+    for k in range(np.uint64(n)):
+        S[x + k] = line[j + k]
+
+
+@serial
+def split(line, j, S, even, odd, n):
+    """Even and odd nodes of line[j : j + 2 n]."""
+    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
+    for k in range(np.uint64(n)):
+        S[even + k] = line[j0 + k + k]
+        S[odd + k] = line[j1 + k + k]
+
+
+@serial
+def merge(S, even, odd, line, j, n):
+    """line[j : j + 2 n] from its halves."""
+    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
+    for k in range(np.uint64(n)):
+        line[j0 + k + k] = S[even + k]
+        line[j1 + k + k] = S[odd + k]
+
+
+@serial
+def expand(line, j, n, S, even, odd, lo, hi):
+    """Cubic interpolation of line[j : j + n] at the pairs of nodes lo <= k < hi."""
+    real = S.dtype.type
+    near, far = real(9 / 16), real(1 / 16)
+    copy(line, j + lo, S, even + lo, hi - lo)
+    first, last = max(lo, 1), min(hi, n - 2)  # inside, the formula is symmetric
+    a, b, c, d = (
+        np.uint64(j + first - 1), np.uint64(j + first), np.uint64(j + first + 1),
+        np.uint64(j + first + 2),
+    )  # fmt: skip
+    x = np.uint64(odd + first)
+    for k in range(np.uint64(max(last - first, 0))):
+        S[x + k] = near * (line[b + k] + line[c + k]) - far * (line[a + k] + line[d + k])
+    for J in (0, n - 2):
+        if lo <= J < hi:
+            p, q, s, t, wp, wq, ws, wt = cubic(J, n)
+            total = wp * line[j + p] + wq * line[j + q] + ws * line[j + s] + wt * line[j + t]
+            S[odd + J] = real(total / 16)
+
+
+@numba.njit(cache=True, fastmath=True)  # the one sum that may be reordered
+def squares(S, x, n):
+    """The sum of squares of S[x : x + n], in double precision."""
+    x, total = np.uint64(x), 0.0
+    for k in range(np.uint64(n)):
+        total += np.float64(S[x + k]) * np.float64(S[x + k])
+    return total
+
+
+@intrinsic
+def _prefetch(context, values, k):
+    """LLVM's prefetch of values[k] into the second-level cache."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
+        form = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
+        read, second_level, data = (ir.Constant(i32, n) for n in (0, 2, 1))
+        builder.call(function, [address, read, second_level, data])
+
+    return types.void(values, k), generate
+
+
+def prefetch(values, k):
+    """Tell the memory that values[k] will be wanted soon; without compilation it does nothing."""
+
+
+@overload(prefetch)
+def _compiled_prefetch(values, k):
+    return lambda values, k: _prefetch(values, k)
+
+
+@serial
+def touch(u, g, start, stop):
+    """Prefetch u and g from `start` to `stop`, the line after the one that enters.
+
+    Called between the stages of a pass, a part at a time, so that memory delivers while the core
+    computes.
+    """
+    for j in range(start, stop, 64 // u.itemsize):
+        prefetch(u, j)
+        prefetch(g, j)
