@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 
-__all__ = ["evaluate", "on_border", "transfinite_lift"]
+__all__ = ["Lift", "evaluate", "on_border", "transfinite_lift"]
 
 
 def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
@@ -27,19 +28,23 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
     else is returned as it is.
     """
     if callable(boundary):
-        values = np.asarray(boundary(*grid.coordinates()))
-        try:
-            return np.broadcast_to(values, grid.shape)
-        except ValueError:
-            raise ValueError(
-                f"boundary(x, ...) returned shape {values.shape}, which does not broadcast to the "
-                f"nodes' shape {grid.shape}"
-            ) from None
+        return _broadcast(boundary(*grid.coordinates()), grid.shape)
     if getattr(boundary, "ndim", None) == 0:  # a number in an array's clothes
         boundary = boundary.item()  # type: ignore[union-attr]
     if isinstance(boundary, Real | np.bool_):
-        return np.full(grid.shape, boundary, dtype=float)
+        return np.broadcast_to(np.array(boundary, dtype=float), grid.shape)  # takes no memory
     return boundary
+
+
+def _broadcast(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(values)
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"boundary(x, ...) returned shape {array.shape}, which does not broadcast to the shape "
+            f"{shape} of the nodes it was called with"
+        ) from None
 
 
 def on_border(shape: Sequence[int]) -> np.ndarray:
@@ -74,3 +79,52 @@ def transfinite_lift(border: Any, fractions: Sequence[Any]) -> Any:
         lack = [border[face] - (lift[face] if axis else 0.0) for face in (first, last)]
         lift = lift + (lack[0] * (1 - t) + lack[1] * t)
     return lift
+
+
+class Lift:
+    """The transfinite lift of border values on one grid, made a few lines at a time.
+
+    Parameters
+    ----------
+    boundary : float, callable or array_like
+        A callable is called with the coordinates of one pair of opposite faces at a time.
+    grid : Grid
+    dtype : dtype
+
+    Attributes
+    ----------
+    faces : list of ndarray
+        The values across each axis: of the nodes' shape, but for a length of 2 along that axis.
+    """
+
+    def __init__(self, boundary: Any, grid: Grid, dtype: Any):
+        self.grid, self.dtype = grid, np.dtype(dtype)
+        if not callable(boundary):
+            border = real_array(evaluate(boundary, grid), "boundary")
+            check_shape(border.shape, grid, "boundary")
+        self.faces = []
+        for axis in range(grid.ndim):
+            ends: Any = (*[slice(None)] * axis, [0, -1])
+            if callable(boundary):
+                coordinates = list(grid.coordinates())
+                coordinates[axis] = coordinates[axis][ends]
+                values = real_array(boundary(*coordinates), "boundary(x, ...)")
+                if values.shape == grid.shape:  # a table that did not look where it was asked
+                    values = values[ends]
+                face = _broadcast(values, (*grid.shape[:axis], 2, *grid.shape[axis + 1 :]))
+            else:
+                face = border[ends]
+            with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
+                self.faces.append(face.astype(self.dtype))
+
+    def lines(self, start: int, stop: int) -> np.ndarray:
+        """The lift at the nodes whose first index is start ... stop - 1."""
+        frame = np.zeros((stop - start + 2, *self.grid.shape[1:]), self.dtype)
+        frame[[0, -1]] = self.faces[0]
+        for axis, face in enumerate(self.faces[1:], 1):
+            ends: Any = (slice(1, -1), *[slice(None)] * (axis - 1), [0, -1])
+            frame[ends] = face[start:stop]
+        axes = [np.linspace(0, 1, n, dtype=self.dtype) for n in self.grid.shape]
+        axes[0] = np.concatenate([axes[0][:1], axes[0][start:stop], axes[0][-1:]])
+        fractions = [t.reshape(-1, *[1] * (len(axes) - k - 1)) for k, t in enumerate(axes)]
+        return transfinite_lift(frame, fractions)[1:-1]

@@ -84,12 +84,24 @@ class SolverLevel(Level[S], Protocol[S]):
         """Validate `values` as node values; return them as an array of this level's kind."""
 
     @abstractmethod
-    def lift(self, boundary: Any) -> Any:
-        """Node values that continue the border values inwards, or None where all are zero."""
+    def norm(self, values: Any) -> Any:
+        """||values||_2 over the unknowns, zero-dimensional or one for each of a batch."""
 
     @abstractmethod
-    def defect(self, g: Any, u: Any) -> Any:
-        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
+    def largest(self, values: Any) -> float:
+        """max |values| over the unknowns, NaN if there is one: asked where norms are odd."""
+
+    @abstractmethod
+    def lift(self, boundary: Any) -> Any:
+        """A continuation of the border values inwards, or None where all are zero."""
+
+    @abstractmethod
+    def without(self, g: Any, lift: Any) -> Any:
+        """g - A lift at the interior nodes, zero on the border."""
+
+    @abstractmethod
+    def plus(self, u: Any, lift: Any, sign: int = 1) -> Any:
+        """`u` + sign times the lift, border included, as a new array."""
 
     @abstractmethod
     def residual(self, state: S) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from mgcore.boundary import evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, node_array, not_finite, real_array
+from mgcore.boundary import Lift, on_border
+from mgcore.gate import check_dtype, node_array, real_array
 from mgcore.grid import Grid
 from mgcore.kernels import FUSED, KERNELS
 from mgcore.kernels.halves import (
@@ -34,6 +34,8 @@ __all__ = ["PoissonLevel", "State", "poisson_levels", "solve_poisson"]
 
 # Bytes of u on a grid that one core handles faster than several: it fits its cache, beside g.
 _CACHE = 300_000
+# Unknowns of the slabs in which a lift is made.
+_SLAB = 100_000
 
 
 @dataclass(slots=True)
@@ -200,41 +202,60 @@ class PoissonLevel(SolverLevel[State]):
     # --- what solve asks of the finest level ----------------------------------------------------
 
     def nodes(self, values: Any, name: str) -> np.ndarray:
-        """`values` as a node array of this level's dtype, checked to be finite in the interior."""
-        array = node_array(values, self.grid, self.dtype, name)
-        if not np.isfinite(array[(slice(1, -1),) * array.ndim]).all():
-            raise not_finite(name)
-        return array
+        """`values` as a node array of this level's dtype."""
+        return node_array(values, self.grid, self.dtype, name)
 
-    def lift(self, boundary: Any) -> np.ndarray | None:
+    def norm(self, values: np.ndarray) -> np.float64:
+        """||values||_2 over the interior nodes."""
+        return np.float64(self._kernels.length(values))
+
+    def largest(self, values: np.ndarray) -> float:
+        """max |values| over the interior nodes, NaN if there is one."""
+        inside = values[(slice(1, -1),) * values.ndim]
+        return float(np.maximum(inside.max(), -inside.min()))
+
+    def lift(self, boundary: Any) -> Lift | None:
         """The transfinite lift of the border values, None where all of them are zero."""
-        border = node_array(evaluate(boundary, self.grid), self.grid, self.dtype, "boundary")
-        values = border[on_border(border.shape)]
-        if not np.isfinite(values).all():
+        lift = Lift(boundary, self.grid, self.dtype)
+        if not all(np.isfinite(face).all() for face in lift.faces):
             raise ValueError("boundary holds NaN or infinity at border nodes")
-        if not values.any():
-            return None
-        return transfinite_lift(border, self._fractions())
+        return lift if any(face.any() for face in lift.faces) else None
 
-    def _fractions(self) -> list[np.ndarray]:
-        axes = np.ix_(*(np.linspace(0, 1, n, dtype=self.dtype) for n in self.grid.shape))
-        return [t.reshape(t.shape[axis:]) for axis, t in enumerate(axes)]
-
-    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
-        r = np.zeros_like(u)
-        self._kernels.residual(u, g, r, self._a)
+    def without(self, g: np.ndarray, lift: Lift) -> np.ndarray:
+        """g - A lift at the interior nodes, zero on the border."""
+        r = np.zeros_like(g)
+        for first, last in self._slabs():
+            slab = slice(first - 1, last + 1)
+            self._kernels.residual(lift.lines(first - 1, last + 1), g[slab], r[slab], self._a)
         return r
+
+    def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
+        """`u` + sign times the lift, border included, as a new array."""
+        out = np.empty_like(u)
+        first = 0
+        for _, last in [*self._slabs(), (0, u.shape[0])]:
+            np.add(u[first:last], sign * lift.lines(first, last), out=out[first:last])
+            first = last
+        return out
 
     def residual(self, state: State) -> np.ndarray:
         """g - A u as a new array."""
-        return self.defect(state.g, self._write(state).u)
+        r = np.zeros_like(state.g)
+        self._kernels.residual(self._write(state).u, state.g, r, self._a)
+        return r
 
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
         u = self._write(state).u
         norm = np.sqrt(np.vdot(u, u), dtype=np.float64)
         return np.float64(self.eps * 4 * float(sum(self._a)) * norm)
+
+    def _slabs(self) -> Iterator[tuple[int, int]]:
+        """First and last line of slabs that a cache holds, all interior lines together."""
+        n = self.grid.shape[0]
+        step = max(1, _SLAB * n // self.grid.size)
+        for first in range(1, n - 1, step):
+            yield first, min(first + step, n - 1)
 
     # --- how it is done -------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from mgcore.cycle import CYCLES, Cycle, run, v_cycle
+from mgcore.gate import not_finite
 
 __all__ = ["Solution", "Status", "print_progress", "solve"]
 
@@ -165,24 +166,28 @@ def solve(
     rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
     sizes = [level.size for level in levels]
 
-    b = fine.nodes(g, "g")
+    g = fine.nodes(g, "g")
     lift = fine.lift(boundary)
-    if lift is not None:
-        b = fine.defect(b, lift)
-    state = fine.start(b)
-    scale = fine.residual_norm(state)  # ||b||, for each member of a batch
-    lost = bool((scale == 0).all()) and bool((abs(fine.residual(state)) > 0).any())
+    b = g if lift is None else fine.without(g, lift)
+    state = fine.start(b) if u0 is None else None
+    scale = fine.norm(b) if state is None else fine.residual_norm(state)  # of each of a batch
+    if not bool((scale < math.inf).all()) and not math.isfinite(fine.largest(g)):
+        raise not_finite("g")
+    lost = bool((scale == 0).all()) and fine.largest(b) > 0
     if lost or not bool((scale < math.inf).all()):
         raise ValueError(
             "the squares in the norm of g over- or underflow; scale g (and the border values) to "
             "about 1, and u back afterwards"
         )
+    norm = scale
     if u0 is not None:
         u0 = fine.nodes(u0, "u0")
-        state = fine.start(b, u0 if lift is None else u0 - lift)
-    norm = scale if u0 is None else fine.residual_norm(state)
-    if not bool((norm < math.inf).all()):
-        raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
+        state = fine.start(b, u0 if lift is None else fine.plus(u0, lift, -1))
+        norm = fine.residual_norm(state)
+        if not bool((norm < math.inf).all()):
+            if not math.isfinite(fine.largest(u0)):
+                raise not_finite("u0")
+            raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
     scale = scale + (scale == 0) * norm  # where b = 0, relative to the first residual
     target = _larger(rtol * scale, atol)
     unit = scale + (scale == 0)
@@ -191,12 +196,9 @@ def solve(
     fixed = rtol == 0 and atol == 0
     status = _initial(bool((norm <= target).all()), fixed, maxiter)
 
-    def result(status: Status, keep: bool) -> Solution:
-        u = fine.solution(state)
+    def result(u: Any, status: Status) -> Solution:
         if lift is not None:
-            u = u + lift
-        elif not keep:
-            u = u + 0.0  # the state goes on changing: hand out a copy
+            u = fine.plus(u, lift)
         return Solution(
             u, tuple(residuals), len(residuals) - 1, status <= Status.CYCLES_DONE, status,
             _MESSAGES[status], work, first,
@@ -224,11 +226,15 @@ def solve(
                 if bool(small.all()):
                     status = Status.ROUNDOFF if relative[-1] < 1 else Status.PRECISION
         if callback is not None:
+            u = fine.solution(state)
+            u = u + 0.0 if lift is None else u  # the state goes on changing: hand out a copy
             try:
-                callback(result(Status.RUNNING if status is None else status, keep=False))
+                callback(result(u, Status.RUNNING if status is None else status))
             except StopIteration:
                 status = Status.CALLBACK if status is None else status
-    return result(status, keep=True)
+    u = fine.solution(state)
+    state = b = None  # before the sum with the lift is made: memory
+    return result(u, status)
 
 
 def print_progress(

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.boundary import evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, check_kind, check_shape, not_finite, real_array
+from mgcore.gate import check_dtype, check_kind, check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.poisson import describe, title
@@ -120,11 +120,19 @@ class PoissonLevel(ConvLevel):
     # --- what solve asks of the finest level ------------------------------------------------------
 
     def nodes(self, values: Any, name: str) -> Tensor:
-        """`values` as a tensor of this level's dtype and device, checked to be finite inside."""
-        tensor = self._tensor(values, name)
-        if not tensor[self._inside].isfinite().all():
-            raise not_finite(name)
-        return tensor
+        """`values` as a tensor of this level's dtype and device."""
+        return self._tensor(values, name)
+
+    @torch.no_grad()
+    def norm(self, values: Tensor) -> Tensor:
+        """||values||_2 over the interior nodes, shape ``(*batch,)``."""
+        axes = tuple(range(-self.grid.ndim, 0))
+        return torch.linalg.vector_norm(values[self._inside], dim=axes)
+
+    @torch.no_grad()
+    def largest(self, values: Tensor) -> float:
+        """max |values| over the interior nodes, NaN if there is one."""
+        return float(values[self._inside].abs().max())
 
     def lift(self, boundary: Any) -> Tensor | None:
         """The transfinite lift of the border values, None where all of them are zero."""
@@ -145,14 +153,19 @@ class PoissonLevel(ConvLevel):
             ],
         )
 
-    def defect(self, g: Tensor, u: Tensor) -> Tensor:
-        """g - A u at the interior nodes, for `u` with any border values; zero on the border."""
-        batch = torch.broadcast_shapes(g.shape, u.shape)[: -self.grid.ndim]
-        flat = u.reshape(-1, 1, *self.grid.shape)
+    def without(self, g: Tensor, lift: Tensor) -> Tensor:
+        """g - A lift at the interior nodes, zero on the border."""
+        batch = torch.broadcast_shapes(g.shape, lift.shape)[: -self.grid.ndim]
+        flat = lift.reshape(-1, 1, *self.grid.shape)
         stencil: Any = self.A[0].weight
-        applied = convolve(flat, stencil).reshape(*u.shape[: -self.grid.ndim], *self.grid.interior)
+        applied = convolve(flat, stencil)
+        applied = applied.reshape(*lift.shape[: -self.grid.ndim], *self.grid.interior)
         r = g[self._inside] - applied
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
+
+    def plus(self, u: Tensor, lift: Tensor, sign: int = 1) -> Tensor:
+        """`u` + sign times the lift, border included."""
+        return u + sign * lift
 
     def residual(self, state: State) -> Tensor:
         """g - A u at the nodes, zero on the border."""

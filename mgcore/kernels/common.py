@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["between", "cubic", "parallel", "serial"]
+__all__ = ["between", "cubic", "parallel", "serial", "squares"]
 
 # Fused multiply-adds are the one liberty taken. Sums are not reordered.
 _OPTIONS = {"cache": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
@@ -42,6 +42,15 @@ def _layer() -> str | None:
         return numba.threading_layer()
     except ValueError:
         return None
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")  # the one sum that may be reordered
+def squares(S, x, n):
+    """The sum of squares of S[x : x + n], in double precision."""
+    x, total = np.uint64(x), 0.0
+    for k in range(np.uint64(n)):
+        total += np.float64(S[x + k]) * np.float64(S[x + k])
+    return total
 
 
 @serial

@@ -10,7 +10,6 @@ slices: a slice costs as much as a dozen nodes. Offsets are made unsigned before
 Numba would look for negative ones, which keeps loops from vectorising.
 """
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -35,7 +34,6 @@ __all__ = [
     "merge",
     "scratch",
     "split",
-    "squares",
     "touch",
 ]
 
@@ -128,15 +126,6 @@ def expand(line, j, n, S, even, odd, lo, hi):
             p, q, s, t, wp, wq, ws, wt = cubic(J, n)
             total = wp * line[j + p] + wq * line[j + q] + ws * line[j + s] + wt * line[j + t]
             S[odd + J] = real(total / 16)
-
-
-@numba.njit(cache=True, fastmath=True)  # the one sum that may be reordered
-def squares(S, x, n):
-    """The sum of squares of S[x : x + n], in double precision."""
-    x, total = np.uint64(x), 0.0
-    for k in range(np.uint64(n)):
-        total += np.float64(S[x + k]) * np.float64(S[x + k])
-    return total
 
 
 @intrinsic

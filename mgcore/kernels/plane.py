@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, parallel, serial
+from mgcore.kernels.common import between, cubic, parallel, serial, squares
 
 __all__ = [
     "color",
@@ -65,10 +65,7 @@ def length(g):
     """||g||_2 over the interior, summed in double precision: the residual where u = 0."""
     total = 0.0
     for i in prange(1, g.shape[0] - 1):
-        row = 0.0
-        for j in range(1, g.shape[1] - 1):
-            row += np.float64(g[i, j]) * np.float64(g[i, j])
-        total += row
+        total += squares(g[i], 1, g.shape[1] - 2)
     return sqrt(total)
 
 

@@ -33,7 +33,7 @@ another.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import cubic, parallel, serial
+from mgcore.kernels.common import cubic, parallel, serial, squares
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -50,7 +50,6 @@ from mgcore.kernels.halves import (
     merge,
     scratch,
     split,
-    squares,
     touch,
 )
 

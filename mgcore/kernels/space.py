@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, parallel, serial
+from mgcore.kernels.common import between, cubic, parallel, serial, squares
 
 __all__ = [
     "color",
@@ -70,8 +70,7 @@ def length(g):
     for i in prange(1, g.shape[0] - 1):
         plane = 0.0
         for j in range(1, g.shape[1] - 1):
-            for l in range(1, g.shape[2] - 1):
-                plane += np.float64(g[i, j, l]) * np.float64(g[i, j, l])
+            plane += squares(g[i, j], 1, g.shape[2] - 2)
         total += plane
     return sqrt(total)
 

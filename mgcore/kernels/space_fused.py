@@ -30,7 +30,7 @@ pair is n2 consecutive k.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import cubic, parallel, serial
+from mgcore.kernels.common import cubic, parallel, serial, squares
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -47,7 +47,6 @@ from mgcore.kernels.halves import (
     merge,
     scratch,
     split,
-    squares,
     touch,
 )
 
