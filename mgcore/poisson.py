@@ -246,9 +246,7 @@ class PoissonLevel(SolverLevel[State]):
 
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        u = self._write(state).u
-        norm = np.sqrt(np.vdot(u, u), dtype=np.float64)
-        return np.float64(self.eps * 4 * float(sum(self._a)) * norm)
+        return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(self._write(state).u))
 
     def _slabs(self) -> Iterator[tuple[int, int]]:
         """First and last line of slabs that a cache holds, all interior lines together."""

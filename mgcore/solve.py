@@ -162,7 +162,7 @@ def solve(
     if callback is not None and not callable(callback):
         raise ValueError(f"callback must be callable, got {callback!r}")
     fine = levels[0]
-    first, then = _cycles(cycle, len(levels))
+    first, then = cycle_pair(cycle, len(levels))
     rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
     sizes = [level.size for level in levels]
 
@@ -273,7 +273,7 @@ def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
     return Status.MAXITER if last else None
 
 
-def _cycles(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
+def cycle_pair(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
     """The first cycle on `n` levels and the one that is repeated."""
     if isinstance(cycle, str):
         if cycle not in CYCLES:

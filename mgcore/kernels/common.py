@@ -7,8 +7,9 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import prange
 
-__all__ = ["between", "cubic", "parallel", "serial", "squares"]
+__all__ = ["between", "cubic", "parallel", "scaled", "serial", "squares"]
 
 # Fused multiply-adds are the one liberty taken. Sums are not reordered.
 _OPTIONS = {"cache": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
@@ -51,6 +52,13 @@ def squares(S, x, n):
     for k in range(np.uint64(n)):
         total += np.float64(S[x + k]) * np.float64(S[x + k])
     return total
+
+
+@parallel
+def scaled(values, factor, out):
+    """out = factor * values, flat arrays of any precision."""
+    for k in prange(values.size):
+        out[k] = factor * values[k]
 
 
 @serial

@@ -15,6 +15,7 @@ from mgcore.kernels.common import between, cubic, parallel, serial
 
 __all__ = [
     "color",
+    "correct",
     "interpolate",
     "jacobi",
     "length",
@@ -52,6 +53,17 @@ def length(g):
     for i in prange(1, g.shape[0] - 1):
         total += np.float64(g[i]) * np.float64(g[i])
     return sqrt(total)
+
+
+@parallel
+def correct(u, e, g, r, a, scale, per_unit, zero, strips):
+    """u += scale e (u = scale e if `zero`); r = per_unit (g - A u); the norm of r is returned."""
+    a0 = a[0]
+    for i in prange(1, u.shape[0] - 1):
+        u[i] = scale * e[i] + (0 if zero else u[i])
+    for i in prange(1, u.shape[0] - 1):
+        r[i] = per_unit * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
+    return length(r)
 
 
 @parallel

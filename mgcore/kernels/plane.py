@@ -16,6 +16,7 @@ from mgcore.kernels.common import between, cubic, parallel, serial, squares
 
 __all__ = [
     "color",
+    "correct",
     "interpolate",
     "jacobi",
     "length",
@@ -66,6 +67,47 @@ def length(g):
     total = 0.0
     for i in prange(1, g.shape[0] - 1):
         total += squares(g[i], 1, g.shape[1] - 2)
+    return sqrt(total)
+
+
+@serial
+def defect_row(u, g, r, i, a0, a1, d, per_unit):
+    """Row i of r = per_unit (g - A u), and its sum of squares."""
+    for j in range(1, u.shape[1] - 1):
+        r[i, j] = per_unit * defect(u, g, i, j, a0, a1, d)
+    return squares(r[i], 1, u.shape[1] - 2)
+
+
+@parallel
+def correct(u, e, g, r, a, scale, per_unit, zero, strips):
+    """u += scale e (u = scale e if `zero`); r = per_unit (g - A u); the norm of r is returned.
+
+    One pass over memory: the residual is a row behind the correction. The first and the last row
+    of each of the `strips` wait until all are corrected. e and r may be of another precision.
+    """
+    a0, a1 = a
+    d = a0 + a0 + a1 + a1
+    count = u.shape[0] - 2
+    total = 0.0
+    for strip in prange(strips):
+        first, last = 1 + strip * count // strips, (strip + 1) * count // strips
+        part = 0.0
+        for i in range(first, last + 1):
+            if zero:
+                for j in range(1, u.shape[1] - 1):
+                    u[i, j] = scale * e[i, j]
+            else:
+                for j in range(1, u.shape[1] - 1):
+                    u[i, j] += scale * e[i, j]
+            if i - 1 > first:
+                part += defect_row(u, g, r, i - 1, a0, a1, d, per_unit)
+        total += part
+    for strip in range(strips):
+        first, last = 1 + strip * count // strips, (strip + 1) * count // strips
+        if first <= last:
+            total += defect_row(u, g, r, first, a0, a1, d, per_unit)
+        if first < last:
+            total += defect_row(u, g, r, last, a0, a1, d, per_unit)
     return sqrt(total)
 
 

@@ -14,6 +14,7 @@ from mgcore.kernels.common import between, cubic, parallel, serial, squares
 
 __all__ = [
     "color",
+    "correct",
     "interpolate",
     "jacobi",
     "length",
@@ -72,6 +73,51 @@ def length(g):
         for j in range(1, g.shape[1] - 1):
             plane += squares(g[i, j], 1, g.shape[2] - 2)
         total += plane
+    return sqrt(total)
+
+
+@serial
+def defect_plane(u, g, r, i, a0, a1, a2, d, per_unit):
+    """Plane i of r = per_unit (g - A u), and its sum of squares."""
+    total = 0.0
+    for j in range(1, u.shape[1] - 1):
+        for l in range(1, u.shape[2] - 1):
+            r[i, j, l] = per_unit * defect(u, g, i, j, l, a0, a1, a2, d)
+        total += squares(r[i, j], 1, u.shape[2] - 2)
+    return total
+
+
+@parallel
+def correct(u, e, g, r, a, scale, per_unit, zero, strips):
+    """u += scale e (u = scale e if `zero`); r = per_unit (g - A u); the norm of r is returned.
+
+    One pass over memory: the residual is a plane behind the correction. The first and the last
+    plane of each of the `strips` wait until all are corrected. e and r may be of another precision.
+    """
+    a0, a1, a2 = a
+    d = a0 + a0 + a1 + a1 + a2 + a2
+    count = u.shape[0] - 2
+    total = 0.0
+    for strip in prange(strips):
+        first, last = 1 + strip * count // strips, (strip + 1) * count // strips
+        part = 0.0
+        for i in range(first, last + 1):
+            for j in range(1, u.shape[1] - 1):
+                if zero:
+                    for l in range(1, u.shape[2] - 1):
+                        u[i, j, l] = scale * e[i, j, l]
+                else:
+                    for l in range(1, u.shape[2] - 1):
+                        u[i, j, l] += scale * e[i, j, l]
+            if i - 1 > first:
+                part += defect_plane(u, g, r, i - 1, a0, a1, a2, d, per_unit)
+        total += part
+    for strip in range(strips):
+        first, last = 1 + strip * count // strips, (strip + 1) * count // strips
+        if first <= last:
+            total += defect_plane(u, g, r, first, a0, a1, a2, d, per_unit)
+        if first < last:
+            total += defect_plane(u, g, r, last, a0, a1, a2, d, per_unit)
     return sqrt(total)
 
 

@@ -1,0 +1,156 @@
+"""Defect correction: cycles in single precision, residuals in double.
+
+The oldest form of u <- u + B (g - A u): B is a multigrid solver itself, one that computes in
+float32 and reads and writes half the memory. As g - A u is computed in float64, u gets as accurate
+as with float64 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from mgcore.boundary import on_border
+from mgcore.cycle import run
+from mgcore.gate import node_array
+from mgcore.grid import Grid
+from mgcore.kernels.common import scaled
+from mgcore.kernels.halves import ZERO
+from mgcore.poisson import PoissonLevel, State, poisson_levels
+from mgcore.smoothers import Smoother
+from mgcore.solve import cycle_pair
+
+__all__ = ["MixedLevel"]
+
+# A correction is good enough at this part of the residual, and not worth another cycle where
+# rounding errors of float32 take over: one reduced what was left by less than _SLOW, or it is below
+# this part of the bound eps ||A|| ||e||, which smooth corrections undercut by far.
+_ENOUGH, _SLOW, _FLOOR, _MOST = 1e-4, 0.5, 0.3, 20
+
+
+@dataclass(slots=True)
+class _State:
+    """What defect correction works on.
+
+    `inner` is the float32 state of A e = r, with r = g - A u in units of `unit`. `norm` is that of
+    the residual, `scale` that of g. Where `zero` is set, u was not written yet.
+    """
+
+    u: np.ndarray
+    g: np.ndarray
+    inner: State
+    unit: float
+    norm: float
+    scale: float
+    zero: bool
+
+
+class MixedLevel(PoissonLevel):
+    """-Laplace u = g on one grid in float64, where a smoothing step is one defect correction.
+
+    Parameters
+    ----------
+    grid : Grid
+    smoother : str or record
+    cycle : str or sequence of Visit
+        The float32 cycles that compute a correction; as for :func:`mgcore.solve`.
+    rtol, atol : float
+        Corrections are not computed further than these tolerances of the residual ask.
+
+    Attributes
+    ----------
+    first, then : Cycle
+        The cycle that begins the first correction, and the one that is repeated.
+    work_units : float
+        Smoothing steps of all cycles run so far, in units of one on the finest grid.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        smoother: str | Smoother = "sor",
+        cycle: str | Sequence[Any] = "fmg",
+        rtol: float = 0.0,
+        atol: float = 0.0,
+    ):
+        # Measured in mesh widths nothing over- or underflows in float32.
+        self._h = min(grid.spacing)
+        extent = [length / self._h for length in grid.extent]
+        self.inner = poisson_levels(grid.shape, extent=extent, smoother=smoother, dtype="float32")
+        super().__init__(grid, self.inner[0].smoother, "full", "linear", "float64", None)
+        self.first, self.then = cycle_pair(cycle, len(self.inner))
+        self.rtol, self.atol = rtol, atol
+        self.work_units = 0.0
+
+    def start(self, g: Any, u: Any = None) -> Any:
+        """The state for A u = g; `u` is copied and its border values are taken as zero."""
+        g = node_array(g, self.grid, self.dtype, "g")
+        scale = float(self.norm(g))
+        r = np.zeros(self.grid.shape, np.float32)
+        inner = self.inner[0].start(r)
+        zero = u is None
+        if u is None:
+            u = np.zeros(self.grid.shape, self.dtype)
+        else:
+            u = node_array(u, self.grid, self.dtype, "u").copy()
+            u[on_border(u.shape)] = 0
+        state = _State(u, g, inner, self._rms(scale), scale, scale, zero)
+        if zero:
+            scaled(g.reshape(-1), 1 / state.unit, r.reshape(-1))
+        else:
+            state.norm = float(self._kernels.norm(u, g, self._a))
+            self._correct(state, 0.0, self._rms(state.norm))
+        return state
+
+    def smooth(self, state: Any, steps: int) -> Any:
+        """`steps` defect corrections."""
+        for _ in range(steps):
+            left = self._solve_inner(state)
+            self._correct(state, state.unit * self._h**2, self._rms(left))
+        return state
+
+    def solution(self, state: Any) -> np.ndarray:
+        """The iterate itself: copy it to keep it beyond the next correction."""
+        return state.u
+
+    def residual_norm(self, state: Any) -> np.float64:
+        """||g - A u||_2 over the interior nodes."""
+        return np.float64(state.norm)
+
+    def _solve_inner(self, state: _State) -> float:
+        """Run cycles for A e = r, and return the norm of what is left of the residual."""
+        fine, inner = self.inner[0], state.inner
+        target = max(self.rtol * (state.scale or state.norm), self.atol)
+        norms = [state.norm / state.unit]
+        goal = max(_ENOUGH * norms[0], target / 2 / state.unit)
+        cycle = self.first if state.zero else self.then
+        inner.source, inner.watched, inner.norm = ZERO, True, None
+        while len(norms) <= _MOST:
+            run(self.inner, cycle, inner)
+            self.work_units += cycle.work_units(self.inner.sizes)
+            norms.append(float(fine.residual_norm(inner)))
+            if not goal < norms[-1] < np.inf or self.then.fresh:
+                break
+            if len(norms) > 2 and norms[-1] > _SLOW * norms[-2]:
+                break
+            if norms[-1] < _FLOOR * fine.roundoff(inner):
+                break
+            cycle = self.then
+        return norms[-1] * state.unit
+
+    def _correct(self, state: _State, scale: float, unit: float) -> None:
+        """u += scale e, and the residual anew, in units of `unit`."""
+        e, r = self.inner[0].solution(state.inner), state.inner.g
+        norm = self._kernels.correct(
+            state.u, e, state.g, r, self._a, scale, 1 / unit, state.zero, numba.get_num_threads()
+        )
+        state.norm, state.unit, state.zero = norm * unit, unit, False
+
+    def _rms(self, norm: float) -> float:
+        """Root mean square of unknowns with this norm; 1 where that is no use as a unit."""
+        rms = norm / self.size**0.5
+        return rms if 1e-150 < rms < 1e150 else 1.0
