@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
+from mgcore import threads
 from mgcore.boundary import on_border
 from mgcore.cycle import run
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels.common import scaled
 from mgcore.kernels.halves import ZERO
-from mgcore.poisson import PoissonLevel, State, poisson_levels
-from mgcore.smoothers import Smoother
+from mgcore.level import Hierarchy
+from mgcore.poisson_level import PoissonLevel, State
 from mgcore.solve import cycle_pair
 
 __all__ = ["MixedLevel"]
@@ -55,7 +55,8 @@ class MixedLevel(PoissonLevel):
     Parameters
     ----------
     grid : Grid
-    smoother : str or record
+    inner : sequence of PoissonLevel
+        float32 levels for the same box, measured in units of the smallest mesh width.
     cycle : str or sequence of Visit
         The float32 cycles that compute a correction; as for :func:`mgcore.solve`.
     rtol, atol : float
@@ -72,17 +73,14 @@ class MixedLevel(PoissonLevel):
     def __init__(
         self,
         grid: Grid,
-        smoother: str | Smoother = "sor",
+        inner: Hierarchy[PoissonLevel],
         cycle: str | Sequence[Any] = "fmg",
         rtol: float = 0.0,
         atol: float = 0.0,
     ):
-        # Measured in mesh widths nothing over- or underflows in float32.
-        self._h = min(grid.spacing)
-        extent = [length / self._h for length in grid.extent]
-        self.inner = poisson_levels(grid.shape, extent=extent, smoother=smoother, dtype="float32")
-        super().__init__(grid, self.inner[0].smoother, "full", "linear", "float64", None)
-        self.first, self.then = cycle_pair(cycle, len(self.inner))
+        super().__init__(grid, inner[0].smoother, "full", "linear", "float64", None)
+        self.inner = inner
+        self.first, self.then = cycle_pair(cycle, len(inner))
         self.rtol, self.atol = rtol, atol
         self.work_units = 0.0
 
@@ -110,7 +108,7 @@ class MixedLevel(PoissonLevel):
         """`steps` defect corrections."""
         for _ in range(steps):
             left = self._solve_inner(state)
-            self._correct(state, state.unit * self._h**2, self._rms(left))
+            self._correct(state, state.unit * min(self.grid.spacing) ** 2, self._rms(left))
         return state
 
     def solution(self, state: Any) -> np.ndarray:
@@ -122,7 +120,7 @@ class MixedLevel(PoissonLevel):
         return np.float64(state.norm)
 
     def _solve_inner(self, state: _State) -> float:
-        """Run cycles for A e = r, and return the norm of what is left of the residual."""
+        """Run cycles for A e = r, and return about what norm the residual will have."""
         fine, inner = self.inner[0], state.inner
         target = max(self.rtol * (state.scale or state.norm), self.atol)
         norms = [state.norm / state.unit]
@@ -140,13 +138,13 @@ class MixedLevel(PoissonLevel):
             if norms[-1] < _FLOOR * fine.roundoff(inner):
                 break
             cycle = self.then
-        return norms[-1] * state.unit
+        return max(norms[-1], fine.eps * norms[0]) * state.unit
 
     def _correct(self, state: _State, scale: float, unit: float) -> None:
         """u += scale e, and the residual anew, in units of `unit`."""
         e, r = self.inner[0].solution(state.inner), state.inner.g
         norm = self._kernels.correct(
-            state.u, e, state.g, r, self._a, scale, 1 / unit, state.zero, numba.get_num_threads()
+            state.u, e, state.g, r, self._a, scale, 1 / unit, state.zero, threads.count()
         )
         state.norm, state.unit, state.zero = norm * unit, unit, False
 

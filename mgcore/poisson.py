@@ -2,325 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numba
 import numpy as np
 
-from mgcore.boundary import Lift, on_border
-from mgcore.gate import check_dtype, node_array, real_array
+from mgcore.cycle import Cycle
+from mgcore.gate import DTYPES, check_dtype, real_array
 from mgcore.grid import Grid
-from mgcore.kernels import FUSED, KERNELS
-from mgcore.kernels.halves import (
-    CORRECTED,
-    GIVEN,
-    INTERPOLATED,
-    NORM,
-    NOTHING,
-    RESTRICTION,
-    ZERO,
-)
-from mgcore.level import Hierarchy, SolverLevel
+from mgcore.level import Hierarchy
+from mgcore.mixed import MixedLevel
+from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, print_progress, solve
-from mgcore.transfer import prolongation as prolongation_weights
-from mgcore.transfer import restriction as restriction_weights
+from mgcore.threads import limited
 
-__all__ = ["PoissonLevel", "State", "poisson_levels", "solve_poisson"]
-
-# Bytes of u on a grid that one core handles faster than several: it fits its cache, beside g.
-_CACHE = 300_000
-# Unknowns of the slabs in which a lift is made.
-_SLAB = 100_000
-
-
-@dataclass(slots=True)
-class State:
-    """Arrays of one problem on one grid, all of them node arrays with zero borders.
-
-    `u` is overwritten, as is `work`, where there is one; `g` is only read on the finest grid, where
-    it may be the caller's own array. `source` says what stands for u: its array (GIVEN), zero
-    (ZERO), or the interpolation of the coarser u (INTERPOLATED), so that nobody need write and read
-    what the next pass can make up as it goes. `coarse` is the workspace of the coarser grids.
-
-    `space` and `sums` are scratch of the fused passes, one row of `space` for each thread. A state
-    that was asked for its norm once is `watched`: the last pass of a cycle then takes the `norm`.
-    """
-
-    u: np.ndarray
-    g: np.ndarray
-    coarse: State | None
-    space: np.ndarray | None
-    sums: np.ndarray | None
-    source: int = ZERO
-    work: np.ndarray | None = None
-    watched: bool = False
-    norm: float | None = None
-
-    def scratch(self) -> np.ndarray:
-        """An array with zero borders for whoever needs a second one."""
-        if self.work is None:
-            self.work = np.zeros_like(self.u)
-        return self.work
-
-
-class PoissonLevel(SolverLevel[State]):
-    """-Laplace u = g with zero Dirichlet values on one grid, second-order finite differences.
-
-    Made by :func:`poisson_levels`. One level serves any number of states, from several threads.
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        smoother: Smoother,
-        restriction: str,
-        prolongation: str,
-        dtype: str,
-        coarse: PoissonLevel | None,
-    ):
-        self.grid, self.smoother, self.coarse = grid, smoother, coarse
-        self.dtype = np.dtype(dtype)
-        self.size = grid.size
-        self.eps = float(np.finfo(self.dtype).eps)
-        halved = grid.halved_axes()
-        real = self.dtype.type
-        self._a = tuple(real(h**-2) for h in grid.spacing)
-        self._k = tuple(int(half) for half in halved)
-        self._R = restriction_weights(restriction, halved).astype(self.dtype)
-        prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
-        self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
-        # Smoothing and transfers run in one pass where there is a kernel for that.
-        points = tuple(points for _, points in self._sweeps)
-        self._fused = (
-            len(halved) in FUSED
-            and all(halved)
-            and restriction == "full"
-            and points == ("red", "black")
-        )
-
-    @property
-    def _kernels(self) -> ModuleType:
-        return KERNELS[self.grid.ndim]  # not kept: modules cannot be pickled
-
-    # --- the Level protocol ---------------------------------------------------------------------
-
-    def start(self, g: Any, u: Any = None) -> State:
-        """The state for A u = g; `u` is copied and its border values are taken as zero."""
-        g = node_array(g, self.grid, self.dtype, "g")
-        if u is not None:
-            u = node_array(u, self.grid, self.dtype, "u").copy()
-            u[on_border(u.shape)] = 0
-        return self._state(g, u)
-
-    def smooth(self, state: State, steps: int) -> State:
-        """`steps` steps of the smoother; on the coarsest grid the exact solution."""
-        state.norm = None
-        if self.coarse is None:
-            centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
-            state.u[centre] = state.g[centre] / (2 * sum(self._a))
-            state.source = GIVEN
-        elif self._fused:
-            for _ in range(steps):
-                self._pass(state, state.source, NOTHING)
-        elif steps:
-            self._write(state)
-            for _ in range(steps):
-                self._plain_step(state)
-        return state
-
-    def restrict(self, state: State) -> State:
-        """The coarser problem A' e = R (g - A u), starting from zero."""
-        assert state.coarse is not None
-        r = state.g  # where u = 0
-        if state.source != ZERO:
-            r = state.scratch()
-            self._kernels.residual(self._write(state).u, state.g, r, self._a)
-        if self._fused:
-            assert state.space is not None
-            FUSED[self.grid.ndim].restrict(r, state.coarse.g, state.space, len(state.space))
-        else:
-            self._kernels.restrict(r, state.coarse.g, self._R, self._k)
-        state.coarse.source = ZERO
-        return state.coarse
-
-    def prolong(self, state: State, coarse: State) -> State:
-        """u + P e."""
-        assert self.coarse is not None
-        self._kernels.prolong(self._write(state).u, self.coarse._write(coarse).u, self._k)
-        state.norm = None
-        return state
-
-    def interpolate(self, state: State, coarse: State) -> State:
-        """u, by cubic interpolation of the coarser solution; carried out by whoever needs it."""
-        assert self.coarse is not None
-        self.coarse._write(coarse)
-        state.source, state.norm = INTERPOLATED, None
-        return state
-
-    def descend(self, state: State, steps: int) -> tuple[State, State]:
-        """Smooth and restrict; the last step and the restriction in one pass where that exists."""
-        if not self._fused or steps == 0:
-            return super().descend(state, steps)
-        state = self.smooth(state, steps - 1)
-        self._pass(state, state.source, RESTRICTION)
-        assert state.coarse is not None
-        state.coarse.source = ZERO
-        return state, state.coarse
-
-    def ascend(self, state: State, coarse: State, steps: int) -> State:
-        """Prolong and smooth; the prolongation and the first step in one pass where that exists."""
-        if not self._fused or steps == 0:
-            return super().ascend(state, coarse, steps)
-        assert self.coarse is not None
-        self._write(state)
-        self.coarse._write(coarse)
-        sources = [CORRECTED] + [GIVEN] * (steps - 1)
-        sinks = [NOTHING] * (steps - 1) + [NORM if state.watched else NOTHING]
-        for source, sink in zip(sources, sinks, strict=True):
-            self._pass(state, source, sink)
-        return state
-
-    def solution(self, state: State) -> np.ndarray:
-        """The iterate itself: copy it to keep it beyond the next cycle on this state."""
-        return self._write(state).u
-
-    def residual_norm(self, state: State) -> np.float64:
-        """||g - A u||_2 over the interior nodes."""
-        state.watched = True
-        if state.norm is None:
-            if state.source == ZERO:
-                state.norm = self._kernels.length(state.g)
-            else:
-                state.norm = self._kernels.norm(self._write(state).u, state.g, self._a)
-        return np.float64(state.norm)
-
-    # --- what solve asks of the finest level ----------------------------------------------------
-
-    def nodes(self, values: Any, name: str) -> np.ndarray:
-        """`values` as a node array of this level's dtype."""
-        return node_array(values, self.grid, self.dtype, name)
-
-    def norm(self, values: np.ndarray) -> np.float64:
-        """||values||_2 over the interior nodes."""
-        return np.float64(self._kernels.length(values))
-
-    def largest(self, values: np.ndarray) -> float:
-        """max |values| over the interior nodes, NaN if there is one."""
-        inside = values[(slice(1, -1),) * values.ndim]
-        return float(np.maximum(inside.max(), -inside.min()))
-
-    def lift(self, boundary: Any) -> Lift | None:
-        """The transfinite lift of the border values, None where all of them are zero."""
-        lift = Lift(boundary, self.grid, self.dtype)
-        if not all(np.isfinite(face).all() for face in lift.faces):
-            raise ValueError("boundary holds NaN or infinity at border nodes")
-        return lift if any(face.any() for face in lift.faces) else None
-
-    def without(self, g: np.ndarray, lift: Lift) -> np.ndarray:
-        """g - A lift at the interior nodes, zero on the border."""
-        r = np.zeros_like(g)
-        for first, last in self._slabs():
-            slab = slice(first - 1, last + 1)
-            self._kernels.residual(lift.lines(first - 1, last + 1), g[slab], r[slab], self._a)
-        return r
-
-    def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
-        """`u` + sign times the lift, border included, as a new array."""
-        out = np.empty_like(u)
-        first = 0
-        for _, last in [*self._slabs(), (0, u.shape[0])]:
-            np.add(u[first:last], sign * lift.lines(first, last), out=out[first:last])
-            first = last
-        return out
-
-    def residual(self, state: State) -> np.ndarray:
-        """g - A u as a new array."""
-        r = np.zeros_like(state.g)
-        self._kernels.residual(self._write(state).u, state.g, r, self._a)
-        return r
-
-    def roundoff(self, state: State) -> np.float64:
-        """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(self._write(state).u))
-
-    def _slabs(self) -> Iterator[tuple[int, int]]:
-        """First and last line of slabs that a cache holds, all interior lines together."""
-        n = self.grid.shape[0]
-        step = max(1, _SLAB * n // self.grid.size)
-        for first in range(1, n - 1, step):
-            yield first, min(first + step, n - 1)
-
-    # --- how it is done -------------------------------------------------------------------------
-
-    def _pass(self, state: State, source: int, sink: int) -> None:
-        """A red-black step, with what comes before and after it: see kernels/plane_fused.py."""
-        kernel = FUSED[self.grid.ndim]
-        assert state.coarse is not None
-        assert state.space is not None
-        arguments = (
-            state.u, state.g, source, state.coarse.u, sink, state.coarse.g, state.sums,
-            self._sweeps[0][0], *self._a, state.space,
-        )  # fmt: skip
-        if len(state.space) == 1:
-            kernel.sweep_strip(*arguments, 0, 1)
-        else:
-            kernel.sweep(*arguments, len(state.space))
-        state.source = GIVEN
-        state.norm = None
-        if sink == NORM:
-            assert state.sums is not None
-            state.norm = float(np.sqrt(state.sums.sum()))
-
-    def _plain_step(self, state: State) -> None:
-        """One step of any smoother, sweep by sweep."""
-        k = self._kernels
-        for omega, points in self._sweeps:
-            if points == "all":
-                new = state.scratch()
-                k.jacobi(state.u, state.g, new, self._a, omega)
-                state.u, state.work = new, state.u
-            elif points == "lexicographic":
-                k.lexicographic(state.u, state.g, self._a, omega)
-            else:
-                k.color(state.u, state.g, self._a, omega, int(points == "black"))
-
-    def _write(self, state: State) -> State:
-        """The same state with u written out, if something else stands for it."""
-        if state.source == ZERO:
-            state.u.fill(0)
-        elif state.source == INTERPOLATED:
-            assert state.coarse is not None
-            self._kernels.interpolate(state.u, state.coarse.u, self._k)
-        state.source = GIVEN
-        return state
-
-    def _state(self, g: np.ndarray, u: np.ndarray | None) -> State:
-        """A state for g and the first guess `u`, with the workspace of all coarser grids."""
-        source = ZERO if u is None else GIVEN
-        if u is None:
-            u = np.zeros(self.grid.shape, self.dtype)
-        coarse = None
-        if self.coarse is not None:
-            coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype), None)
-        space = sums = None
-        if self._fused:
-            # One strip where the grid fits one core's cache, else one a thread.
-            assert self.coarse is not None
-            most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
-            small = self.size * self.dtype.itemsize < _CACHE
-            strips = 1 if small else min(numba.get_num_threads(), most)
-            space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
-            sums = np.zeros(self.grid.shape[0])
-        return State(u, g, coarse, space, sums, source)
-
-    def describe(self) -> dict[str, str]:
-        """The level's row in the table of levels."""
-        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
+__all__ = ["poisson_levels", "solve_poisson"]
 
 
 def poisson_levels(
@@ -379,6 +78,8 @@ def solve_poisson(
     maxiter: int = 50,
     cycle: str | Sequence[Any] = "fmg",
     smoother: str | Smoother = "sor",
+    precision: str | None = None,
+    threads: int | None = None,
     callback: Callable[[Solution], Any] | None = None,
     progress: bool = False,
 ) -> Solution:
@@ -388,7 +89,7 @@ def solve_poisson(
     ----------
     g : array_like
         Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
-        values on the border are ignored. float32 is solved in float32, everything else in float64.
+        values on the border are ignored.
     boundary : float, array_like or callable
         Values of u on the border: a number, an array of the shape of `g` whose border is used, or
         a function of the nodes' coordinates (arrays that broadcast).
@@ -405,7 +106,13 @@ def solve_poisson(
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1).
     smoother : str or record
-        See :func:`poisson_levels`.
+        See :func:`poisson_levels`. The default, red-black SOR, is the fastest.
+    precision : {None, "float64", "float32", "mixed"}
+        By default float32 for a float32 `g`, else float64. "mixed" corrects a float64 solution by
+        float32 cycles: as accurate as float64, with one entry of `residuals` for each correction of
+        several cycles; faster for rough right-hand sides and in 3D (see docs/performance.md).
+    threads : int, optional
+        Threads to run on, by default what NUMBA_NUM_THREADS says, or all cores.
     callback : callable, optional
         Called with the :class:`Solution` so far after every cycle; may raise StopIteration.
     progress : bool
@@ -432,28 +139,25 @@ def solve_poisson(
     True
     """
     g = real_array(g, "g")
-    levels = poisson_levels(
-        g.shape, extent=extent, smoother=smoother,
-        dtype="float32" if g.dtype.newbyteorder("=") == np.float32 else "float64",
-    )  # fmt: skip
-    return solve(
-        levels, g, u0, boundary=boundary, cycle=cycle, rtol=rtol, atol=atol, maxiter=maxiter,
-        callback=print_progress(callback) if progress else callback,
-    )  # fmt: skip
-
-
-def describe(grid: Grid, method: str) -> dict[str, str]:
-    """A row of the table of levels."""
-    return {
-        "nodes": " x ".join(map(str, grid.shape)),
-        "mesh width": " x ".join(f"{h:.3g}" for h in dict.fromkeys(grid.spacing)),
-        "unknowns": f"{grid.size:,}",
-        "solver": method,
-    }
-
-
-def title(grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:
-    """The heading of the table of levels."""
-    size = " x ".join(f"{length:g}" for length in grid.extent)
-    way_down = restriction if restriction == "injection" else f"{restriction} weighting"
-    return f"-Laplace u = g on {size}, {dtype}, {way_down}, {prolongation} prolongation"
+    if precision is None:
+        precision = "float32" if g.dtype.newbyteorder("=") == np.float32 else "float64"
+    if precision not in (*DTYPES, "mixed"):
+        raise ValueError(
+            f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
+        )
+    how: Any = {
+        "boundary": boundary, "atol": atol, "maxiter": maxiter,
+        "callback": print_progress(callback) if progress else callback,
+    }  # fmt: skip
+    with limited(threads):
+        if precision != "mixed":
+            levels = poisson_levels(g.shape, extent=extent, smoother=smoother, dtype=precision)
+            return solve(levels, g, u0, cycle=cycle, rtol=rtol, **how)
+        # In units of the smallest mesh width nothing over- or underflows in float32.
+        grid = Grid(g.shape, extent)  # type: ignore[arg-type]
+        scaled = [length / min(grid.spacing) for length in grid.extent]
+        inner = poisson_levels(g.shape, extent=scaled, smoother=smoother, dtype="float32")
+        rtol = 1e-8 if rtol is None else rtol
+        level = MixedLevel(grid, inner, cycle, rtol, atol)
+        solution = solve([level], g, u0, cycle=Cycle([(0, 1)]), rtol=rtol, **how)
+        return replace(solution, work_units=level.work_units, cycle=level.first)

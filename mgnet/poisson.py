@@ -19,7 +19,7 @@ from mgcore.boundary import evaluate, on_border, transfinite_lift
 from mgcore.gate import check_dtype, check_kind, check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
-from mgcore.poisson import describe, title
+from mgcore.poisson_level import describe, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.transfer import prolongation as prolongation_weights

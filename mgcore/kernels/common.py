@@ -1,51 +1,14 @@
-"""What the kernels of all dimensions share: how they are compiled, and cubic interpolation."""
+"""What the kernels of all dimensions share: sums, scaling, cubic interpolation."""
 
-import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
-import numba
 import numpy as np
 from numba import prange
 
-__all__ = ["between", "cubic", "parallel", "scaled", "serial", "squares"]
+from mgcore.kernels.compilation import parallel, serial, summing
 
-# Fused multiply-adds are the one liberty taken. Sums are not reordered.
-_OPTIONS = {"cache": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-
-serial: Callable = numba.njit(**_OPTIONS)
-
-_one_at_a_time = threading.Lock()
+__all__ = ["between", "cubic", "scaled", "squares"]
 
 
-def parallel(function: Callable) -> Callable:
-    """Compile a function with parallel loops, safe to call from several threads at once.
-
-    Numba's workqueue layer, its last resort where neither TBB nor OpenMP is found, aborts the
-    process on concurrent calls: there, and until the layer is known, one call runs at a time.
-    """
-    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
-
-    @wraps(function)
-    def call(*arguments: Any) -> Any:
-        if _layer() in ("omp", "tbb"):
-            return compiled(*arguments)
-        with _one_at_a_time:
-            return compiled(*arguments)
-
-    return call
-
-
-def _layer() -> str | None:
-    """The threading layer, None before the first parallel loop has started it."""
-    try:
-        return numba.threading_layer()
-    except ValueError:
-        return None
-
-
-@numba.njit(cache=True, fastmath=True, error_model="numpy")  # the one sum that may be reordered
+@summing
 def squares(S, x, n):
     """The sum of squares of S[x : x + n], in double precision."""
     x, total = np.uint64(x), 0.0

@@ -15,7 +15,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from mgcore.kernels.common import cubic, serial
+from mgcore.kernels.common import cubic
+from mgcore.kernels.compilation import serial
 
 __all__ = [
     "CORRECTED",

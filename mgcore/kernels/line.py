@@ -11,7 +11,8 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, parallel, serial
+from mgcore.kernels.common import between, cubic
+from mgcore.kernels.compilation import parallel, serial
 
 __all__ = [
     "color",
@@ -61,9 +62,11 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     a0 = a[0]
     for i in prange(1, u.shape[0] - 1):
         u[i] = scale * e[i] + (0 if zero else u[i])
+    total = 0.0
     for i in prange(1, u.shape[0] - 1):
         r[i] = per_unit * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
-    return length(r)
+        total += np.float64(r[i]) * np.float64(r[i])
+    return sqrt(total)
 
 
 @parallel

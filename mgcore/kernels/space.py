@@ -10,7 +10,8 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, parallel, serial, squares
+from mgcore.kernels.common import between, cubic, squares
+from mgcore.kernels.compilation import parallel, serial
 
 __all__ = [
     "color",

@@ -30,7 +30,8 @@ pair is n2 consecutive k.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import cubic, parallel, serial, squares
+from mgcore.kernels.common import cubic, squares
+from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,

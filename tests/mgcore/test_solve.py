@@ -1,10 +1,7 @@
 """The loop around the cycle: stopping, statuses, borders, callbacks, and the caller's data."""
 
 import copy
-import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -252,6 +249,26 @@ def test_no_array_is_allocated_inside_a_cycle(smoother):
     assert peak < 20_000  # bytes, of Python objects; one array of the finest grid has 528,392
 
 
+@pytest.mark.parametrize(
+    ("precision", "boundary", "most"),
+    [
+        ("float64", 0.0, 1.0),
+        ("float64", lambda x, y: x - y, 2.0),
+        ("mixed", 0.0, 1.5),
+        ("mixed", lambda x, y: x - y, 2.5),
+    ],
+)
+def test_memory_of_a_solve(precision, boundary, most):
+    """Beside g and the solution, in arrays of the finest grid."""
+    g = np.ones((1025, 1025))
+    solve_poisson(g, precision=precision)  # compiled before memory is counted
+    tracemalloc.start()
+    u = solve_poisson(g, boundary=boundary, precision=precision).u
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - u.nbytes < most * u.nbytes
+
+
 def test_levels_can_be_pickled_and_copied():
     levels = poisson_levels((33, 33))
     expected = solve(levels, ROUGH[::2, ::2]).u
@@ -287,33 +304,6 @@ def test_one_hierarchy_holds_several_states_at_once():
         a, b = mgcore.run(levels, cycle, a), mgcore.run(levels, cycle, b)
     np.testing.assert_array_equal(a.u, -b.u)
     assert abs(a.u - direct_solution(g)).max() < 1e-10
-
-
-THREADS = """
-import sys
-import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
-import numpy as np, numba, mgcore
-levels = mgcore.poisson_levels((33, 33))
-sides = [np.random.default_rng(k).standard_normal((33, 33)) for k in range(4)]
-with ThreadPoolExecutor(4) as pool:
-    at_once = list(pool.map(lambda g: mgcore.solve(levels, g).u, sides * 5))
-assert all((u == mgcore.solve(levels, g).u).all() for u, g in zip(at_once, sides * 5))
-assert numba.threading_layer() == sys.argv[1]
-"""
-
-
-@pytest.mark.parametrize("layer", ["workqueue", "omp"])
-def test_one_hierarchy_serves_several_threads_at_once(layer):
-    # workqueue, which Numba falls back to, aborts the process if kernels run at the same time.
-    environment = os.environ | {"NUMBA_THREADING_LAYER": layer}
-    result = subprocess.run(
-        [sys.executable, "-c", THREADS, layer],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if layer == "omp" and "threading layer" in result.stderr:
-        pytest.skip("this build of Numba has no OpenMP layer")
-    assert result.returncode == 0, result.stderr[-2000:]
 
 
 # --- what is refused ----------------------------------------------------------------------------

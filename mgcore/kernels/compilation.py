@@ -1,0 +1,88 @@
+"""How kernels are compiled, cached and called."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import FunctionType
+from typing import Any
+
+import numba
+from numba.core import event
+
+from mgcore import threads
+
+__all__ = ["parallel", "serial", "summing"]
+
+# Fused multiply-adds are the one liberty taken: sums are not reordered. Without the GIL, other
+# Python threads go on meanwhile.
+_OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+
+
+def _compiled(function: Callable, **options: Any) -> Any:
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no place to write to, neither beside the code nor at home
+        return numba.njit(**options)(function)
+
+
+def serial(function: Callable) -> Any:
+    """Compile a function that runs on one thread."""
+    return _compiled(function, **_OPTIONS)
+
+
+def summing(function: Callable) -> Any:
+    """The same with leave to reorder sums, which lets them vectorise."""
+    return _compiled(function, **{**_OPTIONS, "fastmath": True})
+
+
+def parallel(function: Callable) -> Callable:
+    """Compile a function with parallel loops, safe to call from threads and forked processes.
+
+    Where there is one thread to use, the loops are compiled as plain ones and no threads are
+    touched: see :func:`mgcore.threads.count`.
+    """
+    many = _compiled(function, parallel=True, **_OPTIONS)
+    # Under another name, as Numba would find the parallel code in its cache.
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__ + "_alone")
+    twin.__qualname__ += "_alone"
+    alone = _compiled(twin, **_OPTIONS)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        if threads.count() == 1:
+            return alone(*arguments)
+        with threads.turn():
+            return many(*arguments)
+
+    return call
+
+
+class _Notice(event.Listener):
+    """Says once what takes so long."""
+
+    def on_start(self, event: Any) -> None:
+        module = event.data["dispatcher"].py_func.__module__
+        if module.startswith("mgcore."):
+            _silence()
+            if _interactive():
+                print(
+                    "mgcore: compiling its kernels for this machine. This takes some seconds, "
+                    "once: they are cached.",
+                    file=sys.stderr, flush=True,
+                )  # fmt: skip
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def _interactive() -> bool:
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return terminal or hasattr(sys, "ps1") or "ipykernel" in sys.modules
+
+
+_notice = _Notice()
+event.register("numba:compile", _notice)
+
+
+def _silence() -> None:
+    event.unregister("numba:compile", _notice)
