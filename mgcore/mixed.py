@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from mgcore import threads
-from mgcore.boundary import on_border
 from mgcore.cycle import run
 from mgcore.gate import node_array
 from mgcore.grid import Grid
@@ -84,23 +83,20 @@ class MixedLevel(PoissonLevel):
         self.rtol, self.atol = rtol, atol
         self.work_units = 0.0
 
-    def start(self, g: Any, u: Any = None) -> Any:
+    def start(self, g: Any, u: Any = None) -> Any:  # type: ignore[override]
         """The state for A u = g; `u` is copied and its border values are taken as zero."""
         g = node_array(g, self.grid, self.dtype, "g")
         scale = float(self.norm(g))
         r = np.zeros(self.grid.shape, np.float32)
         inner = self.inner[0].start(r)
-        zero = u is None
+        iterate = np.zeros(self.grid.shape, self.dtype)
+        state = _State(iterate, g, inner, self._rms(scale), scale, scale, zero=u is None)
         if u is None:
-            u = np.zeros(self.grid.shape, self.dtype)
-        else:
-            u = node_array(u, self.grid, self.dtype, "u").copy()
-            u[on_border(u.shape)] = 0
-        state = _State(u, g, inner, self._rms(scale), scale, scale, zero)
-        if zero:
             scaled(g.reshape(-1), 1 / state.unit, r.reshape(-1))
         else:
-            state.norm = float(self._kernels.norm(u, g, self._a))
+            inside = (slice(1, -1),) * iterate.ndim
+            iterate[inside] = node_array(u, self.grid, self.dtype, "u")[inside]
+            state.norm = float(self._kernels.norm(iterate, g, self._a))
             self._correct(state, 0.0, self._rms(state.norm))
         return state
 

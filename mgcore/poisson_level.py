@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from mgcore.boundary import Lift, on_border
+from mgcore.boundary import Lift
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels import FUSED, KERNELS
@@ -107,13 +107,23 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- the Level protocol ---------------------------------------------------------------------
 
-    def start(self, g: Any, u: Any = None) -> State:
-        """The state for A u = g; `u` is copied and its border values are taken as zero."""
+    def start(self, g: Any, u: Any = None, *, reuse: State | None = None) -> State:
+        """The state for A u = g; `u` is copied and its border values are taken as zero.
+
+        `reuse` is a state of this level that is no longer wanted: its memory is used again.
+        """
         g = node_array(g, self.grid, self.dtype, "g")
         if u is not None:
-            u = node_array(u, self.grid, self.dtype, "u").copy()
-            u[on_border(u.shape)] = 0
-        return self._state(g, u)
+            u = node_array(u, self.grid, self.dtype, "u")
+        if reuse is None:
+            state = self._state(g, np.zeros(self.grid.shape, self.dtype))
+        else:
+            state = replace(reuse, g=g, source=ZERO, watched=False, norm=None)
+        if u is not None:
+            inside = (slice(1, -1),) * u.ndim
+            state.u[inside] = u[inside]
+            state.source = GIVEN
+        return state
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
@@ -297,14 +307,12 @@ class PoissonLevel(SolverLevel[State]):
         state.source = GIVEN
         return state
 
-    def _state(self, g: np.ndarray, u: np.ndarray | None) -> State:
-        """A state for g and the first guess `u`, with the workspace of all coarser grids."""
-        source = ZERO if u is None else GIVEN
-        if u is None:
-            u = np.zeros(self.grid.shape, self.dtype)
+    def _state(self, g: np.ndarray, u: np.ndarray) -> State:
+        """A state that stands for zero, with the workspace of all coarser grids."""
         coarse = None
         if self.coarse is not None:
-            coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype), None)
+            zeros = (np.zeros(self.coarse.grid.shape, self.dtype) for _ in range(2))
+            coarse = self.coarse._state(*zeros)
         space = sums = None
         if self._fused:
             # One strip where the grid fits one core's cache, else one a thread.
@@ -314,7 +322,7 @@ class PoissonLevel(SolverLevel[State]):
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
-        return State(u, g, coarse, space, sums, source)
+        return State(u, g, coarse, space, sums)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""

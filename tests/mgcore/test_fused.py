@@ -157,3 +157,19 @@ def test_results_do_not_depend_on_the_number_of_threads(shape):
     for solution in solutions[1:]:
         assert abs(solution.u - solutions[0].u).max() <= 1e-13 * abs(solution.u).max()
         assert solution.residuals == pytest.approx(solutions[0].residuals, rel=1e-10)
+
+
+def test_states_can_be_used_again():
+    g, h, u = np.random.default_rng(0).standard_normal((3, 65, 65))
+    levels = mgcore.poisson_levels((65, 65), smoother="sor")
+    cycle = mgcore.full_multigrid(len(levels))
+    state = mgcore.run(levels, cycle, levels[0].start(g))
+    levels[0].residual_norm(state)
+    memory = state.u
+    for first in (None, u):
+        state = levels[0].start(h, first, reuse=state)
+        assert state.u is memory
+        assert levels[0].residual_norm(state) == levels[0].residual_norm(levels[0].start(h, first))
+        state = mgcore.run(levels, cycle, state)
+        again = mgcore.run(levels, cycle, levels[0].start(h, first))
+        np.testing.assert_array_equal(levels[0].solution(state), levels[0].solution(again))
