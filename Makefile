@@ -23,6 +23,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks.convergence
 	$(RUN) -m benchmarks.smoothers
+	$(RUN) -m benchmarks.poisson
 
 docs: $(VENV)/installed
 	$(RUN) -m pip install --quiet -e '.[docs]'

@@ -10,7 +10,34 @@ import scipy.fft
 
 from mgcore import Grid
 
-__all__ = ["direct_solution"]
+__all__ = ["DirectSolver", "direct_solution"]
+
+
+class DirectSolver:
+    """-Laplace u = g with zero borders, by DST-I: the fastest direct solver that scipy offers.
+
+    Parameters
+    ----------
+    grid : Grid
+    workers : int
+        Threads of the transforms.
+    """
+
+    def __init__(self, grid: Grid, workers: int = 1):
+        eigenvalues: Any = 0.0
+        for axis, (n, h) in enumerate(zip(grid.shape, grid.spacing, strict=True)):
+            k = np.arange(1, n - 1).reshape(-1, *[1] * (grid.ndim - axis - 1))
+            eigenvalues = eigenvalues + (2 - 2 * np.cos(np.pi * k / (n - 1))) / h**2
+        self.inverse, self.workers = 1 / eigenvalues, workers
+        self._buffer = np.empty(grid.interior)
+
+    def __call__(self, g: np.ndarray) -> np.ndarray:
+        """u at the interior nodes, in memory that the next call overwrites."""
+        how: Any = {"type": 1, "workers": self.workers, "overwrite_x": True}
+        np.copyto(self._buffer, g[(slice(1, -1),) * g.ndim])
+        transformed = scipy.fft.dstn(self._buffer, **how)
+        transformed *= self.inverse
+        return scipy.fft.idstn(transformed, **how)
 
 
 def direct_solution(
@@ -37,11 +64,8 @@ def direct_solution(
     u = np.zeros(g.shape) if border is None else np.array(border, dtype=float)
     inside = (slice(1, -1),) * g.ndim
     u[inside] = 0
-    eigenvalues: Any = 0.0
-    for axis, (n, h) in enumerate(zip(g.shape, grid.spacing, strict=True)):
+    for axis, h in enumerate(grid.spacing):
         v = np.moveaxis(u, axis, 0)
         np.moveaxis(b, axis, 0)[1:-1] -= (2 * v[1:-1] - v[:-2] - v[2:]) / h**2
-        k = np.arange(1, n - 1).reshape(-1, *[1] * (g.ndim - axis - 1))
-        eigenvalues = eigenvalues + (2 - 2 * np.cos(np.pi * k / (n - 1))) / h**2
-    u[inside] = scipy.fft.idstn(scipy.fft.dstn(b[inside], type=1) / eigenvalues, type=1)
+    u[inside] = DirectSolver(grid)(b)
     return u

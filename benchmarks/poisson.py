@@ -1,0 +1,443 @@
+"""mgcore beside what a user would take otherwise, in one run, every solution checked.
+
+    python -m benchmarks.poisson
+
+Peers: the direct solver by sine transforms of scipy.fft on as many threads, PyAMG's ruge_stuben,
+PETSc's multigrid where petsc4py is installed, and for one V cycle the time in which a STREAM triad
+moves the bytes that no cycle can avoid. Peers take turns, so that a noisy machine disturbs all of
+them; times are medians, given per unknown. Every solution is compared with the direct one, and a
+wrong one ends the run. Writes results/poisson.csv, results/poisson.md and figures/poisson.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import prange
+from scipy import sparse
+
+import mgcore
+from benchmarks.direct import DirectSolver
+from mgcore import Grid, threads
+
+SIZES_2D = (513, 1025, 2049, 4097, 8193)
+SIZES_3D = (65, 129, 257)
+FMG, IN_ONE_CALL, DST = "full multigrid", "full multigrid, solve_poisson", "DST"
+
+
+class Row(NamedTuple):
+    """One solver on one problem."""
+
+    task: str
+    nodes: str
+    solver: str
+    ns_per_unknown: float
+    error: float  # max |u - u_h| in parts of the error that the task allows
+
+
+class Goal(NamedTuple):
+    """What was asked for, and what was reached."""
+
+    measure: str
+    wanted: str
+    reached: str
+    met: bool
+
+
+def race(calls: Mapping[str, Callable[[], Any]], unknowns: int, repeats: int) -> dict[str, float]:
+    """Median ns per unknown of each call; they take turns, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for k in range(repeats + 1):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if k:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(s) / unknowns * 1e9 for name, s in seconds.items()}
+
+
+def check(task: str, solver: str, error: float) -> float:
+    """Refuse to time wrong solutions; `error` is in parts of what is allowed."""
+    if not error <= 1:
+        raise RuntimeError(f"{task}: {solver} is wrong, {error:.3g} times the error allowed")
+    return error
+
+
+def label(shape: Sequence[int]) -> str:
+    """2049^2."""
+    return f"{shape[0]}^{len(shape)}"
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+def accurate(shape: tuple[int, ...], repeats: int) -> list[Row]:
+    """Smooth g, solved to the discretisation error: one full multigrid against the DST.
+
+    The error allowed is .3 of the discretisation error in the max norm, in 3D .6: there one V(1,1)
+    a level leaves more.
+    """
+    grid = Grid(shape)
+    waves = (1, 2, 1)[: grid.ndim]
+    exact: Any = 1.0
+    for x, k in zip(grid.coordinates(), waves, strict=True):
+        exact = exact * np.sin(k * np.pi * x)
+    g = np.pi**2 * sum(k**2 for k in waves) * exact
+    inside = (slice(1, -1),) * grid.ndim
+    levels = mgcore.poisson_levels(shape, smoother="sor")
+    fine, cycle = levels[0], mgcore.full_multigrid(len(levels))
+    direct = DirectSolver(grid, threads.count())
+    state = fine.start(g)
+
+    def one_full_multigrid() -> np.ndarray:
+        return fine.solution(mgcore.run(levels, cycle, fine.start(g, reuse=state)))
+
+    def in_one_call() -> np.ndarray:
+        return mgcore.solve_poisson(g, rtol=0, maxiter=1).u
+
+    u_h = direct(g).copy()
+    allowed = (0.6 if grid.ndim == 3 else 0.3) * abs(u_h - exact[inside]).max()
+    del exact
+    task = "to discretisation error"
+    errors = {}
+    for name, call in ((FMG, one_full_multigrid), (IN_ONE_CALL, in_one_call)):
+        errors[name] = check(task, name, abs(call()[inside] - u_h).max() / allowed)
+    del u_h
+    calls = {FMG: one_full_multigrid, IN_ONE_CALL: in_one_call, DST: lambda: direct(g)}
+    times = race(calls, grid.size, repeats)
+    return [Row(task, label(shape), name, t, errors.get(name, 0.0)) for name, t in times.items()]
+
+
+def reduced(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
+    """Random g, residual reduced by `rtol`: solve_poisson against the DST.
+
+    The error allowed is rtol ||g|| in the norm of A u - g: no multiple of it is lost in u.
+    """
+    grid = Grid(shape)
+    g = np.random.default_rng(0).standard_normal(shape)
+    direct = DirectSolver(grid, threads.count())
+    task = f"residual x {rtol:.0e}"
+    calls: dict[str, Callable[[], Any]] = {
+        "solve_poisson": lambda: mgcore.solve_poisson(g, rtol=rtol),
+        "solve_poisson, mixed": lambda: mgcore.solve_poisson(g, rtol=rtol, precision="mixed"),
+    }
+    u_h = np.zeros(shape)
+    u_h[(slice(1, -1),) * grid.ndim] = direct(g)
+    fine = mgcore.poisson_levels(shape)[0]
+    scale = fine.norm(g)
+    errors = {}
+    for name, call in calls.items():
+        # A (u - u_h) = A u - g but for rounding, which is another 1e-12 at the sizes here.
+        solution = call()
+        left = fine.residual_norm(fine.start(np.zeros(shape), solution.u - u_h))
+        errors[name] = check(task, name, left / scale / (1.01 * rtol + 1e-12))
+    del u_h
+    times = race(calls | {DST: lambda: direct(g)}, grid.size, repeats)
+    return [Row(task, label(shape), name, t, errors.get(name, 0.0)) for name, t in times.items()]
+
+
+def by_matrix(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
+    """The same problem by algebraic multigrid, which takes a sparse matrix; set-up included."""
+    grid = Grid(shape)
+    A = laplacian(grid)
+    b = np.random.default_rng(0).standard_normal(shape)[(slice(1, -1),) * grid.ndim].ravel()
+    peers = {"PyAMG ruge_stuben": pyamg_solver, "PETSc CG + GAMG": petsc_solver}
+    task = f"residual x {rtol:.0e}"
+    calls: dict[str, Callable[[], Any]] = {}
+    errors = {}
+    for name, make in peers.items():
+        try:
+            solve = make(A, rtol)
+        except ImportError as missing:
+            print(f"without {name}: {missing}")
+            continue
+        left = float(np.linalg.norm(b - A @ solve(b)) / np.linalg.norm(b))
+        errors[name] = check(task, name, left / (1.01 * rtol))
+        calls[name] = partial(solve, b)
+    times = race(calls, grid.size, repeats)
+    return [Row(task, label(shape), name, t, errors[name]) for name, t in times.items()]
+
+
+def laplacian(grid: Grid) -> sparse.csr_matrix:
+    """A at the interior nodes."""
+    total: Any = 0.0
+    for axis, h in enumerate(grid.spacing):
+        factors = [sparse.identity(n) for n in grid.interior]
+        n = grid.interior[axis]
+        factors[axis] = sparse.diags([-1.0, 2.0, -1.0], [-1, 0, 1], (n, n)) / h**2
+        total = total + reduce(sparse.kron, factors)
+    return sparse.csr_matrix(total)
+
+
+def pyamg_solver(A: sparse.csr_matrix, rtol: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Classical algebraic multigrid of PyAMG."""
+    import pyamg
+
+    return lambda b: pyamg.ruge_stuben_solver(A).solve(b, tol=rtol)
+
+
+def petsc_solver(A: sparse.csr_matrix, rtol: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Conjugate gradients with PETSc's algebraic multigrid, on one process."""
+    from petsc4py import PETSc
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        matrix = PETSc.Mat().createAIJ(A.shape, csr=(A.indptr, A.indices, A.data))
+        method = PETSc.KSP().create()
+        method.setOperators(matrix)
+        method.setType("cg")
+        method.getPC().setType("gamg")
+        method.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
+        method.setTolerances(rtol=rtol)
+        right, x = PETSc.Vec().createWithArray(b), matrix.createVecRight()
+        method.solve(right, x)
+        return np.array(x.getArray())
+
+    return solve
+
+
+@numba.njit(parallel=True, cache=True)
+def triad(a, b, c, s):
+    """STREAM's triad a = b + s c."""
+    for i in prange(a.shape[0]):
+        for j in range(a.shape[1]):
+            a[i, j] = b[i, j] + s * c[i, j]
+
+
+# Bytes that a V(1,1) moves for each unknown in float64, each half of it one pass over memory:
+#
+#     down   read u 8, read g 8, write u 8; write the coarser g 2, which is fetched before, 2     28
+#     up     read u 8, read g 8, write u 8; read the coarser u 2                                  26
+#
+# On coarser grids u is zero on the way down and need not be read, but is fetched to be written, the
+# same 8. All grids together are 1 + 1/4 + 1/16 + ... = 4/3 of the finest. A triad reads 16, writes
+# 8 and fetches them before, 8.
+V_CYCLE_BYTES, TRIAD_BYTES = (28 + 26) * 4 / 3, 32
+
+
+def one_cycle(shape: tuple[int, ...], repeats: int) -> list[Row]:
+    """V(1,1) against the time in which a triad moves the bytes that it cannot avoid."""
+    grid = Grid(shape)
+    g = np.random.default_rng(0).standard_normal(shape)
+    levels = mgcore.poisson_levels(shape, smoother="sor")
+    cycle, state = mgcore.v_cycle(len(levels)), levels[0].start(g)
+    for _ in range(8):
+        state = mgcore.run(levels, cycle, state)
+    task, name = "V(1,1)", "V(1,1)"
+    left = levels[0].residual_norm(state) / levels[0].norm(g)
+    state = levels[0].start(g, reuse=state)  # not watched: no norm beside the cycle
+    error = check(task, name, left / 0.1**8)
+    a, b, c = np.zeros(shape), g, g.copy()
+    bound = f"STREAM triad, {V_CYCLE_BYTES / TRIAD_BYTES:.2f} of them"
+
+    def cycle_once() -> None:
+        mgcore.run(levels, cycle, state)
+
+    times = race({name: cycle_once, bound: lambda: triad(a, b, c, 0.5)}, grid.size, repeats)
+    return [
+        Row(task, label(shape), name, times[name], error),
+        Row(task, label(shape), bound, times[bound] * V_CYCLE_BYTES / TRIAD_BYTES, 0.0),
+    ]
+
+
+def peak_memory(shape: tuple[int, ...], boundary: Any) -> float:
+    """Peak memory of a solve beyond g and u, in arrays of the finest grid."""
+    g = np.ones(shape)
+    tracemalloc.start()
+    u = mgcore.solve_poisson(g, boundary=boundary).u
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (peak - u.nbytes) / u.nbytes
+
+
+STARTUP = """
+import time
+began = time.perf_counter()
+import mgcore
+imported = time.perf_counter()
+import numpy as np
+mgcore.solve_poisson(np.ones(({n},) * {ndim}))
+print(imported - began, time.perf_counter() - imported)
+"""
+
+
+def startup(n: int, ndim: int) -> dict[str, float]:
+    """Seconds of `import mgcore` and of the first solve, with an empty and a full cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        times = {}
+        for kind in ("cold", "warm"):
+            result = subprocess.run(
+                [sys.executable, "-c", STARTUP.format(n=n, ndim=ndim)], check=True,
+                env=os.environ | {"NUMBA_CACHE_DIR": cache}, capture_output=True, text=True,
+            )  # fmt: skip
+            times["import"], times[kind] = map(float, result.stdout.split())
+    return times
+
+
+# --- what comes of it ---------------------------------------------------------------------------
+
+
+def goals(
+    rows: list[Row], memory: dict[str, float], starts: dict[str, dict[str, float]]
+) -> list[Goal]:
+    """The table of goals, from what was measured; a goal whose sizes were not run is left out."""
+    found = {(r.task, r.nodes, r.solver): r.ns_per_unknown for r in rows}
+    out = []
+
+    def ratio(measure: str, ours: tuple, peer: tuple, at_least: float) -> None:
+        if ours in found and peer in found:
+            times = found[peer] / found[ours]
+            out.append(Goal(measure, f"{at_least:.2g} x", f"{times:.2f} x", times >= at_least))
+
+    smooth, tight, loose = "to discretisation error", "residual x 1e-10", "residual x 1e-08"
+    for nodes, wanted in (("4097^2", 3.5), ("257^3", 2.5)):
+        measure = f"{nodes}: one full multigrid, times faster than the DST"
+        ratio(measure, (smooth, nodes, FMG), (smooth, nodes, DST), wanted)
+    for kind in ("solve_poisson", "solve_poisson, mixed"):
+        measure = f"2049^2: random g, residual x 1e-10 by {kind}, times faster than the DST"
+        ratio(measure, (tight, "2049^2", kind), (tight, "2049^2", DST), 1 / 1.2)
+        for nodes, of in (("2049^2", "1025^2"), ("129^3", "129^3")):
+            measure = (
+                f"{nodes}: random g, residual x 1e-8 by {kind}, times faster than PyAMG ({of})"
+            )
+            ratio(measure, (loose, nodes, kind), (loose, of, "PyAMG ruge_stuben"), 100)
+    for r in rows:
+        if r.solver.startswith("STREAM") and r.nodes == "4097^2":  # smaller ones fit caches
+            times = found["V(1,1)", r.nodes, "V(1,1)"] / r.ns_per_unknown
+            measure = f"{r.nodes}: V(1,1), times the time of its bytes"
+            out.append(Goal(measure, "at most 1.4 x", f"{times:.2f} x", times <= 1.4))
+    times_2d = {r.nodes: r.ns_per_unknown for r in rows if r.solver == FMG and "^2" in r.nodes}
+    if "4097^2" in times_2d:
+        for nodes, t in times_2d.items():
+            times = t / times_2d["4097^2"]
+            measure = f"{nodes}: one full multigrid per unknown, times that of 4097^2"
+            out.append(Goal(measure, "at most 1.5 x", f"{times:.2f} x", times <= 1.5))
+    for measure, arrays in memory.items():
+        most = 2.0 if "border" in measure else 1.5
+        out.append(Goal(measure, f"at most {most} arrays", f"{arrays:.2f} arrays", arrays <= most))
+    for what, seconds in starts.items():
+        for kind, most in (("cold", 20.0), ("warm", 1.0), ("import", 0.6)):
+            measure = "import mgcore" if kind == "import" else f"first solve, {what}, {kind} cache"
+            t = seconds[kind]
+            out.append(Goal(measure, f"at most {most:g} s", f"{t:.2f} s", t <= most))
+    return out
+
+
+def machine() -> str:
+    """The processor, threads and versions, in a line."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
+    cores = f"{threads.count()} threads ({numba.threading_layer()})"
+    return f"{name}, {cores}, Python {platform.python_version()}, {packages}"
+
+
+def table(rows: Sequence[NamedTuple]) -> str:
+    """A Markdown table."""
+    cells = [[f"{x:.3g}" if isinstance(x, float) else str(x) for x in row] for row in rows]
+    cells = [[{"True": "yes", "False": "no"}.get(x, x) for x in line] for line in cells]
+    head = [name.replace("_", " ") for name in rows[0]._fields]
+    lines = [head, ["---"] * len(head), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Time per unknown against size."""
+    import matplotlib.pyplot as plt
+
+    fig, panels = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for ax, ndim in zip(panels, (2, 3), strict=True):
+        series: dict[str, list[tuple[int, float]]] = {}
+        for r in rows:
+            n, d = map(int, r.nodes.split("^"))
+            if d == ndim and not r.solver.startswith("STREAM"):
+                name = r.solver if r.task in r.solver else f"{r.solver}, {r.task}"
+                name = r.solver if r.solver == DST else name
+                series.setdefault(name, []).append(((n - 2) ** d, r.ns_per_unknown))
+        for name, points in series.items():
+            sizes = sorted({size for size, _ in points})
+            times = [statistics.median(t for s, t in points if s == size) for size in sizes]
+            ax.loglog(sizes, times, "o-", label=name, markersize=4)
+        ax.set_title(f"{ndim}D")
+        ax.set_xlabel("unknowns")
+        ax.grid(alpha=0.3, which="both")
+    panels[0].set_ylabel("ns per unknown")
+    handles: dict[str, Any] = {}
+    for ax in panels:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    fig.legend(
+        handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
+    )
+    fig.savefig(path, dpi=120)
+    plt.close(fig)
+
+
+def main(argv: list[str] | None = None) -> list[Goal]:
+    """Measure, check, print, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes-2d", type=int, nargs="+", default=SIZES_2D, help="nodes a side")
+    parser.add_argument("--sizes-3d", type=int, nargs="+", default=SIZES_3D, help="nodes a side")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of each race (7)")
+    parser.add_argument("--no-startup", action="store_true", help="do not compile again")
+    args = parser.parse_args(argv)
+    shapes = [(n,) * 2 for n in args.sizes_2d] + [(n,) * 3 for n in args.sizes_3d]
+    for shape in shapes:
+        Grid(shape)  # refuses what does not fit before anything is measured
+
+    rows = []
+    for shape in shapes:
+        print(f"{label(shape)} ...", file=sys.stderr, flush=True)
+        rows += accurate(shape, args.repeats)
+        if prod(shape) < 2e7:
+            rows += reduced(shape, 1e-8, args.repeats) + reduced(shape, 1e-10, args.repeats)
+        if prod(shape) < 3e6:
+            rows += by_matrix(shape, 1e-8, repeats=min(args.repeats, 3 if prod(shape) < 1e6 else 1))
+        if len(shape) == 2:
+            rows += one_cycle(shape, 2 * args.repeats)
+    memory = {}
+    for shape in (shapes[0], shapes[-1]):
+        small = (min(shape[0], 2049 if len(shape) == 2 else 129),) * len(shape)
+        memory[f"{label(small)}: memory beside g and u"] = peak_memory(small, 0.0)
+        memory[f"{label(small)}: memory beside g and u, non-zero border"] = peak_memory(
+            small, lambda *x: sum(np.cos(t) for t in x)
+        )
+    starts = {} if args.no_startup else {"2D": startup(513, 2), "3D": startup(65, 3)}
+    reached = goals(rows, memory, starts)
+
+    report = f"{machine()}\n\n{table(rows)}\n\n{table(reached)}\n"
+    print(report)
+    for folder in (Path("results"), Path("figures")):
+        folder.mkdir(exist_ok=True)
+    Path("results/poisson.md").write_text(report)
+    with Path("results/poisson.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(Row._fields)
+        writer.writerows(rows)
+    draw(rows, Path("figures/poisson.png"))
+    print("results/poisson.csv, results/poisson.md, figures/poisson.png")
+    return reached
+
+
+if __name__ == "__main__":
+    main()
