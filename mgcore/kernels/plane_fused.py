@@ -38,7 +38,6 @@ from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
-    INTERPOLATED,
     NORM,
     RESTRICTION,
     ZERO,
@@ -165,32 +164,27 @@ def blend(e, I, S, x):
 
 
 @serial
-def enter(u, source, e, space, strip, strips, a, b, half, i, lo, hi):
-    """The pairs of nodes lo <= k < hi of row i, from the source into the ring."""
-    S = space[strip]
+def enter(line, j, source, e, S, half, i, lo, hi):
+    """The pairs of nodes lo <= k < hi of row i, from the source into the ring.
+
+    If the source is u, row i lies in line[j : j + n].
+    """
     even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
-    if source == ZERO or i == 0 or i == u.shape[0] - 1:
+    if source == GIVEN:
+        split(line, j + 2 * lo, S, even + lo, odd + lo, hi - lo)
+    elif source == CORRECTED:
+        I, K = i // 2, (i + 1) // 2
+        split_corrected(line, j + 2 * lo, e, I, K, lo, S, even + lo, odd + lo, hi - lo)
+    elif source == ZERO:
         fill(S, even + lo, hi - lo, 0)
         fill(S, odd + lo, hi - lo, 0)
-    elif source == INTERPOLATED:
-        if i % 2 == 0:
-            expand(e.reshape(-1), i // 2 * e.shape[1], e.shape[1], S, even, odd, lo, hi)
-        else:
-            row = at(_BETWEEN, 0, half)
-            if lo == 0:
-                blend(e, i // 2, S, row)
-            expand(S, row, e.shape[1], S, even, odd, lo, hi)
+    elif i % 2 == 0:
+        expand(e.reshape(-1), i // 2 * e.shape[1], e.shape[1], S, even, odd, lo, hi)
     else:
-        line, j = u.reshape(-1), i * u.shape[1]
-        if i < a and strip > 0:
-            line, j = S, at(_OLD + i - a + 3, 0, half)
-        elif i >= b and strip + 1 < strips:
-            line, j = space[strip + 1], at(_OLD + i - b + 3, 0, half)
-        if source == CORRECTED:
-            I, K = i // 2, (i + 1) // 2
-            split_corrected(line, j + 2 * lo, e, I, K, lo, S, even + lo, odd + lo, hi - lo)
-        else:
-            split(line, j + 2 * lo, S, even + lo, odd + lo, hi - lo)
+        row = at(_BETWEEN, 0, half)
+        if lo == 0:
+            blend(e, i // 2, S, row)
+        expand(S, row, e.shape[1], S, even, odd, lo, hi)
 
 
 @serial
@@ -201,7 +195,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
     a = first_line(strip, strips, u.shape[0])
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
     first, final = max(a - 3, 0), min(b + 3, last)  # the rows that enter
-    S, u_, g_ = space[strip], u.reshape(-1), g.reshape(-1)
+    S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
     step = _CHUNK // u.itemsize
     for i in range(first, final + 4):
         r, p, q = i - 1, i - 2, i - 3
@@ -217,7 +211,14 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
             lo, hi = max(k - _BEHIND, 0), (m if end == m else end - _BEHIND)
             ahead, quarter = min(i + 1, last) * n + 2 * k, (end - k) // 2
             if i <= final:
-                enter(u, source, e, space, strip, strips, a, b, half, i, k, end)
+                if i == 0 or i == last:
+                    enter(u_, 0, ZERO, e, S, half, i, k, end)
+                elif i < a:
+                    enter(S, at(_OLD + i - a + 3, 0, half), source, e, S, half, i, k, end)
+                elif i >= b:
+                    enter(below, at(_OLD + i - b + 3, 0, half), source, e, S, half, i, k, end)
+                else:
+                    enter(u_, i * n, source, e, S, half, i, k, end)
                 if 0 < i < last:
                     even, odd = at(_G + i % 4, 0, half) + k, at(_G + i % 4, 1, half) + k
                     split(g_, i * n + 2 * k, S, even, odd, end - k)

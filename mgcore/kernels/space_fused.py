@@ -35,7 +35,6 @@ from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
-    INTERPOLATED,
     NORM,
     RESTRICTION,
     ZERO,
@@ -169,7 +168,7 @@ def weight(S, half, h, coarse, I, lo, hi):
 
 
 @serial
-def row_halves(S, j, h, even, odd):
+def row_halves(j, h, even, odd):
     """Where the even and the odd nodes of row j of a plane begin, given the plane's halves."""
     start = j * (2 * h + 1)
     if j % 2 == 0:
@@ -204,48 +203,48 @@ def blend(line, j, I, n, stride, S, x, size):
 
 
 @serial
-def enter(u, source, e, space, strip, strips, a, b, half, i, lo, hi):
-    """The pairs of rows lo <= J < hi of plane i, from the source into the ring."""
-    S = space[strip]
-    n = u.shape[2]
-    h, nodes = n // 2, u.shape[1] * n
+def enter(line, start, n, source, e, S, half, i, lo, hi):
+    """The pairs of rows lo <= J < hi, of n nodes each, of plane i, from the source into the ring.
+
+    If the source is u, plane i begins at line[start].
+    """
+    h = n // 2
     even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
-    if source == ZERO or i == 0 or i == u.shape[0] - 1:
+    if source == GIVEN:
+        split(line, start + 2 * lo * n, S, even + lo * n, odd + lo * n, (hi - lo) * n)
+    elif source == CORRECTED:
+        I, K = i // 2, (i + 1) // 2
+        for j in range(2 * lo, 2 * hi):
+            x, y = row_halves(j, h, even, odd)
+            row_corrected(line, start + j * n, e, I, K, j // 2, (j + 1) // 2, S, x, y, h)
+    elif source == ZERO:
         fill(S, even + lo * n, (hi - lo) * n, 0)
         fill(S, odd + lo * n, (hi - lo) * n, 0)
-    elif source == INTERPOLATED:
-        e1, e2 = e.shape[1], e.shape[2]
-        plane, start = e.reshape(-1), i // 2 * e1 * e2
-        row = at(_ROW, 0, half)
-        if i % 2 == 1:
-            between = at(_BETWEEN, 0, half)
-            if lo == 0:
-                blend(e.reshape(-1), 0, i // 2, e.shape[0], e1 * e2, S, between, e1 * e2)
-            plane, start = S, between
-        for j in range(2 * lo, 2 * hi):
-            x, y = row_halves(S, j, h, even, odd)
-            if j % 2 == 0:
-                expand(plane, start + j // 2 * e2, e2, S, x, y, 0, h)
-            else:
-                blend(plane, start, j // 2, e1, e2, S, row, e2)
-                expand(S, row, e2, S, x, y, 0, h)
-        if lo == 0:  # the first row is border
-            fill(S, even, h + 1, 0)
-            fill(S, odd, h, 0)
+    elif i % 2 == 0:
+        plane = i // 2 * e.shape[1] * e.shape[2]
+        enter_plane(e.reshape(-1), plane, e, S, half, h, even, odd, lo, hi)
     else:
-        line, start = u.reshape(-1), i * nodes
-        if i < a and strip > 0:
-            line, start = S, at(_OLD + i - a + 3, 0, half)
-        elif i >= b and strip + 1 < strips:
-            line, start = space[strip + 1], at(_OLD + i - b + 3, 0, half)
-        if source == CORRECTED:
-            for j in range(2 * lo, 2 * hi):
-                x, y = row_halves(S, j, h, even, odd)
-                row_corrected(
-                    line, start + j * n, e, i // 2, (i + 1) // 2, j // 2, (j + 1) // 2, S, x, y, h
-                )
+        plane, size = at(_BETWEEN, 0, half), e.shape[1] * e.shape[2]
+        if lo == 0:
+            blend(e.reshape(-1), 0, i // 2, e.shape[0], size, S, plane, size)
+        enter_plane(S, plane, e, S, half, h, even, odd, lo, hi)
+
+
+@serial
+def enter_plane(line, start, e, S, half, h, even, odd, lo, hi):
+    """Cubic interpolation within a plane that lies between those of e, at line[start]."""
+    rows, n = e.shape[1], e.shape[2]
+    between = at(_ROW, 0, half)
+    for j in range(2 * lo, 2 * hi):
+        x, y = row_halves(j, h, even, odd)
+        if j % 2 == 0:
+            expand(line, start + j // 2 * n, n, S, x, y, 0, h)
         else:
-            split(line, start + 2 * lo * n, S, even + lo * n, odd + lo * n, (hi - lo) * n)
+            blend(line, start, j // 2, rows, n, S, between, n)
+            expand(S, between, n, S, x, y, 0, h)
+    if lo == 0:  # the first row is border
+        fill(S, even, h + 1, 0)
+        fill(S, odd, h, 0)
 
 
 @serial
@@ -257,7 +256,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
     a = first_line(strip, strips, u.shape[0])
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
     first, final = max(a - 3, 0), min(b + 3, last)  # the planes that enter
-    S, u_, g_ = space[strip], u.reshape(-1), g.reshape(-1)
+    S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
     step = max(_CHUNK // u.itemsize // n, 1)
     for i in range(first, final + 4):
         r, p, q = i - 1, i - 2, i - 3
@@ -275,7 +274,14 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
             lo, hi = max(first_pair * n, h + 1), max(last_pair * n, h + 1)
             ahead, quarter = min(i + 1, last) * nodes + 2 * J * n, (end - J) * n // 2
             if i <= final:
-                enter(u, source, e, space, strip, strips, a, b, half, i, J, end)
+                if i == 0 or i == last:
+                    enter(u_, 0, n, ZERO, e, S, half, i, J, end)
+                elif i < a:
+                    enter(S, at(_OLD + i - a + 3, 0, half), n, source, e, S, half, i, J, end)
+                elif i >= b:
+                    enter(below, at(_OLD + i - b + 3, 0, half), n, source, e, S, half, i, J, end)
+                else:
+                    enter(u_, i * nodes, n, source, e, S, half, i, J, end)
                 if 0 < i < last:
                     even, odd = at(_G + i % 4, 0, half) + J * n, at(_G + i % 4, 1, half) + J * n
                     split(g_, i * nodes + 2 * J * n, S, even, odd, (end - J) * n)
