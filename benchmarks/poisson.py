@@ -61,15 +61,21 @@ class Goal(NamedTuple):
     met: bool
 
 
-def race(calls: Mapping[str, Callable[[], Any]], unknowns: int, repeats: int) -> dict[str, float]:
-    """Median ns per unknown of each call; they take turns, after one round that is not counted."""
+def race(calls: Mapping[str, Callable[[], Any]], unknowns: int, rounds: int) -> dict[str, float]:
+    """Median ns per unknown of each call, over rounds in which they take turns.
+
+    A turn lasts a tenth of a second at least, in repeated calls, and begins with one that is not
+    counted: the peer before has filled the caches with its own arrays.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(repeats + 1):
+    for _ in range(rounds):
         for name, call in calls.items():
-            began = time.perf_counter()
             call()
-            if k:
-                seconds[name].append(time.perf_counter() - began)
+            began, repeats = time.perf_counter(), 0
+            while repeats == 0 or time.perf_counter() - began < 0.1:
+                call()
+                repeats += 1
+            seconds[name].append((time.perf_counter() - began) / repeats)
     return {name: statistics.median(s) / unknowns * 1e9 for name, s in seconds.items()}
 
 
@@ -88,7 +94,7 @@ def label(shape: Sequence[int]) -> str:
 # --- tasks --------------------------------------------------------------------------------------
 
 
-def accurate(shape: tuple[int, ...], repeats: int) -> list[Row]:
+def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:
     """Smooth g, solved to the discretisation error: one full multigrid against the DST.
 
     The error allowed is .3 of the discretisation error in the max norm, in 3D .6: there one V(1,1)
@@ -121,11 +127,11 @@ def accurate(shape: tuple[int, ...], repeats: int) -> list[Row]:
         errors[name] = check(task, name, abs(call()[inside] - u_h).max() / allowed)
     del u_h
     calls = {FMG: one_full_multigrid, IN_ONE_CALL: in_one_call, DST: lambda: direct(g)}
-    times = race(calls, grid.size, repeats)
+    times = race(calls, grid.size, rounds)
     return [Row(task, label(shape), name, t, errors.get(name, 0.0)) for name, t in times.items()]
 
 
-def reduced(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
+def reduced(shape: tuple[int, ...], rtol: float, rounds: int) -> list[Row]:
     """Random g, residual reduced by `rtol`: solve_poisson against the DST.
 
     The error allowed is rtol ||g|| in the norm of A u - g: no multiple of it is lost in u.
@@ -149,11 +155,11 @@ def reduced(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
         left = fine.residual_norm(fine.start(np.zeros(shape), solution.u - u_h))
         errors[name] = check(task, name, left / scale / (1.01 * rtol + 1e-12))
     del u_h
-    times = race(calls | {DST: lambda: direct(g)}, grid.size, repeats)
+    times = race(calls | {DST: lambda: direct(g)}, grid.size, rounds)
     return [Row(task, label(shape), name, t, errors.get(name, 0.0)) for name, t in times.items()]
 
 
-def by_matrix(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
+def by_matrix(shape: tuple[int, ...], rtol: float, rounds: int) -> list[Row]:
     """The same problem by algebraic multigrid, which takes a sparse matrix; set-up included."""
     grid = Grid(shape)
     A = laplacian(grid)
@@ -171,7 +177,7 @@ def by_matrix(shape: tuple[int, ...], rtol: float, repeats: int) -> list[Row]:
         left = float(np.linalg.norm(b - A @ solve(b)) / np.linalg.norm(b))
         errors[name] = check(task, name, left / (1.01 * rtol))
         calls[name] = partial(solve, b)
-    times = race(calls, grid.size, repeats)
+    times = race(calls, grid.size, rounds)
     return [Row(task, label(shape), name, t, errors[name]) for name, t in times.items()]
 
 
@@ -231,7 +237,7 @@ def triad(a, b, c, s):
 V_CYCLE_BYTES, TRIAD_BYTES = (28 + 26) * 4 / 3, 32
 
 
-def one_cycle(shape: tuple[int, ...], repeats: int) -> list[Row]:
+def one_cycle(shape: tuple[int, ...], rounds: int) -> list[Row]:
     """V(1,1) against the time in which a triad moves the bytes that it cannot avoid."""
     grid = Grid(shape)
     g = np.random.default_rng(0).standard_normal(shape)
@@ -246,10 +252,11 @@ def one_cycle(shape: tuple[int, ...], repeats: int) -> list[Row]:
     a, b, c = np.zeros(shape), g, g.copy()
     bound = f"STREAM triad, {V_CYCLE_BYTES / TRIAD_BYTES:.2f} of them"
 
-    def cycle_once() -> None:
-        mgcore.run(levels, cycle, state)
-
-    times = race({name: cycle_once, bound: lambda: triad(a, b, c, 0.5)}, grid.size, repeats)
+    calls = {
+        name: lambda: mgcore.run(levels, cycle, state),
+        bound: lambda: triad(a, b, c, 0.5),
+    }
+    times = race(calls, grid.size, rounds)
     return [
         Row(task, label(shape), name, times[name], error),
         Row(task, label(shape), bound, times[bound] * V_CYCLE_BYTES / TRIAD_BYTES, 0.0),
@@ -398,7 +405,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes-2d", type=int, nargs="+", default=SIZES_2D, help="nodes a side")
     parser.add_argument("--sizes-3d", type=int, nargs="+", default=SIZES_3D, help="nodes a side")
-    parser.add_argument("--repeats", type=int, default=7, help="rounds of each race (7)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each race (7)")
     parser.add_argument("--no-startup", action="store_true", help="do not compile again")
     args = parser.parse_args(argv)
     shapes = [(n,) * 2 for n in args.sizes_2d] + [(n,) * 3 for n in args.sizes_3d]
@@ -408,19 +415,19 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     rows = []
     for shape in shapes:
         print(f"{label(shape)} ...", file=sys.stderr, flush=True)
-        rows += accurate(shape, args.repeats)
+        rows += accurate(shape, args.rounds)
         if prod(shape) < 2e7:
-            rows += reduced(shape, 1e-8, args.repeats) + reduced(shape, 1e-10, args.repeats)
+            rows += reduced(shape, 1e-8, args.rounds) + reduced(shape, 1e-10, args.rounds)
         if prod(shape) < 3e6:
-            rows += by_matrix(shape, 1e-8, repeats=min(args.repeats, 3 if prod(shape) < 1e6 else 1))
+            rows += by_matrix(shape, 1e-8, rounds=min(args.rounds, 3 if prod(shape) < 1e6 else 1))
         if len(shape) == 2:
-            rows += one_cycle(shape, 2 * args.repeats)
+            rows += one_cycle(shape, args.rounds)
     memory = {}
-    for shape in (shapes[0], shapes[-1]):
-        small = (min(shape[0], 2049 if len(shape) == 2 else 129),) * len(shape)
-        memory[f"{label(small)}: memory beside g and u"] = peak_memory(small, 0.0)
-        memory[f"{label(small)}: memory beside g and u, non-zero border"] = peak_memory(
-            small, lambda *x: sum(np.cos(t) for t in x)
+    for shape in ((min(max(args.sizes_2d), 2049),) * 2, (min(max(args.sizes_3d), 129),) * 3):
+        beside = f"{label(shape)}: memory beside g and u"
+        memory[beside] = peak_memory(shape, 0.0)
+        memory[f"{beside}, non-zero border"] = peak_memory(
+            shape, lambda *x: sum(np.cos(t) for t in x)
         )
     starts = {} if args.no_startup else {"2D": startup(513, 2), "3D": startup(65, 3)}
     reached = goals(rows, memory, starts)

@@ -1,5 +1,6 @@
 """Every example and benchmark runs, and one number of each is pinned."""
 
+import csv
 import sys
 from pathlib import Path
 
@@ -106,6 +107,57 @@ def test_smoothers_benchmark(capsys):
     assert factor["Jacobi", "V(1,1)", "127^2"] == pytest.approx(0.366, rel=0.05)
     assert factor["red-black Gauss-Seidel", "V(1,1)", "127^2"] == pytest.approx(0.119, rel=0.05)
     assert nonempty("smoothers.png", "spectrum.png")
+
+
+@pytest.mark.slow
+def test_poisson_benchmark(capsys):
+    from benchmarks import poisson
+
+    sizes = ["--sizes-2d", "33", "129", "--sizes-3d", "17"]
+    goals = poisson.main([*sizes, "--rounds", "1", "--no-startup"])
+    with open("results/poisson.csv", newline="") as stream:
+        rows = [poisson.Row._make(row) for row in list(csv.reader(stream))[1:]]
+    solvers = {(row.nodes, row.solver) for row in rows}
+    for nodes in ("33^2", "129^2", "17^3"):
+        assert {
+            (nodes, "full multigrid"),
+            (nodes, "solve_poisson, mixed"),
+            (nodes, "DST"),
+        } < solvers
+    assert all(0 <= float(row.error) <= 1 for row in rows)
+    assert all(float(row.ns_per_unknown) > 0 for row in rows)
+    assert [goal.measure for goal in goals] == [
+        "129^2: memory beside g and u",
+        "129^2: memory beside g and u, non-zero border",
+        "17^3: memory beside g and u",
+        "17^3: memory beside g and u, non-zero border",
+    ]
+    assert "| 129^2 | full multigrid |" in capsys.readouterr().out
+    assert nonempty("poisson.png")
+
+
+def test_wrong_solutions_are_not_timed(monkeypatch):
+    from benchmarks import poisson
+
+    solve = poisson.mgcore.solve_poisson
+    loose = lambda g, rtol, **how: solve(g, rtol=100 * rtol, **how)  # noqa: E731
+    monkeypatch.setattr(poisson.mgcore, "solve_poisson", loose)
+    with pytest.raises(RuntimeError, match="solve_poisson is wrong"):
+        poisson.reduced((65, 65), 1e-6, 1)
+
+
+def test_goals_compare_what_was_measured():
+    from benchmarks.poisson import Row, goals
+
+    task = "to discretisation error"
+    rows = [Row(task, "4097^2", "full multigrid", 4.0, 0.1), Row(task, "4097^2", "DST", 16.0, 0.0)]
+    (against_dst, flat) = goals(rows, {}, {})
+    assert (against_dst.reached, against_dst.met) == ("4.00 x", True)
+    assert flat.reached == "1.00 x"
+    rows[0] = rows[0]._replace(ns_per_unknown=8.0)
+    assert not goals(rows, {}, {})[0].met
+    memory = goals([], {"memory": 1.6, "memory, non-zero border": 1.6}, {})
+    assert [goal.met for goal in memory] == [False, True]
 
 
 def test_one_step_of_jacobi_leaves_what_theory_says():
