@@ -22,6 +22,7 @@ __all__ = [
     "CORRECTED",
     "GIVEN",
     "INTERPOLATED",
+    "NEAR",
     "NORM",
     "NOTHING",
     "RESTRICTION",
@@ -42,6 +43,9 @@ __all__ = [
 GIVEN, ZERO, CORRECTED, INTERPOLATED = range(4)
 #: What a pass gives besides u: nothing; the residual's full weighting; its sums of squares.
 NOTHING, RESTRICTION, NORM = range(3)
+
+#: Bytes of u that stay in the cores' caches from pass to pass, and need no prefetching.
+NEAR = 4_000_000
 
 # Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
 PAD = 16

@@ -38,6 +38,7 @@ from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
+    NEAR,
     NORM,
     RESTRICTION,
     ZERO,
@@ -196,6 +197,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
     first, final = max(a - 3, 0), min(b + 3, last)  # the rows that enter
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
+    far = u.size * u.itemsize > NEAR
     step = _CHUNK // u.itemsize
     for i in range(first, final + 4):
         r, p, q = i - 1, i - 2, i - 3
@@ -209,7 +211,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
         for k in range(0, m, step):
             end = min(k + step, m)
             lo, hi = max(k - _BEHIND, 0), (m if end == m else end - _BEHIND)
-            ahead, quarter = min(i + 1, last) * n + 2 * k, (end - k) // 2
+            ahead, quarter = min(i + 1, last) * n + 2 * k, (end - k) // 2 if far else 0
             if i <= final:
                 if i == 0 or i == last:
                     enter(u_, 0, ZERO, e, S, half, i, k, end)

@@ -35,6 +35,7 @@ from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
+    NEAR,
     NORM,
     RESTRICTION,
     ZERO,
@@ -257,6 +258,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
     first, final = max(a - 3, 0), min(b + 3, last)  # the planes that enter
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
+    far = u.size * u.itemsize > NEAR
     step = max(_CHUNK // u.itemsize // n, 1)
     for i in range(first, final + 4):
         r, p, q = i - 1, i - 2, i - 3
@@ -272,7 +274,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
             # Stages stay a pair of rows behind the entrance.
             first_pair, last_pair = max(J - 1, 0), (pairs if end == pairs else end - 1)
             lo, hi = max(first_pair * n, h + 1), max(last_pair * n, h + 1)
-            ahead, quarter = min(i + 1, last) * nodes + 2 * J * n, (end - J) * n // 2
+            ahead, quarter = min(i + 1, last) * nodes + 2 * J * n, (end - J) * n // 2 if far else 0
             if i <= final:
                 if i == 0 or i == last:
                     enter(u_, 0, n, ZERO, e, S, half, i, J, end)
