@@ -187,10 +187,9 @@ class PoissonLevel(SolverLevel[State]):
         assert self.coarse is not None
         self._write(state)
         self.coarse._write(coarse)
-        sources = [CORRECTED] + [GIVEN] * (steps - 1)
-        sinks = [NOTHING] * (steps - 1) + [NORM if state.watched else NOTHING]
-        for source, sink in zip(sources, sinks, strict=True):
-            self._pass(state, source, sink)
+        for step in range(steps):
+            norm = state.watched and step + 1 == steps
+            self._pass(state, GIVEN if step else CORRECTED, NORM if norm else NOTHING)
         return state
 
     def solution(self, state: State) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = ["count", "limited", "turn"]
 _local = threading.local()  # .limit: the number asked for in this thread
 _one_at_a_time = threading.Lock()
 _forked = False
+_started: str | None = None
 
 
 def count() -> int:
@@ -81,11 +82,12 @@ def _most() -> int:
 
 
 def _layer() -> str | None:
-    """The threading layer, None before somebody has started it."""
-    try:
-        return str(numba.threading_layer())
-    except ValueError:
-        return None
+    """The threading layer, None before somebody has started it; it never changes then."""
+    global _started
+    if _started is None:
+        with suppress(ValueError):
+            _started = str(numba.threading_layer())
+    return _started
 
 
 def _after_fork() -> None:

@@ -160,7 +160,7 @@ def _compiled_prefetch(values, k):
 
 @serial
 def touch(u, g, start, stop):
-    """Prefetch u and g from `start` to `stop`, the line after the one that enters.
+    """Prefetch u and g from `start` to `stop`, of a line that will enter soon.
 
     Called between the stages of a pass, a part at a time, so that memory delivers while the core
     computes.

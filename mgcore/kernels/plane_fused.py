@@ -211,7 +211,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
         for k in range(0, m, step):
             end = min(k + step, m)
             lo, hi = max(k - _BEHIND, 0), (m if end == m else end - _BEHIND)
-            ahead, quarter = min(i + 1, last) * n + 2 * k, (end - k) // 2 if far else 0
+            ahead, quarter = min(i + 2, last) * n + 2 * k, (end - k) // 2 if far else 0
             if i <= final:
                 if i == 0 or i == last:
                     enter(u_, 0, ZERO, e, S, half, i, k, end)
