@@ -36,6 +36,7 @@ from scipy import sparse
 import mgcore
 from benchmarks.direct import DirectSolver
 from mgcore import Grid, threads
+from mgcore.kernels.halves import ZERO
 
 SIZES_2D = (513, 1025, 2049, 4097, 8193)
 SIZES_3D = (65, 129, 257)
@@ -263,6 +264,38 @@ def one_cycle(shape: tuple[int, ...], rounds: int) -> list[Row]:
     ]
 
 
+def single_passes(shape: tuple[int, ...], rounds: int) -> list[Row]:
+    """The passes over the finest grid, one by one; their results are checked by the tests."""
+    grid = Grid(shape)
+    levels = mgcore.poisson_levels(shape, smoother="sor")
+    fine, state = levels[0], levels[0].start(np.random.default_rng(0).standard_normal(shape))
+    mgcore.run(levels, mgcore.full_multigrid(len(levels)), state)
+    assert state.coarse is not None
+    coarse = state.coarse
+
+    def up(norm: bool) -> None:
+        state.watched = norm
+        fine.ascend(state, coarse, 1)
+
+    def arrival() -> None:
+        fine.interpolate(state, coarse)
+        fine.descend(state, 1)
+
+    def weighting() -> None:
+        state.source = ZERO
+        fine.restrict(state)
+
+    calls = {
+        "down": lambda: fine.descend(state, 1),
+        "down from cubic interpolation": arrival,
+        "up": partial(up, False),
+        "up, with the norm": partial(up, True),
+        "weighting of g": weighting,
+    }
+    times = race(calls, grid.size, rounds)
+    return [Row("one pass", label(shape), name, t, 0.0) for name, t in times.items()]
+
+
 def peak_memory(shape: tuple[int, ...], boundary: Any) -> float:
     """Peak memory of a solve beyond g and u, in arrays of the finest grid."""
     g = np.ones(shape)
@@ -377,9 +410,8 @@ def draw(rows: list[Row], path: Path) -> None:
         series: dict[str, list[tuple[int, float]]] = {}
         for r in rows:
             n, d = map(int, r.nodes.split("^"))
-            if d == ndim and not r.solver.startswith("STREAM"):
-                name = r.solver if r.task in r.solver else f"{r.solver}, {r.task}"
-                name = r.solver if r.solver == DST else name
+            if d == ndim and r.task not in ("one pass", "V(1,1)"):
+                name = DST if r.solver == DST else f"{r.solver}, {r.task}"
                 series.setdefault(name, []).append(((n - 2) ** d, r.ns_per_unknown))
         for name, points in series.items():
             sizes = sorted({size for size, _ in points})
@@ -421,7 +453,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
         if prod(shape) < 3e6:
             rows += by_matrix(shape, 1e-8, rounds=min(args.rounds, 3 if prod(shape) < 1e6 else 1))
         if len(shape) == 2:
-            rows += one_cycle(shape, args.rounds)
+            rows += one_cycle(shape, args.rounds) + single_passes(shape, args.rounds)
     memory = {}
     for shape in ((min(max(args.sizes_2d), 2049),) * 2, (min(max(args.sizes_3d), 129),) * 3):
         beside = f"{label(shape)}: memory beside g and u"

@@ -89,7 +89,7 @@ class SolverLevel(Level[S], Protocol[S]):
 
     @abstractmethod
     def largest(self, values: Any) -> float:
-        """max |values| over the unknowns, NaN if there is one: asked where norms are odd."""
+        """The largest absolute value over the unknowns, NaN if there is one; for odd norms."""
 
     @abstractmethod
     def lift(self, boundary: Any) -> Any:

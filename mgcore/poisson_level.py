@@ -217,7 +217,7 @@ class PoissonLevel(SolverLevel[State]):
         return np.float64(self._kernels.length(values))
 
     def largest(self, values: np.ndarray) -> float:
-        """max |values| over the interior nodes, NaN if there is one."""
+        """The largest absolute value over the interior nodes, NaN if there is one."""
         inside = values[(slice(1, -1),) * values.ndim]
         return float(np.maximum(inside.max(), -inside.min()))
 

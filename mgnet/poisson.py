@@ -131,7 +131,7 @@ class PoissonLevel(ConvLevel):
 
     @torch.no_grad()
     def largest(self, values: Tensor) -> float:
-        """max |values| over the interior nodes, NaN if there is one."""
+        """The largest absolute value over the interior nodes, NaN if there is one."""
         return float(values[self._inside].abs().max())
 
     def lift(self, boundary: Any) -> Tensor | None:
