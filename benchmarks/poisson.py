@@ -285,7 +285,7 @@ def single_passes(shape: tuple[int, ...], rounds: int) -> list[Row]:
         state.source = ZERO
         fine.restrict(state)
 
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "down": lambda: fine.descend(state, 1),
         "down from cubic interpolation": arrival,
         "up": partial(up, False),
