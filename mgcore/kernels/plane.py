@@ -79,6 +79,22 @@ def defect_row(u, g, r, i, a0, a1, d, per_unit):
     return squares(r[i], 1, u.shape[1] - 2)
 
 
+@serial
+def correct_rows(u, e, g, r, a0, a1, d, scale, per_unit, zero, first, last):
+    """u += scale e in the rows first ... last, and r behind it, but in the first and last one."""
+    total = 0.0
+    for i in range(first, last + 1):
+        if zero:
+            for j in range(1, u.shape[1] - 1):
+                u[i, j] = scale * e[i, j]
+        else:
+            for j in range(1, u.shape[1] - 1):
+                u[i, j] += scale * e[i, j]
+        if i - 1 > first:
+            total += defect_row(u, g, r, i - 1, a0, a1, d, per_unit)
+    return total
+
+
 @parallel
 def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     """u += scale e (u = scale e if `zero`); r = per_unit (g - A u); the norm of r is returned.
@@ -89,27 +105,19 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     a0, a1 = a
     d = a0 + a0 + a1 + a1
     count = u.shape[0] - 2
-    total = 0.0
+    sums = np.zeros(strips)
     for strip in prange(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
-        part = 0.0
-        for i in range(first, last + 1):
-            if zero:
-                for j in range(1, u.shape[1] - 1):
-                    u[i, j] = scale * e[i, j]
-            else:
-                for j in range(1, u.shape[1] - 1):
-                    u[i, j] += scale * e[i, j]
-            if i - 1 > first:
-                part += defect_row(u, g, r, i - 1, a0, a1, d, per_unit)
-        total += part
+        sums[strip] = correct_rows(
+            u, e, g, r, a0, a1, d, scale, per_unit, zero, np.int64(first), np.int64(last)
+        )
     for strip in range(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         if first <= last:
-            total += defect_row(u, g, r, first, a0, a1, d, per_unit)
+            sums[strip] += defect_row(u, g, r, first, a0, a1, d, per_unit)
         if first < last:
-            total += defect_row(u, g, r, last, a0, a1, d, per_unit)
-    return sqrt(total)
+            sums[strip] += defect_row(u, g, r, last, a0, a1, d, per_unit)
+    return sqrt(sums.sum())
 
 
 @parallel
