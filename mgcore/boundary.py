@@ -109,13 +109,15 @@ class Lift:
                 coordinates = list(grid.coordinates())
                 coordinates[axis] = coordinates[axis][ends]
                 values = real_array(boundary(*coordinates), "boundary(x, ...)")
-                if values.shape == grid.shape:  # a table that did not look where it was asked
-                    values = values[ends]
-                face = _broadcast(values, (*grid.shape[:axis], 2, *grid.shape[axis + 1 :]))
+                try:
+                    face = np.broadcast_to(values, (*grid.shape[:axis], 2, *grid.shape[axis + 1 :]))
+                except ValueError:  # a table that did not look where it was asked
+                    face = _broadcast(values, grid.shape)[ends]
             else:
                 face = border[ends]
             with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
                 self.faces.append(face.astype(self.dtype))
+        self._axes = [np.linspace(0, 1, n, dtype=self.dtype) for n in grid.shape]
 
     def lines(self, start: int, stop: int) -> np.ndarray:
         """The lift at the nodes whose first index is start ... stop - 1."""
@@ -124,7 +126,7 @@ class Lift:
         for axis, face in enumerate(self.faces[1:], 1):
             ends: Any = (slice(1, -1), *[slice(None)] * (axis - 1), [0, -1])
             frame[ends] = face[start:stop]
-        axes = [np.linspace(0, 1, n, dtype=self.dtype) for n in self.grid.shape]
-        axes[0] = np.concatenate([axes[0][:1], axes[0][start:stop], axes[0][-1:]])
+        t = self._axes[0]
+        axes = [np.concatenate([t[:1], t[start:stop], t[-1:]]), *self._axes[1:]]
         fractions = [t.reshape(-1, *[1] * (len(axes) - k - 1)) for k, t in enumerate(axes)]
         return transfinite_lift(frame, fractions)[1:-1]

@@ -71,7 +71,9 @@ def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = Fal
 
 def not_finite(name: str) -> ValueError:
     """The error for NaN or infinity at an interior node."""
-    return ValueError(f"{name} holds NaN or infinity at interior nodes")
+    return ValueError(
+        f"{name} holds NaN or infinity at interior nodes, or numbers too large for the dtype"
+    )
 
 
 def node_array(values: Any, grid: Grid, dtype: np.dtype, name: str) -> np.ndarray:

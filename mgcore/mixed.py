@@ -20,7 +20,7 @@ from mgcore.grid import Grid
 from mgcore.kernels.common import scaled
 from mgcore.kernels.halves import ZERO
 from mgcore.level import Hierarchy
-from mgcore.poisson_level import PoissonLevel, State
+from mgcore.poisson_level import PoissonLevel, State, describe
 from mgcore.solve import cycle_pair
 
 __all__ = ["MixedLevel"]
@@ -36,7 +36,8 @@ class _State:
     """What defect correction works on.
 
     `inner` is the float32 state of A e = r, with r = g - A u in units of `unit`. `norm` is that of
-    the residual, `scale` that of g. Where `zero` is set, u was not written yet.
+    the residual, `scale` that of g, or where g = 0 of the first residual. Where `zero` is set, u
+    was not written yet.
     """
 
     u: np.ndarray
@@ -50,6 +51,8 @@ class _State:
 
 class MixedLevel(PoissonLevel):
     """-Laplace u = g on one grid in float64, where a smoothing step is one defect correction.
+
+    Made for one solve, whose work it counts.
 
     Parameters
     ----------
@@ -97,6 +100,7 @@ class MixedLevel(PoissonLevel):
             inside = (slice(1, -1),) * iterate.ndim
             iterate[inside] = node_array(u, self.grid, self.dtype, "u")[inside]
             state.norm = float(self._kernels.norm(iterate, g, self._a))
+            state.scale = scale or state.norm
             self._correct(state, 0.0, self._rms(state.norm))
         return state
 
@@ -115,10 +119,14 @@ class MixedLevel(PoissonLevel):
         """||g - A u||_2 over the interior nodes."""
         return np.float64(state.norm)
 
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, f"defect correction, {self.smoother}")
+
     def _solve_inner(self, state: _State) -> float:
         """Run cycles for A e = r, and return about what norm the residual will have."""
         fine, inner = self.inner[0], state.inner
-        target = max(self.rtol * (state.scale or state.norm), self.atol)
+        target = max(self.rtol * state.scale, self.atol)
         norms = [state.norm / state.unit]
         goal = max(_ENOUGH * norms[0], target / 2 / state.unit)
         cycle = self.first if state.zero else self.then
@@ -147,4 +155,4 @@ class MixedLevel(PoissonLevel):
     def _rms(self, norm: float) -> float:
         """Root mean square of unknowns with this norm; 1 where that is no use as a unit."""
         rms = norm / self.size**0.5
-        return rms if 1e-150 < rms < 1e150 else 1.0
+        return rms if 1e-300 < rms < 1e300 else 1.0

@@ -109,8 +109,9 @@ def solve_poisson(
         See :func:`poisson_levels`. The default, red-black SOR, is the fastest.
     precision : {None, "float64", "float32", "mixed"}
         By default float32 for a float32 `g`, else float64. "mixed" corrects a float64 solution by
-        float32 cycles: as accurate as float64, with one entry of `residuals` for each correction of
-        several cycles; faster for rough right-hand sides and in 3D (see docs/performance.md).
+        float32 cycles: as accurate as float64, and faster for rough right-hand sides and in 3D (see
+        docs/performance.md). `maxiter`, `nit`, `residuals` and callbacks then count corrections, of
+        several cycles each.
     threads : int, optional
         Threads to run on, by default what NUMBA_NUM_THREADS says, or all cores.
     callback : callable, optional
@@ -145,19 +146,26 @@ def solve_poisson(
         raise ValueError(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
-    how: Any = {
-        "boundary": boundary, "atol": atol, "maxiter": maxiter,
-        "callback": print_progress(callback) if progress else callback,
-    }  # fmt: skip
+    if progress:
+        callback = print_progress(callback)
+    how: Any = {"boundary": boundary, "atol": atol, "maxiter": maxiter}
     with limited(threads):
         if precision != "mixed":
             levels = poisson_levels(g.shape, extent=extent, smoother=smoother, dtype=precision)
-            return solve(levels, g, u0, cycle=cycle, rtol=rtol, **how)
+            return solve(levels, g, u0, cycle=cycle, rtol=rtol, callback=callback, **how)
         # In units of the smallest mesh width nothing over- or underflows in float32.
         grid = Grid(g.shape, extent)  # type: ignore[arg-type]
         scaled = [length / min(grid.spacing) for length in grid.extent]
         inner = poisson_levels(g.shape, extent=scaled, smoother=smoother, dtype="float32")
         rtol = 1e-8 if rtol is None else rtol
         level = MixedLevel(grid, inner, cycle, rtol, atol)
-        solution = solve([level], g, u0, cycle=Cycle([(0, 1)]), rtol=rtol, **how)
-        return replace(solution, work_units=level.work_units, cycle=level.first)
+
+        def counted(solution: Solution) -> Solution:
+            return replace(solution, work_units=level.work_units, cycle=level.first)
+
+        if callback is not None:
+            if not callable(callback):
+                raise ValueError(f"callback must be callable, got {callback!r}")
+            how["callback"] = lambda so_far: callback(counted(so_far))
+        correction = Cycle([(0, 1)])
+        return counted(solve([level], g, u0, cycle=correction, rtol=rtol, **how))

@@ -13,6 +13,7 @@ from mgcore.boundary import Lift
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels import FUSED, KERNELS
+from mgcore.kernels.compilation import SMALL
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -30,8 +31,6 @@ from mgcore.transfer import restriction as restriction_weights
 
 __all__ = ["PoissonLevel", "State", "describe", "title"]
 
-# Bytes of u on a grid that one core handles faster than several: it fits its cache, beside g.
-_CACHE = 300_000
 # Unknowns of the slabs in which a lift is made.
 _SLAB = 16_000
 
@@ -87,7 +86,13 @@ class PoissonLevel(SolverLevel[State]):
         self.eps = float(np.finfo(self.dtype).eps)
         halved = grid.halved_axes()
         real = self.dtype.type
-        self._a = tuple(real(h**-2) for h in grid.spacing)
+        with np.errstate(all="ignore"):
+            self._a = tuple(real(np.float64(h) ** -2) for h in grid.spacing)
+        if not all(np.finfo(real).tiny <= a < np.inf for a in self._a):
+            raise ValueError(
+                f"mesh widths {grid.spacing} are too small or too large for {self.dtype}, which "
+                "cannot hold their squares' inverses; measure the box in other units"
+            )
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
@@ -145,7 +150,9 @@ class PoissonLevel(SolverLevel[State]):
         """The coarser problem A' e = R (g - A u), starting from zero."""
         assert state.coarse is not None
         r = state.g  # where u = 0
-        if state.source != ZERO:
+        # Along an axis that is not halved the kernel multiplies g's border values, whatever they
+        # are, by zero: there it gets the residual, whose border is zero.
+        if state.source != ZERO or not all(self._k):
             r = state.scratch()
             self._kernels.residual(self._write(state).u, state.g, r, self._a)
         if self._fused:
@@ -317,7 +324,7 @@ class PoissonLevel(SolverLevel[State]):
             # One strip where the grid fits one core's cache, else one a thread.
             assert self.coarse is not None
             most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
-            small = self.size * self.dtype.itemsize < _CACHE
+            small = self.size * self.dtype.itemsize < SMALL
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])

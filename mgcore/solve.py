@@ -173,7 +173,8 @@ def solve(
     scale = fine.norm(b) if state is None else fine.residual_norm(state)  # of each of a batch
     if not bool((scale < math.inf).all()) and not math.isfinite(fine.largest(g)):
         raise not_finite("g")
-    lost = bool((scale == 0).all()) and fine.largest(b) > 0
+    # A residual reduced by rtol must have squares, too.
+    lost = bool((scale < 1e-140).all()) and fine.largest(b) > 0
     if lost or not bool((scale < math.inf).all()):
         raise ValueError(
             "the squares in the norm of g over- or underflow; scale g (and the border values) to "

@@ -49,7 +49,7 @@ def limited(threads: int | None) -> Iterator[None]:
         yield
         return
     most = _most()
-    if not isinstance(threads, Integral) or not 1 <= threads <= most:
+    if not isinstance(threads, Integral) or isinstance(threads, bool) or not 1 <= threads <= most:
         raise ValueError(
             f"threads must be a whole number from 1 to {most}, got {threads!r}; the environment "
             "variable NUMBA_NUM_THREADS, set before Python starts, allows more"

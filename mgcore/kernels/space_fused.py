@@ -342,7 +342,7 @@ def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, strips)
 
 @parallel
 def restrict(r, coarse, space, strips):
-    """coarse = full weighting of r, row by row."""
+    """coarse = full weighting of r, a row of a coarse plane at a time."""
     sixty_fourth = r.dtype.type(1 / 64)
     planes, n = coarse.shape[0] - 2, r.shape[2]
     for strip in prange(strips):

@@ -6,7 +6,7 @@ import pytest
 
 import mgcore
 from mgcore import Grid
-from mgcore.kernels import FUSED, KERNELS
+from mgcore.kernels import FUSED, KERNELS, compilation
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -18,6 +18,12 @@ from mgcore.kernels.halves import (
 )
 from mgcore.level import Level
 from mgcore.transfer import restriction
+
+
+@pytest.fixture(autouse=True)
+def on_several_threads(monkeypatch):
+    """Small arrays, too: elsewhere they run on one thread."""
+    monkeypatch.setattr(compilation, "SMALL", 0)
 
 
 def random_nodes(shape, dtype, seed):

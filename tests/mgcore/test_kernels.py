@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 
 from mgcore import Grid
-from mgcore.kernels import KERNELS
+from mgcore.kernels import KERNELS, compilation
 from mgcore.transfer import prolongation, restriction
 
 SHAPES = [(9,), (3,), (9, 5), (3, 9), (17, 17), (5, 9, 3), (9, 9, 9)]
 DTYPES = ["float64", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def on_several_threads(monkeypatch):
+    """Small arrays, too: elsewhere they run on one thread."""
+    monkeypatch.setattr(compilation, "SMALL", 0)
 
 
 def arrays(shape, dtype, count, seed=0):

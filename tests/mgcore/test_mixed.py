@@ -16,7 +16,7 @@ def rough(shape, seed=0):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e100])
+@pytest.mark.parametrize("scale", [1.0, 1e-125, 1e150])
 def test_as_accurate_as_float64(shape, scale):
     g = scale * rough(shape)
     extent = (2.0, 0.7, 1e-12)[: len(shape)]
@@ -81,6 +81,16 @@ def test_ends_like_any_solve():
     before = g.copy()
     solve_poisson(g, u0=g, precision="mixed")
     np.testing.assert_array_equal(g, before)
+
+
+def test_callbacks_see_the_work_of_all_cycles():
+    seen = []
+    solution = solve_poisson(rough((33, 33)), precision="mixed", callback=seen.append)
+    assert [s.nit for s in seen] == list(range(1, solution.nit + 1))
+    assert 0 < seen[0].work_units < seen[-1].work_units == solution.work_units
+    assert seen[0].cycle == solution.cycle
+    with pytest.raises(ValueError, match="callback must be callable"):
+        solve_poisson(rough((33, 33)), precision="mixed", callback=3)
 
 
 def test_precision_is_checked_and_chosen():

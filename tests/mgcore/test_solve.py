@@ -163,12 +163,6 @@ def test_the_interior_of_a_border_array_is_not_read():
     )
 
 
-def test_g_on_the_border_is_ignored():
-    g = ROUGH.copy()
-    g[0] = g[:, -1] = np.nan
-    np.testing.assert_array_equal(solve_poisson(g).u, solve_poisson(ROUGH).u)
-
-
 def test_first_guess_with_border_values():
     border = np.add.outer(np.linspace(0, 1, 65) ** 2, np.linspace(0, 2, 65) ** 3)
     u_h = direct_solution(ROUGH, border=border)
@@ -306,6 +300,28 @@ def test_one_hierarchy_holds_several_states_at_once():
     assert abs(a.u - direct_solution(g)).max() < 1e-10
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32", "mixed"])
+@pytest.mark.parametrize("shape", [(5, 129), (129, 5), (65, 33), (5, 9, 33), (17, 17)])
+@pytest.mark.parametrize("rubbish", [np.nan, np.inf, 1e300])
+def test_g_on_the_border_is_ignored(shape, precision, rubbish):
+    g = np.random.default_rng(0).standard_normal(shape)
+    expected = solve_poisson(g, precision=precision)
+    g[mgcore.boundary.on_border(shape)] = rubbish
+    with np.errstate(over="ignore"):
+        solution = solve_poisson(g, precision=precision)
+    assert solution.success
+    np.testing.assert_array_equal(solution.u, expected.u)
+
+
+def test_a_callable_border_may_ignore_where_it_is_asked():
+    g = np.zeros((33, 17))
+    for table in (np.full((1, 17), 1.5), np.full(17, 1.5), np.full((33, 1), 1.5), [[1.5]]):
+        np.testing.assert_allclose(solve_poisson(g, boundary=lambda x, y, t=table: t).u, 1.5)
+    border = np.random.default_rng(0).standard_normal((33, 17))
+    u = solve_poisson(g, boundary=lambda x, y: border).u
+    np.testing.assert_array_equal(u, solve_poisson(g, boundary=border).u)
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 G = np.ones((9, 9))
@@ -325,6 +341,9 @@ G = np.ones((9, 9))
         (lambda: solve_poisson([[1.0, 2.0], [3.0]]), "one for each node"),
         (lambda: solve_poisson(1e200 * G), "over- or underflow; scale g"),
         (lambda: solve_poisson(1e-200 * G), "over- or underflow; scale g"),
+        (lambda: solve_poisson(1e-150 * G), "over- or underflow; scale g"),
+        (lambda: solve_poisson(G, extent=1e160), "measure the box in other units"),
+        (lambda: solve_poisson(G, extent=1e-22, precision="float32"), "in other units"),
         (lambda: solve_poisson(G, callback=3), "callback must be callable"),
         (lambda: solve_poisson(G, u0=1e300 * G), "the residual of u0 overflows"),
         (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),

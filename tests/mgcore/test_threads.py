@@ -44,7 +44,7 @@ def test_threads_are_limited_for_one_call():
             assert threads.count() == most
         assert threads.count() == 1
     assert threads.count() == before
-    for wrong in (0, most + 1, 1.5, "2"):
+    for wrong in (0, most + 1, 1.5, "2", True):
         with pytest.raises(ValueError, match="threads must be a whole number from 1 to"):
             solve_poisson(g, threads=wrong)
 
