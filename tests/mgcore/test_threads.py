@@ -133,7 +133,7 @@ def test_an_install_that_cannot_be_written(tmp_path, home):
     for _ in range(2):
         result = python(
             f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{SOLVE}",
-            XDG_CACHE_HOME=cache, HOME=cache, NUMBA_NUM_THREADS=1,
+            XDG_CACHE_HOME=cache, HOME=cache, NUMBA_CACHE_DIR="", NUMBA_NUM_THREADS=1,
         )  # fmt: skip
         assert result.stdout.startswith("True")
         assert str(tmp_path) in result.stdout
