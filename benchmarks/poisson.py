@@ -34,6 +34,7 @@ from numba import prange
 from scipy import sparse
 
 import mgcore
+from benchmarks.convergence import sines
 from benchmarks.direct import DirectSolver
 from mgcore import Grid, threads
 from mgcore.kernels.halves import ZERO
@@ -102,11 +103,7 @@ def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:
     a level leaves more.
     """
     grid = Grid(shape)
-    waves = (1, 2, 1)[: grid.ndim]
-    exact: Any = 1.0
-    for x, k in zip(grid.coordinates(), waves, strict=True):
-        exact = exact * np.sin(k * np.pi * x)
-    g = np.pi**2 * sum(k**2 for k in waves) * exact
+    exact, g = sines(grid.coordinates())
     inside = (slice(1, -1),) * grid.ndim
     levels = mgcore.poisson_levels(shape, smoother="sor")
     fine, cycle = levels[0], mgcore.full_multigrid(len(levels))

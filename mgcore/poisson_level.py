@@ -121,7 +121,7 @@ class PoissonLevel(SolverLevel[State]):
         if u is not None:
             u = node_array(u, self.grid, self.dtype, "u")
         if reuse is None:
-            state = self._state(g, np.zeros(self.grid.shape, self.dtype))
+            state = self._state(g)
         else:
             state = replace(reuse, g=g, source=ZERO, watched=False, norm=None)
         if u is not None:
@@ -313,12 +313,11 @@ class PoissonLevel(SolverLevel[State]):
         state.source = GIVEN
         return state
 
-    def _state(self, g: np.ndarray, u: np.ndarray) -> State:
+    def _state(self, g: np.ndarray) -> State:
         """A state that stands for zero, with the workspace of all coarser grids."""
         coarse = None
         if self.coarse is not None:
-            zeros = (np.zeros(self.coarse.grid.shape, self.dtype) for _ in range(2))
-            coarse = self.coarse._state(*zeros)
+            coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype))
         space = sums = None
         if self._fused:
             # One strip where the grid fits one core's cache, else one a thread.
@@ -328,7 +327,7 @@ class PoissonLevel(SolverLevel[State]):
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
-        return State(u, g, coarse, space, sums)
+        return State(np.zeros(self.grid.shape, self.dtype), g, coarse, space, sums)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""

@@ -33,6 +33,7 @@ __all__ = [
     "fill",
     "first_line",
     "half_size",
+    "keep_borders",
     "merge",
     "scratch",
     "split",
@@ -76,6 +77,15 @@ def at(slot, c, half):
 def first_line(strip, strips, n):
     """First line of a strip of a grid with n lines: odd, so that coarse lines are not shared."""
     return 2 * (1 + strip * ((n - 3) // 2) // strips) - 1
+
+
+@serial
+def keep_borders(u, lines, nodes, space, strips, slot):
+    """Copy the seven lines around the first one of each strip but the first, from `slot` on."""
+    for strip in range(1, strips):
+        s = first_line(strip, strips, lines) - 3
+        for k in range(7):
+            copy(u, (s + k) * nodes, space[strip], at(slot + k, 0, half_size(nodes)), nodes)
 
 
 @serial

@@ -43,11 +43,11 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
     at,
-    copy,
     expand,
     fill,
     first_line,
     half_size,
+    keep_borders,
     merge,
     scratch,
     split,
@@ -259,13 +259,8 @@ def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strips):
 
     `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
     """
-    n = u.shape[1]
     if source in (GIVEN, CORRECTED):
-        for strip in range(1, strips):
-            s = first_line(strip, strips, u.shape[0]) - 3
-            for k in range(7):
-                place = at(_OLD + k, 0, half_size(n))
-                copy(u.reshape(-1), (s + k) * n, space[strip], place, n)
+        keep_borders(u.reshape(-1), u.shape[0], u.shape[1], space, strips, _OLD)
     for strip in prange(strips):
         sweep_strip(
             u, g, source, e, sink, coarse, sums, omega, a0, a1, space, np.int64(strip), strips

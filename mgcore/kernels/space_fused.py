@@ -40,11 +40,11 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
     at,
-    copy,
     expand,
     fill,
     first_line,
     half_size,
+    keep_borders,
     merge,
     scratch,
     split,
@@ -327,13 +327,8 @@ def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, strips)
 
     `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
     """
-    nodes = u.shape[1] * u.shape[2]
     if source in (GIVEN, CORRECTED):
-        for strip in range(1, strips):
-            s = first_line(strip, strips, u.shape[0]) - 3
-            for k in range(7):
-                place = at(_OLD + k, 0, half_size(nodes))
-                copy(u.reshape(-1), (s + k) * nodes, space[strip], place, nodes)
+        keep_borders(u.reshape(-1), u.shape[0], u.shape[1] * u.shape[2], space, strips, _OLD)
     for strip in prange(strips):
         sweep_strip(
             u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, np.int64(strip), strips
