@@ -28,6 +28,7 @@ __all__ = [
     "RESTRICTION",
     "ZERO",
     "at",
+    "blend",
     "copy",
     "expand",
     "fill",
@@ -35,6 +36,7 @@ __all__ = [
     "half_size",
     "keep_borders",
     "merge",
+    "prefetch",
     "scratch",
     "split",
     "touch",
@@ -141,6 +143,19 @@ def expand(line, j, n, S, even, odd, lo, hi):
             p, q, s, t, wp, wq, ws, wt = cubic(J, n)
             total = wp * line[j + p] + wq * line[j + q] + ws * line[j + s] + wt * line[j + t]
             S[odd + J] = real(total / 16)
+
+
+@serial
+def blend(line, j, I, n, stride, S, x, size):
+    """Cubic interpolation halfway between the rows (or planes) I and I + 1 of n, `stride` apart."""
+    p, q, s, t, wp, wq, ws, wt = cubic(I, n)
+    real = S.dtype.type
+    cp, cq, cs, ct = real(wp / 16), real(wq / 16), real(ws / 16), real(wt / 16)
+    p, q = np.uint64(j + p * stride), np.uint64(j + q * stride)
+    s, t = np.uint64(j + s * stride), np.uint64(j + t * stride)
+    x = np.uint64(x)
+    for k in range(np.uint64(size)):
+        S[x + k] = cp * line[p + k] + cq * line[q + k] + cs * line[s + k] + ct * line[t + k]
 
 
 @intrinsic

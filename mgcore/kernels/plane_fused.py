@@ -13,17 +13,23 @@ A wave front runs down the rows. When row i enters,
     row i      enters      u_i from its source, even and odd columns apart
     row i - 1  red         from rows i - 2, i - 1, i
     row i - 2  black       from rows i - 3, i - 2, i - 1; then written to memory
-    row i - 3  residual    and the coarse row that rows i - 5, i - 4, i - 3 complete
+    row i - 3  residual    of red nodes, from rows i - 4, i - 3, i - 2
 
 so each row of u and g is read from memory once and u is written once; what lies between stays in
 the cache, in rings of a few rows. Red nodes lie in the even columns of even rows and in the odd
-columns of odd rows, so all stages of one step work on columns of the same parity:
+columns of odd rows, so all stages of one step work on columns of the same parity c:
 
 ::
 
-    column parity c          E O E O E      c = 0: left and right of even[k] are odd[k - 1], odd[k]
-    of row i - 1 (red),      O E O E O      c = 1: of odd[k] they are even[k], even[k + 1]
-    i - 2 (black), i - 3     E O E O E      above and below lie in the same half
+    row i - 4     o   B   o   B      B  black, finished      c = 0: left and right of even[k] are
+    row i - 3     *   o   *   o      *  residual                    odd[k - 1] and odd[k]
+    row i - 2     o   B   o   B      B  black, now           c = 1: of odd[k] they are even[k] and
+    row i - 1     R   o   R   o      R  red, now                    even[k + 1]
+    row i         o   b   o   b      b  entering
+
+What a stage wants from the row above or below has the same k, and its neighbours in the same row
+were finished by the wave front's step before. So one loop over k does all stages, and hands on in
+registers what the rows of a column want from one another.
 
 Each thread owns a strip of rows. The rows around a border between strips are copied first, and both
 sides compute the few rows there that they need from each other, so strips do not wait for one
@@ -33,34 +39,49 @@ another.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import cubic, squares
 from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
+    INTERPOLATED,
     NEAR,
     NORM,
+    NOTHING,
     RESTRICTION,
     ZERO,
     at,
-    expand,
+    blend,
+    copy,
     fill,
     first_line,
     half_size,
     keep_borders,
-    merge,
+    prefetch,
     scratch,
-    split,
-    touch,
+)
+from mgcore.kernels.vectors import (
+    add_squares,
+    evens,
+    high,
+    lagging,
+    lanes,
+    leading,
+    load,
+    low,
+    masked,
+    no_squares,
+    odds,
+    spread,
+    store,
+    total_of,
 )
 
 __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
-# Slots of a strip: rings of rows of u, g and the residual, a row for interpolation, and the seven
-# rows around the strip's upper border as they were.
-_U, _G, _R, _BETWEEN, _OLD, _SLOTS = 0, 5, 9, 13, 14, 21
-# Stages work on this many bytes of a half at a time, and stay this many nodes behind the entrance.
-_CHUNK, _BEHIND = 2048, 16
+# Slots of a strip: rings of rows of u, g and the black nodes' residual; the weighted residual of an
+# odd and an even row; a row of e or between two of them; rows of single steps (u in, g, u out,
+# coarse); the seven rows around the strip's upper border as they were.
+_U, _G, _R, _ODD, _EVEN, _ROW, _SINGLE, _OLD, _SLOTS = 0, 5, 8, 10, 11, 12, 13, 17, 24
 
 
 def workspace(shape, strips, dtype):
@@ -69,193 +90,249 @@ def workspace(shape, strips, dtype):
 
 
 @serial
-def stencil(half, i, c, lo):
-    """Where u[lo] and its neighbours, and g[lo], lie for the columns of parity c in row i."""
-    x, other = at(_U + i % 5, c, half) + lo, at(_U + i % 5, 1 - c, half) + lo
-    above, below = at(_U + (i - 1) % 5, c, half) + lo, at(_U + (i + 1) % 5, c, half) + lo
-    g = at(_G + i % 4, c, half) + lo
-    return (
-        np.uint64(x), np.uint64(other + c - 1), np.uint64(other + c),
-        np.uint64(above), np.uint64(below), np.uint64(g),
-    )  # fmt: skip
+def places(half, i, c, step):
+    """Where the nodes of parity c of row i lie, and those beside them: see :func:`sides`."""
+    other = np.uint64(at(_U + i % 5, 1 - c, half))
+    return np.uint64(at(_U + i % 5, c, half)), other + step * np.uint64(c)
 
 
 @serial
-def relax(S, half, i, c, lo, hi, omega, a0, a1):
-    """u += omega D^-1 (g - A u) at the columns of parity c in row i."""
-    x, left, right, above, below, g = stencil(half, i, c, lo)
-    d = a0 + a0 + a1 + a1
-    w = omega / d
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
-        S[x + k] += w * (S[g + k] - Au)
-
-
-@serial
-def relax_last(S, half, i, c, lo, hi, omega, a0, a1):
-    """The same; as the neighbours will not change, 1 - omega of the residual is left, and kept."""
-    x, left, right, above, below, g = stencil(half, i, c, lo)
-    r = np.uint64(at(_R + i % 4, c, half) + lo)
-    d = a0 + a0 + a1 + a1
-    w = omega / d
-    rest = S.dtype.type(1) - omega
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
-        S[r + k] = rest * (S[g + k] - Au)
-        S[x + k] += w * (S[g + k] - Au)
-
-
-@serial
-def defect(S, half, i, c, lo, hi, a0, a1):
-    """r = g - A u at the columns of parity c in row i."""
-    x, left, right, above, below, g = stencil(half, i, c, lo)
-    r = np.uint64(at(_R + i % 4, c, half) + lo)
-    d = a0 + a0 + a1 + a1
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k]) - a1 * (S[left + k] + S[right + k])
-        S[r + k] = S[g + k] - Au
-
-
-@serial
-def weight(S, half, i, coarse, I, lo, hi):
-    """Row I of `coarse`, lo <= J < hi: full weighting of the residual around row i.
+def sides(c, before, here):
+    """The left and the right neighbours of the nodes of parity c, added.
 
     ::
 
-        1 2 1      row[1], left    row[0]    row[1]
-        2 4 2      of rows i - 1, i and i + 1: even[J] is above node J, odd[J - 1] and odd[J]
-        1 2 1      to its left and right; divided by 16
+        c = 0, nodes even[k]      before = odd[k - 1]     here = odd[k]         (first elements)
+        c = 1, nodes odd[k]       before = even[k]        here = even[k + lanes]
     """
-    n, ne = np.uint64(at(_R + (i - 1) % 4, 0, half)), np.uint64(at(_R + (i - 1) % 4, 1, half))
-    c, e = np.uint64(at(_R + i % 4, 0, half)), np.uint64(at(_R + i % 4, 1, half))
-    s, se = np.uint64(at(_R + (i + 1) % 4, 0, half)), np.uint64(at(_R + (i + 1) % 4, 1, half))
-    one, sixteenth = np.uint64(1), S.dtype.type(1 / 16)
-    nw, w, sw = ne - one, e - one, se - one
-    for J in range(np.uint64(lo), np.uint64(hi)):
-        edges = (S[n + J] + S[s + J]) + (S[w + J] + S[e + J]) + (S[c + J] + S[c + J])
-        corners = (S[nw + J] + S[ne + J]) + (S[sw + J] + S[se + J])
-        coarse[I, J] = sixteenth * (edges + edges + corners)
+    if c == 0:
+        return lagging(before, here) + here
+    return before + leading(before, here)
 
 
 @serial
-def split_corrected(line, j, e, I, K, J, S, even, odd, n):
-    """Even and odd nodes of line[j : j + 2 n] + P e between the coarse rows I and K, from J on.
-
-    On a coarse row I = K.
-    """
-    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
-    J, N = np.uint64(J), np.uint64(J + 1)
-    half, quarter = S.dtype.type(1 / 2), S.dtype.type(1 / 4)
-    for k in range(np.uint64(n)):
-        here = e[I, J + k] + e[K, J + k]
-        behind = e[I, N + k] + e[K, N + k]
-        S[even + k] = line[j0 + k + k] + half * here
-        S[odd + k] = line[j1 + k + k] + quarter * (here + behind)
+def defect(d, a0, a1, u, g, vertical, horizontal):
+    """g - A u, given the sums of the vertical and of the horizontal neighbours."""
+    return g - (d * u - a0 * vertical - a1 * horizontal)
 
 
 @serial
-def blend(e, I, S, x):
-    """The row halfway between the coarse rows I and I + 1, cubic."""
-    p, q, s, t, wp, wq, ws, wt = cubic(I, e.shape[0])
-    real = S.dtype.type
-    cp, cq, cs, ct = real(wp / 16), real(wq / 16), real(ws / 16), real(wt / 16)
-    x = np.uint64(x)
-    for J in range(np.uint64(e.shape[1])):
-        S[x + J] = cp * e[p, J] + cq * e[q, J] + cs * e[s, J] + ct * e[t, J]
+def row_of_e(e, rows, n, i, S, x):
+    """Row i / 2 of e, `rows` rows of n nodes, to S[x : x + n]; for odd i a cubic in between.
 
-
-@serial
-def enter(line, j, source, e, S, half, i, lo, hi):
-    """The pairs of nodes lo <= k < hi of row i, from the source into the ring.
-
-    If the source is u, row i lies in line[j : j + n].
+    One more node on either side lets one formula give the midpoints of the whole row.
     """
-    even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
-    if source == GIVEN:
-        split(line, j + 2 * lo, S, even + lo, odd + lo, hi - lo)
-    elif source == CORRECTED:
-        I, K = i // 2, (i + 1) // 2
-        split_corrected(line, j + 2 * lo, e, I, K, lo, S, even + lo, odd + lo, hi - lo)
-    elif source == ZERO:
-        fill(S, even + lo, hi - lo, 0)
-        fill(S, odd + lo, hi - lo, 0)
-    elif i % 2 == 0:
-        expand(e.reshape(-1), i // 2 * e.shape[1], e.shape[1], S, even, odd, lo, hi)
+    if i % 2 == 0:
+        copy(e, i // 2 * n, S, x, n)
     else:
-        row = at(_BETWEEN, 0, half)
-        if lo == 0:
-            blend(e, i // 2, S, row)
-        expand(S, row, e.shape[1], S, even, odd, lo, hi)
+        blend(e, 0, i // 2, rows, n, S, x, n)
+    third = min(3, n - 1)
+    S[x - 1] = beyond(S[x], S[x + 1], S[x + 2], S[x + third], n)
+    last = x + n - 1
+    S[last + 1] = beyond(S[last], S[last - 1], S[last - 2], S[last - third], n)
+
+
+@serial
+def beyond(p, q, s, t, n):
+    """The value next to p, q, s, t of a cubic; on axes of three nodes, of a parabola."""
+    return 3 * (p - q) + s if n == 3 else 4 * (p + s) - 6 * q - t
+
+
+@serial
+def wave(
+    S, half, start, stop, a, b, last, n, source, sink, line, at_line, e, rows, g, at_g, u, at_u,
+    coarse, at_c, far, omega, a0, a1,
+):  # fmt: skip
+    """The wave front's steps to the rows start <= i < stop; the sum of squared residuals, for NORM.
+
+    Row i of a GIVEN u begins at line[at_line + i n], row i of g at g[at_g + i n]. Row i of u is
+    written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N], N the nodes
+    of a coarse row. All are read and written in whole vectors. Where `far`, u and g come from
+    memory, and are asked for in time.
+    """
+    m, N = n // 2, n // 2 + 1
+    step, one, two = lanes(S), np.uint64(1), np.uint64(2)
+    e_row = np.uint64(at(_ROW, 0, half))
+    odd_sum, even_sum = np.uint64(at(_ODD, 0, half)), np.uint64(at(_EVEN, 0, half))
+    diagonal = a0 + a0 + a1 + a1
+    d, w, rest = spread(S, diagonal), spread(S, omega / diagonal), spread(S, 1 - omega)
+    a0, a1, nothing, squares = spread(S, a0), spread(S, a1), spread(S, 0), no_squares(S)
+    for i in range(start, stop):
+        r, p, q = i - 1, i - 2, i - 3
+        border = i == 0 or i == last
+        enters = i <= min(b + 3, last)
+        red = max(a - 2, 1) <= r < min(b + 3, last)
+        black = max(a - 1, 1) <= p < min(b + 2, last)
+        written = a <= p < b
+        residual = sink != NOTHING and a <= q < (b if sink == NORM else min(b + 1, last))
+        c = r % 2
+        restricted = sink == RESTRICTION and residual and c == 1 and q > a
+        if source == INTERPOLATED and enters and not border:
+            row_of_e(e, rows, N, i, S, at(_ROW, 0, half))
+
+        even, odd = np.uint64(at(_U + i % 5, 0, half)), np.uint64(at(_U + i % 5, 1, half))
+        u_i, u_above = places(half, i, c, step)[0], places(half, q - 1, c, step)[0]
+        u_r, beside_r = places(half, r, c, step)
+        u_p, beside_p = places(half, p, c, step)
+        u_q, beside_q = places(half, q, c, step)
+        g_red, g_black = np.uint64(at(_G + r % 3, c, half)), np.uint64(at(_G + r % 3, 1 - c, half))
+        g_p, g_q = np.uint64(at(_G + p % 3, c, half)), np.uint64(at(_G + q % 3, c, half))
+        r_p, r_q = np.uint64(at(_R + p % 2, 0, half)), np.uint64(at(_R + q % 2, 0, half))
+        from_u, to_u = np.uint64(at_line + i * n), np.uint64(at_u + p * n)
+        I, K, from_g = np.uint64(i // 2 * N), np.uint64((i + 1) // 2 * N), np.uint64(at_g + r * n)
+        to_c, ahead = np.uint64(at_c + q // 2 * N), np.uint64(min(i + 2, last) * n)
+        before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
+        before_q, before = load(S, beside_q - step), nothing
+
+        for k in range(np.uint64(0), np.uint64(m), step):
+            k2 = k + k
+            k3 = k2 + step
+            if far:
+                prefetch(u, ahead + k2)
+                prefetch(u, ahead + k3)
+                prefetch(g, ahead + k2)
+                prefetch(g, ahead + k3)
+
+            if enters:
+                x = y = nothing
+                if border:
+                    pass
+                elif source == INTERPOLATED:
+                    x, x2 = load(S, e_row + k), load(S, e_row + k + one)
+                    x1, x3 = load(S, e_row + k - one), load(S, e_row + k + two)
+                    y = spread(S, 9 / 16) * (x + x2) - spread(S, 1 / 16) * (x1 + x3)
+                elif source != ZERO:
+                    first, second = load(line, from_u + k2), load(line, from_u + k3)
+                    x, y = evens(first, second), odds(first, second)
+                    if source == CORRECTED:
+                        here = load(e, I + k) + load(e, K + k)
+                        there = load(e, I + k + one) + load(e, K + k + one)
+                        x = x + spread(S, 1 / 2) * here
+                        y = y + spread(S, 1 / 4) * (here + there)
+                store(S, even + k, x)
+                store(S, odd + k, y)
+
+            u1, u2, u3 = load(S, u_r + k), load(S, u_p + k), load(S, u_q + k)
+            if red:
+                first, second = load(g, from_g + k2), load(g, from_g + k3)
+                x, y, beside = evens(first, second), odds(first, second), load(S, beside_r + k)
+                g1, g2 = (x, y) if c == 0 else (y, x)
+                store(S, g_black + k, g2)
+                if sink != NOTHING:
+                    store(S, g_red + k, g1)
+                vertical, horizontal = u2 + load(S, u_i + k), sides(c, before_r, beside)
+                u1 = u1 + w * defect(d, a0, a1, u1, g1, vertical, horizontal)
+                store(S, u_r + k, u1)
+                before_r = beside
+
+            if black:
+                g2, beside = load(S, g_p + k), load(S, beside_p + k)
+                r2 = defect(d, a0, a1, u2, g2, u3 + u1, sides(c, before_p, beside))
+                u2 = u2 + w * r2
+                if sink != NOTHING:
+                    r2 = rest * r2  # what is left of it, as the neighbours will not change
+                    store(S, u_p + k, u2)
+                    store(S, r_p + k, r2)
+                    if sink == NORM and written:
+                        squares = add_squares(squares, masked(r2, k == 0 and c == 0, m - k))
+                if written:
+                    x, y = (u2, beside) if c == 0 else (before_p, u2)
+                    store(u, to_u + k2, low(x, y))
+                    store(u, to_u + k3, high(x, y))
+                before_p = beside
+
+            if residual:
+                g1, beside, above = load(S, g_q + k), load(S, beside_q + k), load(S, u_above + k)
+                r1 = defect(d, a0, a1, u3, g1, above + u2, sides(c, before_q, beside))
+                before_q = beside
+                if sink == NORM:
+                    squares = add_squares(squares, masked(r1, k == 0 and c == 0, m - k))
+                elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
+                    r2 = load(S, r_q + k)
+                    added = lagging(before, r1) + (r2 + r2) + r1
+                    before = r1
+                    if restricted:
+                        above, middle = load(S, odd_sum + k), load(S, even_sum + k)
+                        total = above + (middle + middle) + added
+                        store(coarse, to_c + k, spread(S, 1 / 16) * total)
+                    store(S, odd_sum + k, added)
+                else:  # an even row: red nodes in even columns, black ones on either side
+                    r2 = load(S, r_q + k - one) + load(S, r_q + k)
+                    store(S, even_sum + k, r2 + (r1 + r1))
+
+        if c == 0:  # the first column is border
+            S[u_r] = S[u_p] = 0
+            if written:
+                u[to_u] = 0
+        if restricted:
+            coarse[to_c] = 0
+    return total_of(squares)
+
+
+@serial
+def single(S, half, i, a, b, last, n, source, sink, e, rows, g, u, coarse, omega, a0, a1):
+    """The wave front's step to row i by way of slots; u's row is in the first of them, if GIVEN.
+
+    So rows may be shorter than a vector, or be those that were kept.
+    """
+    m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
+    start, slot = at(_SINGLE, 0, half), 2 * half
+    if source == CORRECTED and 0 < i < last:
+        I, K = i // 2 * N, (i + 1) // 2 * N
+        for J in range(m):
+            here, there = e[I + J] + e[K + J], e[I + J + 1] + e[K + J + 1]
+            S[start + 2 * J] += S.dtype.type(1 / 2) * here
+            S[start + 2 * J + 1] += S.dtype.type(1 / 4) * (here + there)
+    if 0 < r < last:
+        copy(g, r * n, S, start + slot, 2 * m)
+    squares = wave(
+        S, half, i, i + 1, a, b, last, n, GIVEN if source == CORRECTED else source, sink,
+        S, start - i * n, e, rows, S, start + slot - r * n, S, start + 2 * slot - p * n,
+        S, start + 3 * slot - q // 2 * N, False, omega, a0, a1,
+    )  # fmt: skip
+    for row in range(p, i + 1):  # behind a short row there are zeros again
+        for c in range(2):
+            fill(S, at(_U + row % 5, c, half) + m, max(np.int64(lanes(S)) - m, 0), 0)
+    if a <= p < b:
+        copy(S, start + 2 * slot, u, p * n, 2 * m)
+    if sink == RESTRICTION and q % 2 == 1 and a < q < min(b + 1, last):
+        copy(S, start + 3 * slot, coarse, q // 2 * N, m)
+    return squares
 
 
 @serial
 def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip, strips):
     """The pass over one strip."""
-    n, last, m = u.shape[1], u.shape[0] - 1, u.shape[1] // 2
-    half = half_size(n)
+    n, last = u.shape[1], u.shape[0] - 1
+    half, far = half_size(n), u.size * u.itemsize > NEAR
     a = first_line(strip, strips, u.shape[0])
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
-    first, final = max(a - 3, 0), min(b + 3, last)  # the rows that enter
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
-    far = u.size * u.itemsize > NEAR
-    step = _CHUNK // u.itemsize
-    for i in range(first, final + 4):
-        r, p, q = i - 1, i - 2, i - 3
-        red = max(a - 2, 1) <= r < min(b + 3, last)
-        black = max(a - 1, 1) <= p < min(b + 2, last)
-        residual = (sink == RESTRICTION and a <= q < min(b + 1, last)) or (
-            sink == NORM and a <= q < b
-        )
-        c = r % 2
-        total = 0.0
-        for k in range(0, m, step):
-            end = min(k + step, m)
-            lo, hi = max(k - _BEHIND, 0), (m if end == m else end - _BEHIND)
-            ahead, quarter = min(i + 2, last) * n + 2 * k, (end - k) // 2 if far else 0
-            if i <= final:
-                if i == 0 or i == last:
-                    enter(u_, 0, ZERO, e, S, half, i, k, end)
-                elif i < a:
-                    enter(S, at(_OLD + i - a + 3, 0, half), source, e, S, half, i, k, end)
-                elif i >= b:
-                    enter(below, at(_OLD + i - b + 3, 0, half), source, e, S, half, i, k, end)
-                else:
-                    enter(u_, i * n, source, e, S, half, i, k, end)
-                if 0 < i < last:
-                    even, odd = at(_G + i % 4, 0, half) + k, at(_G + i % 4, 1, half) + k
-                    split(g_, i * n + 2 * k, S, even, odd, end - k)
-            touch(u_, g_, ahead, ahead + quarter)
-            if red:
-                relax(S, half, r, c, lo, hi, omega, a0, a1)
-                S[at(_U + r % 5, 0, half)] = 0  # a border node
-            touch(u_, g_, ahead + quarter, ahead + 2 * quarter)
-            if black:
-                if sink == RESTRICTION:
-                    relax_last(S, half, p, c, lo, hi, omega, a0, a1)
-                else:
-                    relax(S, half, p, c, lo, hi, omega, a0, a1)
-                S[at(_U + p % 5, 0, half)] = 0
-            touch(u_, g_, ahead + 2 * quarter, ahead + 3 * quarter)
-            if a <= p < b:
-                even, odd = at(_U + p % 5, 0, half) + lo, at(_U + p % 5, 1, half) + lo
-                merge(S, even, odd, u_, p * n + 2 * lo, hi - lo)
-            touch(u_, g_, ahead + 3 * quarter, ahead + 4 * quarter)
-            if residual:
-                defect(S, half, q, c, lo, hi, a0, a1)
-                if sink == NORM:
-                    defect(S, half, q, 1 - c, lo, hi, a0, a1)
-                    inner = max(lo, 1)
-                    total += squares(S, at(_R + q % 4, 0, half) + inner, hi - inner)
-                    total += squares(S, at(_R + q % 4, 1, half) + lo, hi - lo)
-                elif q % 2 == 1 and q > a:
-                    weight(S, half, q - 1, coarse, q // 2, max(lo, 1), hi)
-        if residual and sink == NORM:
-            sums[q] = total
+    e_, rows, coarse_, total = e.reshape(-1), e.shape[0], coarse.reshape(-1), 0.0
+    short, slot = n // 2 < np.int64(lanes(S)), at(_SINGLE, 0, half)
+    for i in range(max(a - 3, 0), min(b + 3, last) + 4):
+        if short or i < a or i >= b:
+            if 0 < i < a:
+                copy(S, at(_OLD + i - a + 3, 0, half), S, slot, n)
+            elif b <= i < min(b + 4, last):
+                copy(below, at(_OLD + i - b + 3, 0, half), S, slot, n)
+            elif a <= i < b:
+                copy(u_, i * n, S, slot, n)
+            total += single(
+                S, half, i, a, b, last, n, source, sink, e_, rows, g_, u_, coarse_, omega, a0, a1
+            )
+        elif i == a:
+            total += wave(
+                S, half, a, b, a, b, last, n, source, sink, u_, 0, e_, rows, g_, 0, u_, 0,
+                coarse_, 0, far, omega, a0, a1,
+            )  # fmt: skip
+    if sink == NORM:
+        sums[strip] = total
 
 
 @parallel
 def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strips):
-    """u = one red-black step on the source; by `sink`, coarse = R r or sums[i] = |r_i|^2.
+    """u = one red-black step on the source; by `sink`, coarse = R r or the sum of `sums` |r|^2.
 
     `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
     """

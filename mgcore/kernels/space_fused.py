@@ -30,7 +30,7 @@ pair is n2 consecutive k.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import cubic, squares
+from mgcore.kernels.common import squares
 from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     CORRECTED,
@@ -40,6 +40,7 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
     at,
+    blend,
     expand,
     fill,
     first_line,
@@ -188,19 +189,6 @@ def row_corrected(line, j, e, I, K, J, M, S, even, odd, n):
         behind = (e[I, J, N] + e[I, M, N]) + (e[K, J, N] + e[K, M, N])
         S[even + L] = line[j0 + L + L] + quarter * here
         S[odd + L] = line[j1 + L + L] + eighth * (here + behind)
-
-
-@serial
-def blend(line, j, I, n, stride, S, x, size):
-    """Cubic interpolation halfway between the rows (or planes) I and I + 1 of n, `stride` apart."""
-    p, q, s, t, wp, wq, ws, wt = cubic(I, n)
-    real = S.dtype.type
-    cp, cq, cs, ct = real(wp / 16), real(wq / 16), real(ws / 16), real(wt / 16)
-    p, q = np.uint64(j + p * stride), np.uint64(j + q * stride)
-    s, t = np.uint64(j + s * stride), np.uint64(j + t * stride)
-    x = np.uint64(x)
-    for k in range(np.uint64(size)):
-        S[x + k] = cp * line[p + k] + cq * line[q + k] + cs * line[s + k] + ct * line[t + k]
 
 
 @serial
