@@ -8,7 +8,7 @@ u + P e, or the tricubic interpolation of e),
     plane i      enters      u_i, even and odd nodes apart
     plane i - 1  red         from planes i - 2, i - 1, i
     plane i - 2  black       from planes i - 3, i - 2, i - 1; then written to memory
-    plane i - 3  residual    and the coarse plane that planes i - 5, i - 4, i - 3 complete
+    plane i - 3  residual    of red nodes, from planes i - 4, i - 3, i - 2
 
 A plane of n1 rows with n2 = 2h + 1 nodes each is taken as one line, node (j, l) being number
 j n2 + l. As n2 is odd, red and black nodes take turns along the whole line, and the neighbours of
@@ -22,9 +22,8 @@ the nodes of one half stand at fixed distances in the other:
                      |        front     odd[k - h - 1]    even[k - h]
                    front      back      odd[k + h]        even[k + h + 1]
 
-and above and below in the same half of the planes next to it. A loop runs over rows' ends, too, and
-the border nodes it spoils are set to zero again. Stages work on a few pairs of rows at a time; a
-pair is n2 consecutive k.
+and above and below in the same half of the planes next to it. So one loop over k does all stages
+here, too. It runs over rows' ends, and the border nodes it spoils are set to zero again.
 """
 
 import numpy as np
@@ -37,28 +36,33 @@ from mgcore.kernels.halves import (
     GIVEN,
     NEAR,
     NORM,
+    NOTHING,
     RESTRICTION,
     ZERO,
     at,
     blend,
+    copy,
     expand,
     fill,
     first_line,
     half_size,
     keep_borders,
-    merge,
+    prefetch,
     scratch,
     split,
-    touch,
 )
+from mgcore.kernels.vectors import evens, high, lanes, load, low, odds, spread, store
 
 __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
-# Slots of a strip: rings of planes of u, g and the residual, sums of residuals, a coarse plane and
-# a row for interpolation, and the seven planes around the strip's upper border as they were.
-_U, _G, _R, _SUMS, _BETWEEN, _ROW, _OLD, _SLOTS = 0, 5, 9, 13, 14, 15, 16, 23
-# Stages work on about this many bytes of a half at a time.
-_CHUNK = 16384
+# Slots of a strip: rings of planes of u and g; sums of the residual of two planes and of three; a
+# coarse plane and a row for interpolation; the end of a plane; the seven planes around the strip's
+# upper border as they were.
+_U, _G, _TWO, _THREE, _BETWEEN, _ROW, _TAIL, _OLD, _SLOTS = 0, 5, 8, 9, 10, 11, 12, 13, 20
+# A plane is taken in parts of about this many bytes of a half, where it enters part by part.
+_PART = 16384
+# u and g are asked for so many bytes ahead.
+_AHEAD = 8192
 
 
 def workspace(shape, strips, dtype):
@@ -67,77 +71,153 @@ def workspace(shape, strips, dtype):
 
 
 @serial
-def stencil(half, h, i, c, lo):
-    """Where u[lo] and its neighbours, and g[lo], lie for half c of plane i."""
-    x, other = at(_U + i % 5, c, half) + lo, at(_U + i % 5, 1 - c, half) + lo
-    above, below = at(_U + (i - 1) % 5, c, half) + lo, at(_U + (i + 1) % 5, c, half) + lo
-    g = at(_G + i % 4, c, half) + lo
+def places(half, h, i, c):
+    """Where half c of plane i lies, and its neighbours to the left, right, front and back."""
+    other = at(_U + i % 5, 1 - c, half) + c
     return (
-        np.uint64(x), np.uint64(other + c - 1), np.uint64(other + c),
-        np.uint64(other + c - 1 - h), np.uint64(other + c + h),
-        np.uint64(above), np.uint64(below), np.uint64(g),
+        np.uint64(at(_U + i % 5, c, half)), np.uint64(other - 1), np.uint64(other),
+        np.uint64(other - 1 - h), np.uint64(other + h),
     )  # fmt: skip
 
 
 @serial
-def relax(S, half, h, i, c, lo, hi, omega, a0, a1, a2):
-    """u += omega D^-1 (g - A u) in half c of plane i."""
-    x, left, right, front, back, above, below, g = stencil(half, h, i, c, lo)
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    w = omega / d
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k])
-        Au -= a1 * (S[front + k] + S[back + k]) + a2 * (S[left + k] + S[right + k])
-        S[x + k] += w * (S[g + k] - Au)
+def pair(S, x, y):
+    """Two vectors of neighbours, added."""
+    return load(S, x) + load(S, y)
 
 
 @serial
-def relax_last(S, half, h, i, c, lo, hi, omega, a0, a1, a2):
-    """The same; as the neighbours will not change, 1 - omega of the residual is left, and kept."""
-    x, left, right, front, back, above, below, g = stencil(half, h, i, c, lo)
-    r = np.uint64(at(_R + i % 4, c, half) + lo)
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    w = omega / d
-    rest = S.dtype.type(1) - omega
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k])
-        Au -= a1 * (S[front + k] + S[back + k]) + a2 * (S[left + k] + S[right + k])
-        S[r + k] = rest * (S[g + k] - Au)
-        S[x + k] += w * (S[g + k] - Au)
+def defect(d, a0, a1, a2, u, g, planes, rows, columns):
+    """g - A u, given the sums of the neighbours in other planes, rows and columns."""
+    return g - (d * u - a0 * planes - a1 * rows - a2 * columns)
 
 
 @serial
-def defect(S, half, h, i, c, lo, hi, a0, a1, a2):
-    """r = g - A u in half c of plane i."""
-    x, left, right, front, back, above, below, g = stencil(half, h, i, c, lo)
-    r = np.uint64(at(_R + i % 4, c, half) + lo)
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    for k in range(np.uint64(hi - lo)):
-        Au = d * S[x + k] - a0 * (S[above + k] + S[below + k])
-        Au -= a1 * (S[front + k] + S[back + k]) + a2 * (S[left + k] + S[right + k])
-        S[r + k] = S[g + k] - Au
+def wave(
+    S, half, h, i, a, b, last, lo, hi, end, source, sink, entered, u, g, nodes, far, omega, a0, a1,
+    a2,
+):  # fmt: skip
+    """The wave front's step to plane i, all stages, for lo <= k < hi in whole vectors.
+
+    Unless the plane has `entered`, it does so from u, or from zero. Where `far`, u and g come from
+    memory, and are asked for in time. Only the first `end` pairs of nodes are written.
+    """
+    r, p, q = i - 1, i - 2, i - 3
+    border = i == 0 or i == last
+    enters = i <= min(b + 3, last) and not entered
+    red = max(a - 2, 1) <= r < min(b + 3, last)
+    black = max(a - 1, 1) <= p < min(b + 2, last)
+    written = a <= p < b
+    residual = sink != NOTHING and a <= q < (b if sink == NORM else min(b + 1, last))
+    c, step = r % 2, lanes(S)
+
+    even, odd = np.uint64(at(_U + i % 5, 0, half)), np.uint64(at(_U + i % 5, 1, half))
+    u_i, u_above = places(half, h, i, c)[0], places(half, h, q - 1, c)[0]
+    u_r, left_r, right_r, front_r, back_r = places(half, h, r, c)
+    u_p, left_p, right_p, front_p, back_p = places(half, h, p, c)
+    u_q, left_q, right_q, front_q, back_q = places(half, h, q, c)
+    reds = np.uint64(at(_U + p % 5, 1 - c, half))
+    g_red, g_black = np.uint64(at(_G + r % 3, c, half)), np.uint64(at(_G + r % 3, 1 - c, half))
+    g_p, g_q = np.uint64(at(_G + p % 3, c, half)), np.uint64(at(_G + q % 3, c, half))
+    two, three = np.uint64(at(_TWO, c, half)), np.uint64(at(_THREE, c, half))
+    from_u, from_g, to_u = np.uint64(i * nodes), np.uint64(r * nodes), np.uint64(p * nodes)
+    tail, end2, ahead = (
+        np.uint64(at(_TAIL, 0, half)),
+        np.uint64(2 * end),
+        np.uint64(_AHEAD // S.itemsize),
+    )
+
+    diagonal = a0 + a0 + a1 + a1 + a2 + a2
+    d, w, rest = spread(S, diagonal), spread(S, omega / diagonal), spread(S, 1 - omega)
+    a0, a1, a2, nothing = spread(S, a0), spread(S, a1), spread(S, a2), spread(S, 0)
+    for k in range(np.uint64(lo), np.uint64(hi), step):
+        k2 = k + k
+        k3 = k2 + step
+        if far:
+            prefetch(u, from_u + k2 + ahead)
+            prefetch(u, from_u + k3 + ahead)
+            prefetch(g, from_g + k2 + ahead)
+            prefetch(g, from_g + k3 + ahead)
+
+        if enters:
+            x = y = nothing
+            if source != ZERO and not border:
+                first, second = load(u, from_u + k2), load(u, from_u + k3)
+                x, y = evens(first, second), odds(first, second)
+            store(S, even + k, x)
+            store(S, odd + k, y)
+
+        u1, u2, u3, r1, r2 = load(S, u_r + k), load(S, u_p + k), load(S, u_q + k), nothing, nothing
+        if red:
+            first, second = load(g, from_g + k2), load(g, from_g + k3)
+            x, y = evens(first, second), odds(first, second)
+            g1, g2 = (x, y) if c == 0 else (y, x)
+            store(S, g_black + k, g2)
+            if sink != NOTHING:
+                store(S, g_red + k, g1)
+            planes, rows = u2 + load(S, u_i + k), pair(S, front_r + k, back_r + k)
+            columns = pair(S, left_r + k, right_r + k)
+            u1 = u1 + w * defect(d, a0, a1, a2, u1, g1, planes, rows, columns)
+            store(S, u_r + k, u1)
+
+        if black:
+            rows, columns = pair(S, front_p + k, back_p + k), pair(S, left_p + k, right_p + k)
+            r2 = defect(d, a0, a1, a2, u2, load(S, g_p + k), u3 + u1, rows, columns)
+            u2 = u2 + w * r2
+            r2 = rest * r2  # what is left of it, as the neighbours will not change
+            if sink != NOTHING:
+                store(S, u_p + k, u2)
+            if written:
+                other = load(S, reds + k)
+                x, y = (u2, other) if c == 0 else (other, u2)
+                if k3 + step <= end2:
+                    store(u, to_u + k2, low(x, y))
+                    store(u, to_u + k3, high(x, y))
+                else:
+                    store(S, tail, low(x, y))
+                    store(S, tail + step, high(x, y))
+                    copy(S, tail, u, to_u + k2, end2 - k2)
+
+        if residual:
+            rows, columns = pair(S, front_q + k, back_q + k), pair(S, left_q + k, right_q + k)
+            planes = load(S, u_above + k) + u2
+            r1 = defect(d, a0, a1, a2, u3, load(S, g_q + k), planes, rows, columns)
+
+        # Weights 1 2 1 across the planes. Here are red nodes of plane q and black ones of plane p,
+        # the one above the other: odd ones if plane q is odd, even ones if plane p is odd.
+        if sink == RESTRICTION:
+            if c == 1:
+                store(S, three + k, load(S, two + k) + r1)
+                store(S, two + k, r1 + (r2 + r2))
+            else:
+                store(S, three + k, load(S, two + k) + (r1 + r1) + r2)
+                store(S, two + k, r2)
+        elif sink == NORM:
+            store(S, two + k, r1)
+            store(S, three + k, r2)
 
 
 @serial
-def clear_border(S, x, h, c, lo, hi):
-    """Zero the first and last node of each row in half c (at x), for pairs of rows lo <= J < hi."""
-    for J in range(lo, hi):
+def clear_border(S, x, h, c, pairs, first, beyond):
+    """Zero the border nodes of half c of a plane, at S[x], from k = first on.
+
+    They are the first row, the first and last node of each row, and what was written beyond.
+    """
+    fill(S, x + first, h + 1 - first, 0)
+    for J in range(pairs):
         k = x + J * (2 * h + 1) + c * h
         S[k] = 0
         S[k + h] = 0
+    fill(S, x + pairs * (2 * h + 1), beyond, 0)
 
 
 @serial
-def add_planes(S, half, i, c, lo, hi):
-    """Weights 1 2 1 across the residual of the planes i - 1, i, i + 1."""
-    x = np.uint64(at(_SUMS, c, half) + lo)
-    above, here = (
-        np.uint64(at(_R + (i - 1) % 4, c, half) + lo),
-        np.uint64(at(_R + i % 4, c, half) + lo),
-    )
-    below = np.uint64(at(_R + (i + 1) % 4, c, half) + lo)
-    for k in range(np.uint64(hi - lo)):
-        S[x + k] = S[above + k] + S[here + k] + S[here + k] + S[below + k]
+def clear_rows(u, x, n, rows, first):
+    """Zero the border nodes of a plane of u, at u[x], but those of the last row."""
+    fill(u, x + first, n - first, 0)
+    for j in range(1, rows - 1):
+        u[x + j * n] = 0
+        u[x + j * n + n - 1] = 0
 
 
 @serial
@@ -154,7 +234,7 @@ def weight(S, half, h, coarse, I, lo, hi):
     """
     one, sixty_fourth = np.uint64(1), S.dtype.type(1 / 64)
     for J in range(max(lo, 1), hi):
-        even, odd = at(_SUMS, 0, half) + J * (2 * h + 1), at(_SUMS, 1, half) + J * (2 * h + 1)
+        even, odd = at(_THREE, 0, half) + J * (2 * h + 1), at(_THREE, 1, half) + J * (2 * h + 1)
         c, e, w = np.uint64(even), np.uint64(odd), np.uint64(odd - 1)
         n, s = np.uint64(odd - h - 1), np.uint64(odd + h)
         nw, ne, sw, se = (
@@ -206,9 +286,6 @@ def enter(line, start, n, source, e, S, half, i, lo, hi):
         for j in range(2 * lo, 2 * hi):
             x, y = row_halves(j, h, even, odd)
             row_corrected(line, start + j * n, e, I, K, j // 2, (j + 1) // 2, S, x, y, h)
-    elif source == ZERO:
-        fill(S, even + lo * n, (hi - lo) * n, 0)
-        fill(S, odd + lo * n, (hi - lo) * n, 0)
     elif i % 2 == 0:
         plane = i // 2 * e.shape[1] * e.shape[2]
         enter_plane(e.reshape(-1), plane, e, S, half, h, even, odd, lo, hi)
@@ -241,77 +318,50 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
     """The pass over one strip of planes."""
     n, last, pairs = u.shape[2], u.shape[0] - 1, u.shape[1] // 2
     h, nodes = n // 2, u.shape[1] * n
-    half = half_size(nodes)
+    half, far = half_size(nodes), u.size * u.itemsize > NEAR
     a = first_line(strip, strips, u.shape[0])
     b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
-    first, final = max(a - 3, 0), min(b + 3, last)  # the planes that enter
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
-    far = u.size * u.itemsize > NEAR
-    step = max(_CHUNK // u.itemsize // n, 1)
-    for i in range(first, final + 4):
-        r, p, q = i - 1, i - 2, i - 3
-        red = max(a - 2, 1) <= r < min(b + 3, last)
-        black = max(a - 1, 1) <= p < min(b + 2, last)
-        residual = (sink == RESTRICTION and a <= q < min(b + 1, last)) or (
-            sink == NORM and a <= q < b
-        )
-        c = r % 2
-        total = 0.0
-        for J in range(0, pairs, step):
-            end = min(J + step, pairs)
-            # Stages stay a pair of rows behind the entrance.
-            first_pair, last_pair = max(J - 1, 0), (pairs if end == pairs else end - 1)
-            lo, hi = max(first_pair * n, h + 1), max(last_pair * n, h + 1)
-            ahead, quarter = min(i + 1, last) * nodes + 2 * J * n, (end - J) * n // 2 if far else 0
-            if i <= final:
-                if i == 0 or i == last:
-                    enter(u_, 0, n, ZERO, e, S, half, i, J, end)
-                elif i < a:
-                    enter(S, at(_OLD + i - a + 3, 0, half), n, source, e, S, half, i, J, end)
-                elif i >= b:
-                    enter(below, at(_OLD + i - b + 3, 0, half), n, source, e, S, half, i, J, end)
-                else:
-                    enter(u_, i * nodes, n, source, e, S, half, i, J, end)
-                if 0 < i < last:
-                    even, odd = at(_G + i % 4, 0, half) + J * n, at(_G + i % 4, 1, half) + J * n
-                    split(g_, i * nodes + 2 * J * n, S, even, odd, (end - J) * n)
-            touch(u_, g_, ahead, ahead + quarter)
-            if red:
-                relax(S, half, h, r, c, lo, hi, omega, a0, a1, a2)
-                clear_border(S, at(_U + r % 5, c, half), h, c, first_pair, last_pair)
-            touch(u_, g_, ahead + quarter, ahead + 2 * quarter)
-            if black:
-                if sink == RESTRICTION:
-                    relax_last(S, half, h, p, c, lo, hi, omega, a0, a1, a2)
-                else:
-                    relax(S, half, h, p, c, lo, hi, omega, a0, a1, a2)
-                clear_border(S, at(_U + p % 5, c, half), h, c, first_pair, last_pair)
-            touch(u_, g_, ahead + 2 * quarter, ahead + 3 * quarter)
-            if a <= p < b:
-                even, odd = at(_U + p % 5, 0, half), at(_U + p % 5, 1, half)
-                start = first_pair * n
-                size = last_pair * n - start
-                merge(S, even + start, odd + start, u_, p * nodes + 2 * start, size)
-            touch(u_, g_, ahead + 3 * quarter, ahead + 4 * quarter)
-            if residual:
-                defect(S, half, h, q, c, lo, hi, a0, a1, a2)
-                if sink == NORM:
-                    defect(S, half, h, q, 1 - c, lo, hi, a0, a1, a2)
-                    for parity in range(2):
-                        x = at(_R + q % 4, parity, half)
-                        clear_border(S, x, h, parity, first_pair, last_pair)
-                        total += squares(S, x + lo, hi - lo)
-                elif q % 2 == 1 and q > a:
-                    add_planes(S, half, q - 1, 0, lo, hi)
-                    add_planes(S, half, q - 1, 1, lo, hi)
-                    weight(S, half, h, coarse, q // 2, first_pair, last_pair)
-        if residual and sink == NORM:
-            sums[q] = total
+    width, part, total = np.int64(lanes(S)), max(_PART // u.itemsize // n, 1), 0.0
+    first = (h + 1) // width * width  # where the first inner row begins, or a little before
+    for i in range(max(a - 3, 0), min(b + 3, last) + 4):
+        p, q, c = i - 2, i - 3, (i - 1) % 2
+        kept = i < a or i >= b
+        entered = source != ZERO and (kept or source != GIVEN) and 0 < i < min(b + 4, last)
+        lo = first
+        for J in range(0, pairs, part):
+            end = min(J + part, pairs)
+            if entered and i < a:
+                enter(S, at(_OLD + i - a + 3, 0, half), n, source, e, S, half, i, J, end)
+            elif entered and i >= b:
+                enter(below, at(_OLD + i - b + 3, 0, half), n, source, e, S, half, i, J, end)
+            elif entered:
+                enter(u_, i * nodes, n, source, e, S, half, i, J, end)
+            hi = end * n if end == pairs else max(end * n // width * width, lo)
+            wave(
+                S, half, h, i, a, b, last, lo, hi, pairs * n, source, sink, entered, u_, g_, nodes,
+                far, omega, a0, a1, a2,
+            )  # fmt: skip
+            lo = hi
+        for plane in range(p, i):
+            clear_border(S, at(_U + plane % 5, c, half), h, c, pairs, first, width)
+        if a <= p < b:
+            clear_rows(u_, p * nodes, n, u.shape[1], 2 * first)
+        if sink == NORM:
+            for slot, line in ((_TWO, q), (_THREE, p)):
+                x = at(slot, c, half)
+                clear_border(S, x, h, c, pairs, first, width)
+                if a <= line < b:
+                    total += squares(S, x + first, pairs * n - first)
+        elif sink == RESTRICTION and c == 1 and a < q < min(b + 1, last):
+            weight(S, half, h, coarse, q // 2, 0, pairs)
+    if sink == NORM:
+        sums[strip] = total
 
 
 @parallel
 def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, strips):
-    """u = one red-black step on the source; by `sink`, coarse = R r or sums[i] = |r_i|^2.
+    """u = one red-black step on the source; by `sink`, coarse = R r or the sum of `sums` |r|^2.
 
     `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
     """
