@@ -11,14 +11,12 @@ Numba would look for negative ones, which keeps loops from vectorising.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic, overload
 
 from mgcore.kernels.common import cubic
 from mgcore.kernels.compilation import serial
 
 __all__ = [
+    "AHEAD",
     "CORRECTED",
     "GIVEN",
     "INTERPOLATED",
@@ -35,11 +33,8 @@ __all__ = [
     "first_line",
     "half_size",
     "keep_borders",
-    "merge",
-    "prefetch",
     "scratch",
     "split",
-    "touch",
 ]
 
 #: Where a pass takes u from: memory; zero; u + P e, linear; e alone, by cubic interpolation.
@@ -49,6 +44,9 @@ NOTHING, RESTRICTION, NORM = range(3)
 
 #: Bytes of u that stay in the cores' caches from pass to pass, and need no prefetching.
 NEAR = 4_000_000
+
+#: Bytes of a line between its use and its prefetching.
+AHEAD = 8192
 
 # Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
 PAD = 16
@@ -116,15 +114,6 @@ def split(line, j, S, even, odd, n):
 
 
 @serial
-def merge(S, even, odd, line, j, n):
-    """line[j : j + 2 n] from its halves."""
-    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
-    for k in range(np.uint64(n)):
-        line[j0 + k + k] = S[even + k]
-        line[j1 + k + k] = S[odd + k]
-
-
-@serial
 def expand(line, j, n, S, even, odd, lo, hi):
     """Cubic interpolation of line[j : j + n] at the pairs of nodes lo <= k < hi."""
     real = S.dtype.type
@@ -156,40 +145,3 @@ def blend(line, j, I, n, stride, S, x, size):
     x = np.uint64(x)
     for k in range(np.uint64(size)):
         S[x + k] = cp * line[p + k] + cq * line[q + k] + cs * line[s + k] + ct * line[t + k]
-
-
-@intrinsic
-def _prefetch(context, values, k):
-    """LLVM's prefetch of values[k] into the second-level cache."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        address = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
-        form = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], form)
-        read, second_level, data = (ir.Constant(i32, n) for n in (0, 2, 1))
-        builder.call(function, [address, read, second_level, data])
-
-    return types.void(values, k), generate
-
-
-def prefetch(values, k):
-    """Tell the memory that values[k] will be wanted soon; without compilation it does nothing."""
-
-
-@overload(prefetch)
-def _compiled_prefetch(values, k):
-    return lambda values, k: _prefetch(values, k)
-
-
-@serial
-def touch(u, g, start, stop):
-    """Prefetch u and g from `start` to `stop`, of a line that will enter soon.
-
-    Called between the stages of a pass, a part at a time, so that memory delivers while the core
-    computes.
-    """
-    for j in range(start, stop, 64 // u.itemsize):
-        prefetch(u, j)
-        prefetch(g, j)

@@ -41,6 +41,7 @@ from numba import prange
 
 from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
+    AHEAD,
     CORRECTED,
     GIVEN,
     INTERPOLATED,
@@ -56,7 +57,6 @@ from mgcore.kernels.halves import (
     first_line,
     half_size,
     keep_borders,
-    prefetch,
     scratch,
 )
 from mgcore.kernels.vectors import (
@@ -71,6 +71,7 @@ from mgcore.kernels.vectors import (
     masked,
     no_squares,
     odds,
+    prefetch,
     spread,
     store,
     total_of,
@@ -152,6 +153,7 @@ def wave(
     """
     m, N = n // 2, n // 2 + 1
     step, one, two = lanes(S), np.uint64(1), np.uint64(2)
+    ahead = np.uint64(AHEAD // S.itemsize)
     e_row = np.uint64(at(_ROW, 0, half))
     odd_sum, even_sum = np.uint64(at(_ODD, 0, half)), np.uint64(at(_EVEN, 0, half))
     diagonal = a0 + a0 + a1 + a1
@@ -180,7 +182,7 @@ def wave(
         r_p, r_q = np.uint64(at(_R + p % 2, 0, half)), np.uint64(at(_R + q % 2, 0, half))
         from_u, to_u = np.uint64(at_line + i * n), np.uint64(at_u + p * n)
         I, K, from_g = np.uint64(i // 2 * N), np.uint64((i + 1) // 2 * N), np.uint64(at_g + r * n)
-        to_c, ahead = np.uint64(at_c + q // 2 * N), np.uint64(min(i + 2, last) * n)
+        to_c = np.uint64(at_c + q // 2 * N)
         before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
         before_q, before = load(S, beside_q - step), nothing
 
@@ -188,10 +190,10 @@ def wave(
             k2 = k + k
             k3 = k2 + step
             if far:
-                prefetch(u, ahead + k2)
-                prefetch(u, ahead + k3)
-                prefetch(g, ahead + k2)
-                prefetch(g, ahead + k3)
+                prefetch(line, from_u + k2 + ahead)
+                prefetch(line, from_u + k3 + ahead)
+                prefetch(g, from_g + k2 + ahead)
+                prefetch(g, from_g + k3 + ahead)
 
             if enters:
                 x = y = nothing

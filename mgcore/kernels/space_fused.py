@@ -32,6 +32,7 @@ from numba import prange
 from mgcore.kernels.common import squares
 from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
+    AHEAD,
     CORRECTED,
     GIVEN,
     NEAR,
@@ -47,11 +48,10 @@ from mgcore.kernels.halves import (
     first_line,
     half_size,
     keep_borders,
-    prefetch,
     scratch,
     split,
 )
-from mgcore.kernels.vectors import evens, high, lanes, load, low, odds, spread, store
+from mgcore.kernels.vectors import evens, high, lanes, load, low, odds, prefetch, spread, store
 
 __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
@@ -61,8 +61,6 @@ __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 _U, _G, _TWO, _THREE, _BETWEEN, _ROW, _TAIL, _OLD, _SLOTS = 0, 5, 8, 9, 10, 11, 12, 13, 20
 # A plane is taken in parts of about this many bytes of a half, where it enters part by part.
 _PART = 16384
-# u and g are asked for so many bytes ahead.
-_AHEAD = 8192
 
 
 def workspace(shape, strips, dtype):
@@ -124,7 +122,7 @@ def wave(
     tail, end2, ahead = (
         np.uint64(at(_TAIL, 0, half)),
         np.uint64(2 * end),
-        np.uint64(_AHEAD // S.itemsize),
+        np.uint64(AHEAD // S.itemsize),
     )
 
     diagonal = a0 + a0 + a1 + a1 + a2 + a2

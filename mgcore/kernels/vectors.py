@@ -12,6 +12,7 @@ meets one of its loads. So the fused passes say what they mean::
     leading(x, y)                   x moved down by one, ahead of the first of y
     masked(x, first, stop)          x from lane `first` to `stop`, zero elsewhere
     add_squares(total, x), total_of(total), where total = no_squares(S)     in double precision
+    prefetch(S, k)                  S[k] will be wanted soon: get it into the second-level cache
 
 They exist in compiled code alone; offsets k are unsigned, or Numba would look for negative ones.
 """
@@ -38,6 +39,7 @@ __all__ = [
     "masked",
     "no_squares",
     "odds",
+    "prefetch",
     "spread",
     "store",
     "total_of",
@@ -49,7 +51,9 @@ _I32 = ir.IntType(32)
 
 
 def _register_bits() -> int:
-    features = config.CPU_FEATURES or get_host_cpu_features()  # type: ignore[attr-defined]
+    features = config.CPU_FEATURES  # type: ignore[attr-defined]
+    if features is None:
+        features = get_host_cpu_features()
     return 512 if "+avx512f" in features else 256
 
 
@@ -80,9 +84,9 @@ def lanes(context, S):
     return types.uint64(S), generate
 
 
-def _address(context, builder, array_type, array, k, vector):
+def _address(context, builder, array_type, array, k, kind):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [k]), vector.as_pointer())
+    return builder.bitcast(builder.gep(data, [k]), kind.as_pointer())
 
 
 @intrinsic
@@ -236,3 +240,20 @@ def total_of(context, total):
         return terms[0]
 
     return types.float64(total), generate
+
+
+@intrinsic
+def prefetch(context, S, k):
+    """Tell the memory that S[k] will be wanted soon."""
+
+    def generate(context, builder, signature, arguments):
+        array, k = arguments
+        byte = ir.IntType(8)
+        address = _address(context, builder, S, array, k, byte)
+        form = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _I32, _I32, _I32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte.as_pointer()], form)
+        read, second_level, data = (ir.Constant(_I32, n) for n in (0, 2, 1))
+        builder.call(function, [address, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(S, k), generate
