@@ -13,7 +13,7 @@ A wave front runs down the rows. When row i enters,
     row i      enters      u_i from its source, even and odd columns apart
     row i - 1  red         from rows i - 2, i - 1, i
     row i - 2  black       from rows i - 3, i - 2, i - 1; then written to memory
-    row i - 3  residual    of red nodes, from rows i - 4, i - 3, i - 2
+    row i - 3  residual    of its red nodes, from what black nodes around it have changed by
 
 so each row of u and g is read from memory once and u is written once; what lies between stays in
 the cache, in rings of a few rows. Red nodes lie in the even columns of even rows and in the odd
@@ -21,15 +21,24 @@ columns of odd rows, so all stages of one step work on columns of the same parit
 
 ::
 
-    row i - 4     o   B   o   B      B  black, finished      c = 0: left and right of even[k] are
-    row i - 3     *   o   *   o      *  residual                    odd[k - 1] and odd[k]
-    row i - 2     o   B   o   B      B  black, now           c = 1: of odd[k] they are even[k] and
-    row i - 1     R   o   R   o      R  red, now                    even[k + 1]
-    row i         o   b   o   b      b  entering
+    row i - 4     B   .   B   .      B  black, finished      c = 0: left and right of even[k] are
+    row i - 3     *   .   *   .      *  residual                    odd[k - 1] and odd[k]
+    row i - 2     B   .   B   .      B  black, now           c = 1: of odd[k] they are even[k] and
+    row i - 1     R   .   R   .      R  red, now                    even[k + 1]
+    row i         b   .   b   .      b  entering
 
 What a stage wants from the row above or below has the same k, and its neighbours in the same row
-were finished by the wave front's step before. So one loop over k does all stages, and hands on in
-registers what the rows of a column want from one another.
+(the dots) were finished by the wave front's step before. So one loop over k does all stages, and
+hands on in registers what the rows of a column want from one another.
+
+Relaxation, u += w r with w = omega / d and d the diagonal of A, leaves 1 - omega of a node's
+residual r; when its neighbours are relaxed, w r of theirs is added, times their weights in A.
+So with r1 and r2 the residuals of red and black nodes before their relaxation, those in the end are
+
+::
+
+    black     (1 - omega) r2                               as no neighbour is relaxed later
+    red       (1 - omega) r1 + w (a0 (r2 above + r2 below) + a1 (r2 left + r2 right))
 
 Each thread owns a strip of rows. The rows around a border between strips are copied first, and both
 sides compute the few rows there that they need from each other, so strips do not wait for one
@@ -79,10 +88,10 @@ from mgcore.kernels.vectors import (
 
 __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
-# Slots of a strip: rings of rows of u, g and the black nodes' residual; the weighted residual of an
-# odd and an even row; a row of e or between two of them; rows of single steps (u in, g, u out,
-# coarse); the seven rows around the strip's upper border as they were.
-_U, _G, _R, _ODD, _EVEN, _ROW, _SINGLE, _OLD, _SLOTS = 0, 5, 8, 10, 11, 12, 13, 17, 24
+# Slots of a strip: rings of rows of u, of g, and of r1 and r2, one in each half; the weighted
+# residual of an odd and an even row, one in each half; a row of e or between two of them; rows of
+# single steps (u in, g, u out, coarse); the seven rows around the strip's upper border, as found.
+_U, _G, _R, _SUMS, _ROW, _SINGLE, _OLD, _SLOTS = 0, 4, 6, 9, 10, 11, 15, 22
 
 
 def workspace(shape, strips, dtype):
@@ -93,8 +102,8 @@ def workspace(shape, strips, dtype):
 @serial
 def places(half, i, c, step):
     """Where the nodes of parity c of row i lie, and those beside them: see :func:`sides`."""
-    other = np.uint64(at(_U + i % 5, 1 - c, half))
-    return np.uint64(at(_U + i % 5, c, half)), other + step * np.uint64(c)
+    other = np.uint64(at(_U + i % 4, 1 - c, half))
+    return np.uint64(at(_U + i % 4, c, half)), other + step * np.uint64(c)
 
 
 @serial
@@ -109,12 +118,6 @@ def sides(c, before, here):
     if c == 0:
         return lagging(before, here) + here
     return before + leading(before, here)
-
-
-@serial
-def defect(d, a0, a1, u, g, vertical, horizontal):
-    """g - A u, given the sums of the vertical and of the horizontal neighbours."""
-    return g - (d * u - a0 * vertical - a1 * horizontal)
 
 
 @serial
@@ -152,13 +155,14 @@ def wave(
     memory, and are asked for in time.
     """
     m, N = n // 2, n // 2 + 1
-    step, one, two = lanes(S), np.uint64(1), np.uint64(2)
+    step, one = lanes(S), np.uint64(1)
     ahead = np.uint64(AHEAD // S.itemsize)
     e_row = np.uint64(at(_ROW, 0, half))
-    odd_sum, even_sum = np.uint64(at(_ODD, 0, half)), np.uint64(at(_EVEN, 0, half))
+    even_sum, odd_sum = np.uint64(at(_SUMS, 0, half)), np.uint64(at(_SUMS, 1, half))
     diagonal = a0 + a0 + a1 + a1
     d, w, rest = spread(S, diagonal), spread(S, omega / diagonal), spread(S, 1 - omega)
     a0, a1, nothing, squares = spread(S, a0), spread(S, a1), spread(S, 0), no_squares(S)
+    two, sixteenth = spread(S, 2), spread(S, 1 / 16)
     for i in range(start, stop):
         r, p, q = i - 1, i - 2, i - 3
         border = i == 0 or i == last
@@ -172,14 +176,17 @@ def wave(
         if source == INTERPOLATED and enters and not border:
             row_of_e(e, rows, N, i, S, at(_ROW, 0, half))
 
-        even, odd = np.uint64(at(_U + i % 5, 0, half)), np.uint64(at(_U + i % 5, 1, half))
-        u_i, u_above = places(half, i, c, step)[0], places(half, q - 1, c, step)[0]
+        even, odd = np.uint64(at(_U + i % 4, 0, half)), np.uint64(at(_U + i % 4, 1, half))
+        u_q = places(half, q, c, step)[0]
         u_r, beside_r = places(half, r, c, step)
         u_p, beside_p = places(half, p, c, step)
-        u_q, beside_q = places(half, q, c, step)
-        g_red, g_black = np.uint64(at(_G + r % 3, c, half)), np.uint64(at(_G + r % 3, 1 - c, half))
-        g_p, g_q = np.uint64(at(_G + p % 3, c, half)), np.uint64(at(_G + q % 3, c, half))
-        r_p, r_q = np.uint64(at(_R + p % 2, 0, half)), np.uint64(at(_R + q % 2, 0, half))
+        g_r, g_p = np.uint64(at(_G + r % 2, 0, half)), np.uint64(at(_G + p % 2, 0, half))
+        r1_r, r1_q = np.uint64(at(_R + r % 3, 0, half)), np.uint64(at(_R + q % 3, 0, half))
+        r2_p, r2_above = (
+            np.uint64(at(_R + p % 3, 1, half)),
+            np.uint64(at(_R + (q - 1) % 3, 1, half)),
+        )
+        beside_q = np.uint64(at(_R + q % 3, 1, half)) + step * np.uint64(c)
         from_u, to_u = np.uint64(at_line + i * n), np.uint64(at_u + p * n)
         I, K, from_g = np.uint64(i // 2 * N), np.uint64((i + 1) // 2 * N), np.uint64(at_g + r * n)
         to_c = np.uint64(at_c + q // 2 * N)
@@ -195,13 +202,13 @@ def wave(
                 prefetch(g, from_g + k2 + ahead)
                 prefetch(g, from_g + k3 + ahead)
 
+            x = y = nothing
             if enters:
-                x = y = nothing
                 if border:
                     pass
                 elif source == INTERPOLATED:
                     x, x2 = load(S, e_row + k), load(S, e_row + k + one)
-                    x1, x3 = load(S, e_row + k - one), load(S, e_row + k + two)
+                    x1, x3 = load(S, e_row + k - one), load(S, e_row + k + one + one)
                     y = spread(S, 9 / 16) * (x + x2) - spread(S, 1 / 16) * (x1 + x3)
                 elif source != ZERO:
                     first, second = load(line, from_u + k2), load(line, from_u + k3)
@@ -214,56 +221,55 @@ def wave(
                 store(S, even + k, x)
                 store(S, odd + k, y)
 
-            u1, u2, u3 = load(S, u_r + k), load(S, u_p + k), load(S, u_q + k)
+            below = x if c == 0 else y
+            u1, u2, u3, r2 = load(S, u_r + k), load(S, u_p + k), load(S, u_q + k), nothing
             if red:
                 first, second = load(g, from_g + k2), load(g, from_g + k3)
                 x, y, beside = evens(first, second), odds(first, second), load(S, beside_r + k)
                 g1, g2 = (x, y) if c == 0 else (y, x)
-                store(S, g_black + k, g2)
-                if sink != NOTHING:
-                    store(S, g_red + k, g1)
-                vertical, horizontal = u2 + load(S, u_i + k), sides(c, before_r, beside)
-                u1 = u1 + w * defect(d, a0, a1, u1, g1, vertical, horizontal)
+                vertical, horizontal = u2 + below, sides(c, before_r, beside)
+                r1 = g1 - (d * u1 - a0 * vertical - a1 * horizontal)
+                u1 = u1 + w * r1
                 store(S, u_r + k, u1)
+                store(S, g_r + k, g2)
+                if sink != NOTHING:
+                    store(S, r1_r + k, r1)
                 before_r = beside
 
             if black:
                 g2, beside = load(S, g_p + k), load(S, beside_p + k)
-                r2 = defect(d, a0, a1, u2, g2, u3 + u1, sides(c, before_p, beside))
+                vertical, horizontal = u3 + u1, sides(c, before_p, beside)
+                r2 = g2 - (d * u2 - a0 * vertical - a1 * horizontal)
                 u2 = u2 + w * r2
-                if sink != NOTHING:
-                    r2 = rest * r2  # what is left of it, as the neighbours will not change
-                    store(S, u_p + k, u2)
-                    store(S, r_p + k, r2)
-                    if sink == NORM and written:
-                        squares = add_squares(squares, masked(r2, k == 0 and c == 0, m - k))
+                if sink == NORM and written:
+                    squares = add_squares(squares, masked(rest * r2, k == 0 and c == 0, m - k))
                 if written:
                     x, y = (u2, beside) if c == 0 else (before_p, u2)
                     store(u, to_u + k2, low(x, y))
                     store(u, to_u + k3, high(x, y))
                 before_p = beside
+            if sink != NOTHING:
+                store(S, r2_p + k, r2)
 
             if residual:
-                g1, beside, above = load(S, g_q + k), load(S, beside_q + k), load(S, u_above + k)
-                r1 = defect(d, a0, a1, u3, g1, above + u2, sides(c, before_q, beside))
-                before_q = beside
+                r1, beside = load(S, r1_q + k), load(S, beside_q + k)
+                vertical, horizontal = load(S, r2_above + k) + r2, sides(c, before_q, beside)
+                r1 = rest * r1 + w * (a0 * vertical + a1 * horizontal)
                 if sink == NORM:
                     squares = add_squares(squares, masked(r1, k == 0 and c == 0, m - k))
                 elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
-                    r2 = load(S, r_q + k)
-                    added = lagging(before, r1) + (r2 + r2) + r1
-                    before = r1
+                    added = lagging(before, r1) + two * (rest * before_q) + r1
                     if restricted:
                         above, middle = load(S, odd_sum + k), load(S, even_sum + k)
-                        total = above + (middle + middle) + added
-                        store(coarse, to_c + k, spread(S, 1 / 16) * total)
+                        store(coarse, to_c + k, sixteenth * (above + two * middle + added))
                     store(S, odd_sum + k, added)
+                    before = r1
                 else:  # an even row: red nodes in even columns, black ones on either side
-                    r2 = load(S, r_q + k - one) + load(S, r_q + k)
-                    store(S, even_sum + k, r2 + (r1 + r1))
+                    store(S, even_sum + k, two * r1 + rest * horizontal)
+                before_q = beside
 
         if c == 0:  # the first column is border
-            S[u_r] = S[u_p] = 0
+            S[u_r] = S[r2_p] = 0
             if written:
                 u[to_u] = 0
         if restricted:
@@ -292,9 +298,11 @@ def single(S, half, i, a, b, last, n, source, sink, e, rows, g, u, coarse, omega
         S, start - i * n, e, rows, S, start + slot - r * n, S, start + 2 * slot - p * n,
         S, start + 3 * slot - q // 2 * N, False, omega, a0, a1,
     )  # fmt: skip
-    for row in range(p, i + 1):  # behind a short row there are zeros again
-        for c in range(2):
-            fill(S, at(_U + row % 5, c, half) + m, max(np.int64(lanes(S)) - m, 0), 0)
+    behind = max(np.int64(lanes(S)) - m, 0)  # behind a short row there are zeros again
+    for row in range(p, i + 1):
+        fill(S, at(_U + row % 4, 0, half) + m, behind, 0)
+        fill(S, at(_U + row % 4, 1, half) + m, behind, 0)
+    fill(S, at(_R + p % 3, 1, half) + m, behind, 0)
     if a <= p < b:
         copy(S, start + 2 * slot, u, p * n, 2 * m)
     if sink == RESTRICTION and q % 2 == 1 and a < q < min(b + 1, last):
