@@ -181,8 +181,8 @@ class PoissonLevel(SolverLevel[State]):
         """Smooth and restrict; the last step and the restriction in one pass where that exists."""
         if not self._fused or steps == 0:
             return super().descend(state, steps)
-        state = self.smooth(state, steps - 1)
-        self._pass(state, state.source, RESTRICTION)
+        for step in range(steps):
+            self._pass(state, state.source, RESTRICTION if step + 1 == steps else NOTHING)
         assert state.coarse is not None
         state.coarse.source = ZERO
         return state, state.coarse

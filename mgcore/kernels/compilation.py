@@ -14,7 +14,7 @@ from mgcore import threads
 __all__ = ["SMALL", "parallel", "serial", "summing"]
 
 #: Bytes of an array that one core handles faster than several: it fits its cache.
-SMALL = 300_000
+SMALL = 100_000
 
 # Fused multiply-adds are the one liberty taken: sums are not reordered. Without the GIL, other
 # Python threads go on meanwhile.
