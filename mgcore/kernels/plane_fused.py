@@ -242,7 +242,8 @@ def wave(
                 r2 = g2 - (d * u2 - a0 * vertical - a1 * horizontal)
                 u2 = u2 + w * r2
                 if sink == NORM and written:
-                    squares = add_squares(squares, masked(rest * r2, k == 0 and c == 0, m - k))
+                    inner = masked(rest * r2, c == 0, m) if k == 0 else rest * r2
+                    squares = add_squares(squares, inner)
                 if written:
                     x, y = (u2, beside) if c == 0 else (before_p, u2)
                     store(u, to_u + k2, low(x, y))
@@ -256,7 +257,8 @@ def wave(
                 vertical, horizontal = load(S, r2_above + k) + r2, sides(c, before_q, beside)
                 r1 = rest * r1 + w * (a0 * vertical + a1 * horizontal)
                 if sink == NORM:
-                    squares = add_squares(squares, masked(r1, k == 0 and c == 0, m - k))
+                    inner = masked(r1, c == 0, m) if k == 0 else r1
+                    squares = add_squares(squares, inner)
                 elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
                     added = lagging(before, r1) + two * (rest * before_q) + r1
                     if restricted:
