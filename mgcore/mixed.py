@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mgcore import threads
+from mgcore.boundary import Lift
 from mgcore.cycle import run
 from mgcore.gate import node_array
 from mgcore.grid import Grid
@@ -31,13 +32,22 @@ __all__ = ["MixedLevel"]
 _ENOUGH, _SLOW, _FLOOR, _MOST = 1e-4, 0.5, 0.3, 20
 
 
+@dataclass(frozen=True)
+class _Lifted:
+    """The right-hand side g - A lift of u - lift, not computed."""
+
+    g: np.ndarray
+    lift: Lift
+
+
 @dataclass(slots=True)
 class _State:
     """What defect correction works on.
 
-    `inner` is the float32 state of A e = r, with r = g - A u in units of `unit`. `norm` is that of
-    the residual, `scale` that of g, or where g = 0 of the first residual. Where `zero` is set, u
-    was not written yet.
+    `u` holds the lift of the border values, too, if there is one. `inner` is the float32 state of
+    A e = r, with r = g - A u in units of `unit`. `norm` is that of the residual, `scale` that of
+    the right-hand side, or where that is zero of the first residual. Where `zero` is set, u was not
+    written yet.
     """
 
     u: np.ndarray
@@ -87,22 +97,55 @@ class MixedLevel(PoissonLevel):
         self.work_units = 0.0
 
     def start(self, g: Any, u: Any = None) -> Any:  # type: ignore[override]
-        """The state for A u = g; `u` is copied and its border values are taken as zero."""
+        """The state for A u = g; `u` is copied and its border values are taken as zero.
+
+        If `g` is what `without` returned, the lift is put on, and with it its border values.
+        """
+        lift = None
+        if isinstance(g, _Lifted):
+            g, lift = g.g, g.lift
         g = node_array(g, self.grid, self.dtype, "g")
-        scale = float(self.norm(g))
-        r = np.zeros(self.grid.shape, np.float32)
-        inner = self.inner[0].start(r)
+        norm = scale = float(self.norm(g if lift is None else _Lifted(g, lift)))
         iterate = np.zeros(self.grid.shape, self.dtype)
-        state = _State(iterate, g, inner, self._rms(scale), scale, scale, zero=u is None)
-        if u is None:
+        if lift is not None:
+            iterate = super().plus(iterate, lift)
+        r = np.zeros(self.grid.shape, np.float32)
+        zero = u is None and lift is None
+        state = _State(iterate, g, self.inner[0].start(r), self._rms(scale), norm, scale, zero)
+        if zero:
             scaled(g.reshape(-1), 1 / state.unit, r.reshape(-1))
-        else:
+            return state
+        if u is not None:
             inside = (slice(1, -1),) * iterate.ndim
             iterate[inside] = node_array(u, self.grid, self.dtype, "u")[inside]
             state.norm = float(self._kernels.norm(iterate, g, self._a))
             state.scale = scale or state.norm
-            self._correct(state, 0.0, self._rms(state.norm))
+        self._correct(state, 0.0, self._rms(state.norm))
         return state
+
+    # Where borders are not zero, no float64 array but the iterate is made.
+
+    def without(self, g: np.ndarray, lift: Lift) -> Any:
+        """g - A lift, put off."""
+        return _Lifted(g, lift)
+
+    def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
+        """A copy of `u`: iterates hold the lift, and first guesses may."""
+        return u.copy()
+
+    def norm(self, values: Any) -> np.float64:
+        """||values||_2 over the interior nodes."""
+        if not isinstance(values, _Lifted):
+            return super().norm(values)
+        slabs = self._slabs_without(values.g, values.lift)
+        return np.float64(np.linalg.norm([super(MixedLevel, self).norm(r) for r in slabs]))
+
+    def largest(self, values: Any) -> float:
+        """The largest absolute value over the interior nodes, NaN if there is one."""
+        if not isinstance(values, _Lifted):
+            return super().largest(values)
+        slabs = self._slabs_without(values.g, values.lift)
+        return float(np.max([super(MixedLevel, self).largest(r) for r in slabs]))
 
     def smooth(self, state: Any, steps: int) -> Any:
         """`steps` defect corrections."""

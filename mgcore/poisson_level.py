@@ -237,11 +237,10 @@ class PoissonLevel(SolverLevel[State]):
 
     def without(self, g: np.ndarray, lift: Lift) -> np.ndarray:
         """g - A lift at the interior nodes, zero on the border."""
-        r = np.zeros_like(g)
-        for first, last in self._slabs():
-            slab = slice(first - 1, last + 1)
-            self._kernels.residual(lift.lines(first - 1, last + 1), g[slab], r[slab], self._a)
-        return r
+        out = np.zeros_like(g)
+        for (first, last), r in zip(self._slabs(), self._slabs_without(g, lift), strict=True):
+            out[first:last] = r[1:-1]
+        return out
 
     def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
         """`u` + sign times the lift, border included, as a new array."""
@@ -261,6 +260,13 @@ class PoissonLevel(SolverLevel[State]):
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
         return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(self.solution(state)))
+
+    def _slabs_without(self, g: np.ndarray, lift: Lift) -> Iterator[np.ndarray]:
+        """The same slab by slab, a line of zeros on either side."""
+        for first, last in self._slabs():
+            g_slab, r = g[first - 1 : last + 1], np.zeros_like(g[first - 1 : last + 1])
+            self._kernels.residual(lift.lines(first - 1, last + 1), g_slab, r, self._a)
+            yield r
 
     def _slabs(self) -> Iterator[tuple[int, int]]:
         """First and last line of slabs that a cache holds, all interior lines together."""

@@ -249,7 +249,7 @@ def test_no_array_is_allocated_inside_a_cycle(smoother):
         ("float64", 0.0, 1.0),
         ("float64", lambda x, y: x - y, 2.0),
         ("mixed", 0.0, 1.5),
-        ("mixed", lambda x, y: x - y, 2.5),
+        ("mixed", lambda x, y: x - y, 1.5),
     ],
 )
 def test_memory_of_a_solve(precision, boundary, most):
