@@ -11,14 +11,17 @@ from numba.core import event
 
 from mgcore import threads
 
-__all__ = ["SMALL", "parallel", "serial", "summing"]
+__all__ = ["SMALL", "inlined", "parallel", "serial", "summing"]
 
 #: Bytes of an array that one core handles faster than several: it fits its cache.
 SMALL = 100_000
 
 # Fused multiply-adds are the one liberty taken: sums are not reordered. Without the GIL, other
 # Python threads go on meanwhile.
-_OPTIONS = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+_ALLOCATING = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+# Functions that allocate no arrays need not count references to them: counting takes as long as
+# relaxing a short row.
+_OPTIONS = {**_ALLOCATING, "_nrt": False}
 
 
 def _compiled(function: Callable, **options: Any) -> Any:
@@ -29,8 +32,13 @@ def _compiled(function: Callable, **options: Any) -> Any:
 
 
 def serial(function: Callable) -> Any:
-    """Compile a function that runs on one thread."""
+    """Compile a function that runs on one thread, and allocates and returns no arrays."""
     return _compiled(function, **_OPTIONS)
+
+
+def inlined(function: Callable) -> Any:
+    """The same, copied to wherever it is called; constants among the arguments prune the copy."""
+    return _compiled(function, forceinline=True, **_OPTIONS)
 
 
 def summing(function: Callable) -> Any:
@@ -44,11 +52,11 @@ def parallel(function: Callable) -> Callable:
     Where there is one thread to use, or the first array fits one core's cache, the loops are
     compiled as plain ones and no threads are touched: see :func:`mgcore.threads.count`.
     """
-    many = _compiled(function, parallel=True, **_OPTIONS)
+    many = _compiled(function, parallel=True, **_ALLOCATING)
     # Under another name, as Numba would find the parallel code in its cache.
     twin = FunctionType(function.__code__, function.__globals__, function.__name__ + "_alone")
     twin.__qualname__ += "_alone"
-    alone = _compiled(twin, **_OPTIONS)
+    alone = _compiled(twin, **_ALLOCATING)
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
@@ -63,16 +71,19 @@ def parallel(function: Callable) -> Callable:
 class _Notice(event.Listener):
     """Says once what takes so long."""
 
+    said = False
+
     def on_start(self, event: Any) -> None:
         module = event.data["dispatcher"].py_func.__module__
-        if module.startswith("mgcore."):
-            _silence()
-            if _interactive():
-                print(
-                    "mgcore: compiling its kernels for this machine. This takes some seconds, "
-                    "once: they are cached.",
-                    file=sys.stderr, flush=True,
-                )  # fmt: skip
+        if self.said or not module.startswith("mgcore."):
+            return
+        self.said = True
+        if _interactive():
+            print(
+                "mgcore: compiling its kernels for this machine. This takes some seconds, once: "
+                "they are cached.",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
 
     def on_end(self, event: Any) -> None:
         pass
@@ -83,9 +94,4 @@ def _interactive() -> bool:
     return terminal or hasattr(sys, "ps1") or "ipykernel" in sys.modules
 
 
-_notice = _Notice()
-event.register("numba:compile", _notice)
-
-
-def _silence() -> None:
-    event.unregister("numba:compile", _notice)
+event.register("numba:compile", _Notice())

@@ -37,16 +37,19 @@ __all__ = [
     "split",
 ]
 
+# Numbers of NumPy's types: Numba would compile a function anew for each Python constant among its
+# arguments.
+
 #: Where a pass takes u from: memory; zero; u + P e, linear; e alone, by cubic interpolation.
-GIVEN, ZERO, CORRECTED, INTERPOLATED = range(4)
+GIVEN, ZERO, CORRECTED, INTERPOLATED = map(np.int64, range(4))
 #: What a pass gives besides u: nothing; the residual's full weighting; its sums of squares.
-NOTHING, RESTRICTION, NORM = range(3)
+NOTHING, RESTRICTION, NORM = map(np.int64, range(3))
 
 #: Bytes of u that stay in the cores' caches from pass to pass, and need no prefetching.
 NEAR = 4_000_000
 
 #: Bytes of a line between its use and its prefetching.
-AHEAD = 8192
+AHEAD = 4096
 
 # Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
 PAD = 16

@@ -28,8 +28,13 @@ columns of odd rows, so all stages of one step work on columns of the same parit
     row i         b   .   b   .      b  entering
 
 What a stage wants from the row above or below has the same k, and its neighbours in the same row
-(the dots) were finished by the wave front's step before. So one loop over k does all stages, and
-hands on in registers what the rows of a column want from one another.
+(the dots) were finished by the wave front's step before. So one loop over k could do all stages,
+and hand on in registers what the rows of a column want from one another. Two loops do, for a run of
+nodes at a time: in one, each node would wait for a chain of operations longer than what processors
+look ahead.
+
+Between the first and the last rows of a strip all stages have work. There the loops have no
+branches: they are compiled anew for each kind of pass, see :func:`advance_inside`.
 
 Relaxation, u += w r with w = omega / d and d the diagonal of A, leaves 1 - omega of a node's
 residual r; when its neighbours are relaxed, w r of theirs is added, times their weights in A.
@@ -48,7 +53,7 @@ another.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.compilation import parallel, serial
+from mgcore.kernels.compilation import inlined, parallel, serial
 from mgcore.kernels.halves import (
     AHEAD,
     CORRECTED,
@@ -80,6 +85,7 @@ from mgcore.kernels.vectors import (
     masked,
     no_squares,
     odds,
+    offset,
     prefetch,
     spread,
     store,
@@ -93,6 +99,12 @@ __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 # single steps (u in, g, u out, coarse); the seven rows around the strip's upper border, as found.
 _U, _G, _R, _SUMS, _ROW, _SINGLE, _OLD, _SLOTS = 0, 4, 6, 9, 10, 11, 15, 22
 
+# Vectors that one stage takes in a run before the next stage takes them.
+_RUN = 16
+
+# Constants, of NumPy's types like those of halves.py.
+_NO, _YES, _EVEN, _ODD = np.bool_(False), np.bool_(True), np.int64(0), np.int64(1)
+
 
 def workspace(shape, strips, dtype):
     """Scratch for `strips` strips of a grid of `shape` nodes."""
@@ -102,8 +114,8 @@ def workspace(shape, strips, dtype):
 @serial
 def places(half, i, c, step):
     """Where the nodes of parity c of row i lie, and those beside them: see :func:`sides`."""
-    other = np.uint64(at(_U + i % 4, 1 - c, half))
-    return np.uint64(at(_U + i % 4, c, half)), other + step * np.uint64(c)
+    other = at(_U + i % 4, 1 - c, half) + c * np.int64(step)
+    return offset(at(_U + i % 4, c, half)), offset(other)
 
 
 @serial
@@ -142,58 +154,70 @@ def beyond(p, q, s, t, n):
     return 3 * (p - q) + s if n == 3 else 4 * (p + s) - 6 * q - t
 
 
-@serial
-def wave(
-    S, half, start, stop, a, b, last, n, source, sink, line, at_line, e, rows, g, at_g, u, at_u,
-    coarse, at_c, far, omega, a0, a1,
-):  # fmt: skip
-    """The wave front's steps to the rows start <= i < stop; the sum of squared residuals, for NORM.
+@inlined
+def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights):
+    """The wave front's step to row i; the sum of squared residuals, for NORM.
 
-    Row i of a GIVEN u begins at line[at_line + i n], row i of g at g[at_g + i n]. Row i of u is
-    written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N], N the nodes
-    of a coarse row. All are read and written in whole vectors. Where `far`, u and g come from
-    memory, and are asked for in time.
+    Parameters
+    ----------
+    S, half : array, int
+        The strip's rings, and the elements between the halves of a row.
+    i, n, c : int
+        The row, its nodes, and the parity (i - 1) % 2.
+    source, sink : int
+        What the pass begins and ends with.
+    inside : bool
+        Whether all stages have work. Where it, `c`, `source` and `sink` are constants, loops
+        without branches are left.
+    strip : (a, b, last)
+        First row of this strip, of the next one, and last of the grid.
+    memory : (line, at_line, e, rows, g, at_g, u, at_u, coarse, at_c)
+        Row i of a GIVEN u begins at line[at_line + i n], row i of g at g[at_g + i n]. Row i of u is
+        written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N], N the
+        nodes of a coarse row. All are read and written in whole vectors.
+    far : bool
+        Whether u and g come from memory, and are to be asked for in time.
+    weights : (omega, a0, a1)
     """
-    m, N = n // 2, n // 2 + 1
+    (a, b, last), (omega, a0, a1) = strip, weights
+    line, at_line, e, rows, g, at_g, u, at_u, coarse, at_c = memory
+    m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
+    border = not inside and (i == 0 or i == last)
+    enters = inside or i <= min(b + 3, last)
+    red = inside or max(a - 2, 1) <= r < min(b + 3, last)
+    black = inside or max(a - 1, 1) <= p < min(b + 2, last)
+    written = inside or a <= p < b
+    residual = sink != NOTHING and (inside or a <= q < (b if sink == NORM else min(b + 1, last)))
+    restricted = sink == RESTRICTION and residual and c == 1 and (inside or q > a)
+
     step, one = lanes(S), np.uint64(1)
     ahead = np.uint64(AHEAD // S.itemsize)
-    e_row = np.uint64(at(_ROW, 0, half))
-    even_sum, odd_sum = np.uint64(at(_SUMS, 0, half)), np.uint64(at(_SUMS, 1, half))
-    diagonal = a0 + a0 + a1 + a1
-    d, w, rest = spread(S, diagonal), spread(S, omega / diagonal), spread(S, 1 - omega)
-    a0, a1, nothing, squares = spread(S, a0), spread(S, a1), spread(S, 0), no_squares(S)
+    d = a0 + a0 + a1 + a1
+    w, rest = spread(S, omega / d), spread(S, 1 - omega)
+    d, a0, a1 = spread(S, d), spread(S, a0), spread(S, a1)
+    w0, w1, nothing, squares = w * a0, w * a1, spread(S, 0), no_squares(S)
     two, sixteenth = spread(S, 2), spread(S, 1 / 16)
-    for i in range(start, stop):
-        r, p, q = i - 1, i - 2, i - 3
-        border = i == 0 or i == last
-        enters = i <= min(b + 3, last)
-        red = max(a - 2, 1) <= r < min(b + 3, last)
-        black = max(a - 1, 1) <= p < min(b + 2, last)
-        written = a <= p < b
-        residual = sink != NOTHING and a <= q < (b if sink == NORM else min(b + 1, last))
-        c = r % 2
-        restricted = sink == RESTRICTION and residual and c == 1 and q > a
-        if source == INTERPOLATED and enters and not border:
-            row_of_e(e, rows, N, i, S, at(_ROW, 0, half))
 
-        even, odd = np.uint64(at(_U + i % 4, 0, half)), np.uint64(at(_U + i % 4, 1, half))
-        u_q = places(half, q, c, step)[0]
-        u_r, beside_r = places(half, r, c, step)
-        u_p, beside_p = places(half, p, c, step)
-        g_r, g_p = np.uint64(at(_G + r % 2, 0, half)), np.uint64(at(_G + p % 2, 0, half))
-        r1_r, r1_q = np.uint64(at(_R + r % 3, 0, half)), np.uint64(at(_R + q % 3, 0, half))
-        r2_p, r2_above = (
-            np.uint64(at(_R + p % 3, 1, half)),
-            np.uint64(at(_R + (q - 1) % 3, 1, half)),
-        )
-        beside_q = np.uint64(at(_R + q % 3, 1, half)) + step * np.uint64(c)
-        from_u, to_u = np.uint64(at_line + i * n), np.uint64(at_u + p * n)
-        I, K, from_g = np.uint64(i // 2 * N), np.uint64((i + 1) // 2 * N), np.uint64(at_g + r * n)
-        to_c = np.uint64(at_c + q // 2 * N)
-        before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
-        before_q, before = load(S, beside_q - step), nothing
+    even, odd = offset(at(_U + i % 4, 0, half)), offset(at(_U + i % 4, 1, half))
+    u_q = places(half, q, c, step)[0]
+    u_r, beside_r = places(half, r, c, step)
+    u_p, beside_p = places(half, p, c, step)
+    g_r, g_p = offset(at(_G + r % 2, 0, half)), offset(at(_G + p % 2, 0, half))
+    r1_r, r1_q = offset(at(_R + r % 3, 0, half)), offset(at(_R + q % 3, 0, half))
+    r2_p, r2_above = offset(at(_R + p % 3, 1, half)), offset(at(_R + (q - 1) % 3, 1, half))
+    beside_q = offset(at(_R + q % 3, 1, half) + c * np.int64(step))
+    even_sum, odd_sum = offset(at(_SUMS, 0, half)), offset(at(_SUMS, 1, half))
+    from_u, from_g, to_u = offset(at_line + i * n), offset(at_g + r * n), offset(at_u + p * n)
+    above_e, below_e, to_c = offset(i // 2 * N), offset((i + 1) // 2 * N), offset(at_c + q // 2 * N)
+    row_e = offset(at(_ROW, 0, half))
+    if source == INTERPOLATED and enters and not border:
+        row_of_e(e, rows, N, i, S, at(_ROW, 0, half))
 
-        for k in range(np.uint64(0), np.uint64(m), step):
+    before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
+    before_q, before = load(S, beside_q - step), nothing
+    for lo in range(np.uint64(0), np.uint64(m), np.uint64(_RUN) * step):
+        hi = min(lo + np.uint64(_RUN) * step, np.uint64(m))
+        for k in range(lo, hi, step):
             k2 = k + k
             k3 = k2 + step
             if far:
@@ -207,84 +231,115 @@ def wave(
                 if border:
                     pass
                 elif source == INTERPOLATED:
-                    x, x2 = load(S, e_row + k), load(S, e_row + k + one)
-                    x1, x3 = load(S, e_row + k - one), load(S, e_row + k + one + one)
+                    x, x2 = load(S, row_e + k), load(S, row_e + k + one)
+                    x1, x3 = load(S, row_e + k - one), load(S, row_e + k + one + one)
                     y = spread(S, 9 / 16) * (x + x2) - spread(S, 1 / 16) * (x1 + x3)
                 elif source != ZERO:
                     first, second = load(line, from_u + k2), load(line, from_u + k3)
                     x, y = evens(first, second), odds(first, second)
                     if source == CORRECTED:
-                        here = load(e, I + k) + load(e, K + k)
-                        there = load(e, I + k + one) + load(e, K + k + one)
+                        here = load(e, above_e + k) + load(e, below_e + k)
+                        there = load(e, above_e + k + one) + load(e, below_e + k + one)
                         x = x + spread(S, 1 / 2) * here
                         y = y + spread(S, 1 / 4) * (here + there)
                 store(S, even + k, x)
                 store(S, odd + k, y)
 
-            below = x if c == 0 else y
-            u1, u2, u3, r2 = load(S, u_r + k), load(S, u_p + k), load(S, u_q + k), nothing
             if red:
+                u1, above, below = load(S, u_r + k), load(S, u_p + k), x if c == 0 else y
+                beside = load(S, beside_r + k)
                 first, second = load(g, from_g + k2), load(g, from_g + k3)
-                x, y, beside = evens(first, second), odds(first, second), load(S, beside_r + k)
+                x, y = evens(first, second), odds(first, second)
                 g1, g2 = (x, y) if c == 0 else (y, x)
-                vertical, horizontal = u2 + below, sides(c, before_r, beside)
-                r1 = g1 - (d * u1 - a0 * vertical - a1 * horizontal)
-                u1 = u1 + w * r1
-                store(S, u_r + k, u1)
+                r1 = g1 - d * u1 + a1 * sides(c, before_r, beside) + a0 * above + a0 * below
+                store(S, u_r + k, u1 + w * r1)
                 store(S, g_r + k, g2)
                 if sink != NOTHING:
                     store(S, r1_r + k, r1)
                 before_r = beside
 
+        for k in range(lo, hi, step):
+            k2 = k + k
+            k3 = k2 + step
+            r2 = nothing
             if black:
+                u2, above, below = load(S, u_p + k), load(S, u_q + k), load(S, u_r + k)
                 g2, beside = load(S, g_p + k), load(S, beside_p + k)
-                vertical, horizontal = u3 + u1, sides(c, before_p, beside)
-                r2 = g2 - (d * u2 - a0 * vertical - a1 * horizontal)
-                u2 = u2 + w * r2
-                if sink == NORM and written:
-                    inner = masked(rest * r2, c == 0, m) if k == 0 else rest * r2
-                    squares = add_squares(squares, inner)
+                r2 = g2 - d * u2 + a1 * sides(c, before_p, beside) + a0 * above + a0 * below
                 if written:
+                    u2 = u2 + w * r2
                     x, y = (u2, beside) if c == 0 else (before_p, u2)
                     store(u, to_u + k2, low(x, y))
                     store(u, to_u + k3, high(x, y))
+                    if sink == NORM:
+                        left = rest * r2
+                        squares = add_squares(squares, proper(left, k, c, m, inside))
                 before_p = beside
             if sink != NOTHING:
                 store(S, r2_p + k, r2)
 
             if residual:
-                r1, beside = load(S, r1_q + k), load(S, beside_q + k)
-                vertical, horizontal = load(S, r2_above + k) + r2, sides(c, before_q, beside)
-                r1 = rest * r1 + w * (a0 * vertical + a1 * horizontal)
+                r1, above = load(S, r1_q + k), load(S, r2_above + k)
+                beside = load(S, beside_q + k)
+                horizontal = sides(c, before_q, beside)
+                r1 = rest * r1 + w1 * horizontal + w0 * above + w0 * r2
                 if sink == NORM:
-                    inner = masked(r1, c == 0, m) if k == 0 else r1
-                    squares = add_squares(squares, inner)
+                    squares = add_squares(squares, proper(r1, k, c, m, inside))
                 elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
-                    added = lagging(before, r1) + two * (rest * before_q) + r1
+                    added = lagging(before, r1) + (two * (rest * before_q) + r1)
                     if restricted:
                         above, middle = load(S, odd_sum + k), load(S, even_sum + k)
-                        store(coarse, to_c + k, sixteenth * (above + two * middle + added))
+                        above = sixteenth * (above + two * middle)
+                        store(coarse, to_c + k, above + sixteenth * added)
                     store(S, odd_sum + k, added)
                     before = r1
                 else:  # an even row: red nodes in even columns, black ones on either side
                     store(S, even_sum + k, two * r1 + rest * horizontal)
                 before_q = beside
 
-        if c == 0:  # the first column is border
-            S[u_r] = S[r2_p] = 0
-            if written:
-                u[to_u] = 0
-        if restricted:
-            coarse[to_c] = 0
+    if c == 0:  # the first column is border
+        S[u_r] = S[r2_p] = 0
+        if written:
+            u[to_u] = 0
+    if restricted:
+        coarse[to_c] = 0
     return total_of(squares)
 
 
+@inlined
+def proper(x, k, c, m, inside):
+    """x without a row's first node, which is border, and without what lies behind a short row."""
+    if k == 0 and not (inside and c == 1):
+        return masked(x, c == 0, m)
+    return x
+
+
+@inlined
+def advance_inside(S, half, start, stop, n, source, sink, strip, memory, far, weights):
+    """The wave front's steps to the rows start <= i < stop, where all stages have work."""
+    total = 0.0
+    for i in range(start, stop):
+        if i % 2 == 1:
+            total += advance(S, half, i, n, source, sink, _YES, _EVEN, strip, memory, far, weights)
+        else:
+            total += advance(S, half, i, n, source, sink, _YES, _ODD, strip, memory, far, weights)
+    return total
+
+
 @serial
-def single(S, half, i, a, b, last, n, source, sink, e, rows, g, u, coarse, omega, a0, a1):
-    """The wave front's step to row i by way of slots; u's row is in the first of them, if GIVEN.
+def advance_anywhere(S, half, i, n, source, sink, strip, memory, far, weights):
+    """The wave front's step to row i, where some stages may have no work."""
+    return advance(S, half, i, n, source, sink, _NO, (i - 1) % 2, strip, memory, far, weights)
+
+
+@serial
+def advance_by_slots(S, half, i, n, source, sink, strip, memory, weights):
+    """The same by way of slots; u's row is in the first of them, if GIVEN.
 
     So rows may be shorter than a vector, or be those that were kept.
     """
+    a, b, last = strip
+    _, _, e, rows, g, _, u, _, coarse, _ = memory
     m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
     start, slot = at(_SINGLE, 0, half), 2 * half
     if source == CORRECTED and 0 < i < last:
@@ -295,11 +350,12 @@ def single(S, half, i, a, b, last, n, source, sink, e, rows, g, u, coarse, omega
             S[start + 2 * J + 1] += S.dtype.type(1 / 4) * (here + there)
     if 0 < r < last:
         copy(g, r * n, S, start + slot, 2 * m)
-    squares = wave(
-        S, half, i, i + 1, a, b, last, n, GIVEN if source == CORRECTED else source, sink,
+    slots = (
         S, start - i * n, e, rows, S, start + slot - r * n, S, start + 2 * slot - p * n,
-        S, start + 3 * slot - q // 2 * N, False, omega, a0, a1,
+        S, start + 3 * slot - q // 2 * N,
     )  # fmt: skip
+    source = GIVEN if source == CORRECTED else source
+    squares = advance_anywhere(S, half, i, n, source, sink, strip, slots, _NO, weights)
     behind = max(np.int64(lanes(S)) - m, 0)  # behind a short row there are zeros again
     for row in range(p, i + 1):
         fill(S, at(_U + row % 4, 0, half) + m, behind, 0)
@@ -313,31 +369,56 @@ def single(S, half, i, a, b, last, n, source, sink, e, rows, g, u, coarse, omega
 
 
 @serial
+def advance_ends(S, below, half, start, stop, n, source, sink, strip, memory, far, weights):
+    """The wave front's steps to the rows start <= i < stop near the borders of a strip.
+
+    The rows that were kept are in S, and in `below`, the scratch of the next strip.
+    """
+    a, b, last = strip
+    short, slot, total = n // 2 < np.int64(lanes(S)), at(_SINGLE, 0, half), 0.0
+    for i in range(start, stop):
+        if a <= i < b and not short:
+            total += advance_anywhere(S, half, i, n, source, sink, strip, memory, far, weights)
+            continue
+        if 0 < i < a:
+            copy(S, at(_OLD + i - a + 3, 0, half), S, slot, n)
+        elif b <= i < min(b + 4, last):
+            copy(below, at(_OLD + i - b + 3, 0, half), S, slot, n)
+        elif a <= i < b:
+            copy(memory[0], i * n, S, slot, n)
+        total += advance_by_slots(S, half, i, n, source, sink, strip, memory, weights)
+    return total
+
+
+@serial
 def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip, strips):
     """The pass over one strip."""
-    n, last = u.shape[1], u.shape[0] - 1
-    half, far = half_size(n), u.size * u.itemsize > NEAR
-    a = first_line(strip, strips, u.shape[0])
-    b = first_line(strip + 1, strips, u.shape[0]) if strip + 1 < strips else last
+    rows, n = u.shape
+    half, last, zero = half_size(n), rows - 1, np.int64(0)
+    a = first_line(strip, strips, rows)
+    b = first_line(strip + 1, strips, rows) if strip + 1 < strips else last
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
-    e_, rows, coarse_, total = e.reshape(-1), e.shape[0], coarse.reshape(-1), 0.0
-    short, slot = n // 2 < np.int64(lanes(S)), at(_SINGLE, 0, half)
-    for i in range(max(a - 3, 0), min(b + 3, last) + 4):
-        if short or i < a or i >= b:
-            if 0 < i < a:
-                copy(S, at(_OLD + i - a + 3, 0, half), S, slot, n)
-            elif b <= i < min(b + 4, last):
-                copy(below, at(_OLD + i - b + 3, 0, half), S, slot, n)
-            elif a <= i < b:
-                copy(u_, i * n, S, slot, n)
-            total += single(
-                S, half, i, a, b, last, n, source, sink, e_, rows, g_, u_, coarse_, omega, a0, a1
-            )
-        elif i == a:
-            total += wave(
-                S, half, a, b, a, b, last, n, source, sink, u_, 0, e_, rows, g_, 0, u_, 0,
-                coarse_, 0, far, omega, a0, a1,
-            )  # fmt: skip
+    memory = u_, zero, e.reshape(-1), e.shape[0], g_, zero, u_, zero, coarse.reshape(-1), zero
+    more = (a, b, last), memory, u.size * u.itemsize > NEAR, (omega, a0, a1)
+
+    short = n // 2 < np.int64(lanes(S))
+    inner = b if short else min(a + 4, b)
+    how = S, half, inner, b, n
+    total = advance_ends(S, below, half, max(a - 3, 0), inner, n, source, sink, *more)
+    # A copy of the loops for each pair of source and sink that cycles use, and one for the others.
+    if source == GIVEN and sink == RESTRICTION:
+        total += advance_inside(*how, GIVEN, RESTRICTION, *more)
+    elif source == ZERO and sink == RESTRICTION:
+        total += advance_inside(*how, ZERO, RESTRICTION, *more)
+    elif source == INTERPOLATED and sink == RESTRICTION:
+        total += advance_inside(*how, INTERPOLATED, RESTRICTION, *more)
+    elif source == CORRECTED and sink == NOTHING:
+        total += advance_inside(*how, CORRECTED, NOTHING, *more)
+    elif source == CORRECTED and sink == NORM:
+        total += advance_inside(*how, CORRECTED, NORM, *more)
+    else:
+        total += advance_inside(*how, source, sink, *more)
+    total += advance_ends(S, below, half, b, min(b + 3, last) + 4, n, source, sink, *more)
     if sink == NORM:
         sums[strip] = total
 

@@ -12,7 +12,8 @@ meets one of its loads. So the fused passes say what they mean::
     leading(x, y)                   x moved down by one, ahead of the first of y
     masked(x, first, stop)          x from lane `first` to `stop`, zero elsewhere
     add_squares(total, x), total_of(total), where total = no_squares(S)     in double precision
-    prefetch(S, k)                  S[k] will be wanted soon: get it into the second-level cache
+    offset(k)                       k as an offset, however it was computed
+    prefetch(S, k)                  S[k] will be wanted soon: get it into the first-level cache
 
 They exist in compiled code alone; offsets k are unsigned, or Numba would look for negative ones.
 """
@@ -39,6 +40,7 @@ __all__ = [
     "masked",
     "no_squares",
     "odds",
+    "offset",
     "prefetch",
     "spread",
     "store",
@@ -243,6 +245,21 @@ def total_of(context, total):
 
 
 @intrinsic
+def offset(context, k):
+    """k, unsigned, of which the compiler knows nothing more.
+
+    The offsets of a dozen rows are sums of products with shared terms. Left to itself the compiler
+    spends seconds on which parts of them to keep in registers, and then keeps too many.
+    """
+
+    def generate(context, builder, signature, arguments):
+        kind = arguments[0].type
+        return builder.asm(ir.FunctionType(kind, [kind]), "", "=r,0", arguments, False)
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
 def prefetch(context, S, k):
     """Tell the memory that S[k] will be wanted soon."""
 
@@ -252,8 +269,8 @@ def prefetch(context, S, k):
         address = _address(context, builder, S, array, k, byte)
         form = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _I32, _I32, _I32])
         function = builder.module.declare_intrinsic("llvm.prefetch", [byte.as_pointer()], form)
-        read, second_level, data = (ir.Constant(_I32, n) for n in (0, 2, 1))
-        builder.call(function, [address, read, second_level, data])
+        read, first_level, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
+        builder.call(function, [address, read, first_level, data])
         return context.get_dummy_value()
 
     return types.void(S, k), generate

@@ -18,6 +18,8 @@ from mgcore.kernels.vectors import (
     masked,
     no_squares,
     odds,
+    offset,
+    prefetch,
     spread,
     store,
     total_of,
@@ -44,6 +46,12 @@ def pick(S, out, j, k):
     for z in (evens(x, y), odds(x, y), low(x, y), high(x, y), lagging(x, y), leading(x, y)):
         store(out, place, z)
         place += n
+
+
+@serial
+def move(S, out, j, k):
+    prefetch(S, offset(j))
+    store(out, offset(k - 1), load(S, offset(j + 1)))
 
 
 @serial
@@ -95,6 +103,14 @@ def test_lanes_move(dtype):
         both[::2], both[1::2], mixed[:n], mixed[n:], np.r_[x[-1], y[:-1]], np.r_[x[1:], y[0]]
     ]  # fmt: skip
     np.testing.assert_array_equal(out[: 6 * n], np.concatenate(expected))
+
+
+@DTYPES
+def test_offsets_may_be_computed(dtype):
+    S, out = np.arange(100, dtype=dtype), np.zeros(100, dtype)
+    n = count(S)
+    move(S, out, 4, 8)
+    np.testing.assert_array_equal(out, np.r_[[0] * 7, S[5 : 5 + n], [0] * (93 - n)])
 
 
 @DTYPES
