@@ -53,7 +53,7 @@ class State:
     coarse: State | None
     space: np.ndarray | None
     sums: np.ndarray | None
-    source: int = ZERO
+    source: np.int64 = ZERO
     work: np.ndarray | None = None
     watched: bool = False
     norm: float | None = None
@@ -277,7 +277,7 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- how it is done -------------------------------------------------------------------------
 
-    def _pass(self, state: State, source: int, sink: int) -> None:
+    def _pass(self, state: State, source: np.int64, sink: np.int64) -> None:
         """A red-black step, with what comes before and after it: see kernels/plane_fused.py."""
         kernel = FUSED[self.grid.ndim]
         assert state.coarse is not None
