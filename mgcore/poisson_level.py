@@ -286,15 +286,18 @@ class PoissonLevel(SolverLevel[State]):
             state.u, state.g, source, state.coarse.u, sink, state.coarse.g, state.sums,
             self._sweeps[0][0], *self._a, state.space,
         )  # fmt: skip
-        if len(state.space) == 1:
+        strips = len(state.space)
+        if strips > 1 and count() == 1:  # fewer threads than there were at the start
+            strips = 1
+        if strips == 1:
             kernel.sweep_strip(*arguments, 0, 1)
         else:
-            kernel.sweep(*arguments, len(state.space))
+            kernel.sweep(*arguments, strips)
         state.source = GIVEN
         state.norm = None
         if sink == NORM:
             assert state.sums is not None
-            state.norm = float(np.sqrt(state.sums.sum()))
+            state.norm = float(np.sqrt(state.sums[:strips].sum()))
 
     def _plain_step(self, state: State) -> None:
         """One step of any smoother, sweep by sweep."""

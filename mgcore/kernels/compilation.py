@@ -17,10 +17,13 @@ __all__ = ["SMALL", "inlined", "parallel", "serial", "summing"]
 SMALL = 100_000
 
 # Fused multiply-adds are the one liberty taken: sums are not reordered. Without the GIL, other
-# Python threads go on meanwhile.
-_ALLOCATING = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True}
+# Python threads go on meanwhile. Unless told otherwise, callees of inlined functions are inlined.
+_ALLOCATING = {
+    "fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True, "forceinline": False,
+}  # fmt: skip
 # Functions that allocate no arrays need not count references to them: counting takes as long as
-# relaxing a short row.
+# relaxing a short row. This is a private option of Numba; a function that returned an array would
+# give back memory that nobody counts.
 _OPTIONS = {**_ALLOCATING, "_nrt": False}
 
 
@@ -37,12 +40,12 @@ def serial(function: Callable) -> Any:
 
 
 def inlined(function: Callable) -> Any:
-    """The same, copied to wherever it is called; constants among the arguments prune the copy."""
-    return _compiled(function, forceinline=True, **_OPTIONS)
+    """Like `serial`, copied to wherever it is called: constants among the arguments prune it."""
+    return _compiled(function, **{**_OPTIONS, "forceinline": True})
 
 
 def summing(function: Callable) -> Any:
-    """The same with leave to reorder sums, which lets them vectorise."""
+    """Like `serial`, with leave to reorder sums, which lets them vectorise."""
     return _compiled(function, **{**_OPTIONS, "fastmath": {"reassoc", "contract", "nsz"}})
 
 
@@ -74,7 +77,7 @@ class _Notice(event.Listener):
     said = False
 
     def on_start(self, event: Any) -> None:
-        module = event.data["dispatcher"].py_func.__module__
+        module = event.data["dispatcher"].py_func.__module__ or ""
         if self.said or not module.startswith("mgcore."):
             return
         self.said = True

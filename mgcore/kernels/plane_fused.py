@@ -405,7 +405,7 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
     inner = b if short else min(a + 4, b)
     how = S, half, inner, b, n
     total = advance_ends(S, below, half, max(a - 3, 0), inner, n, source, sink, *more)
-    # A copy of the loops for each pair of source and sink that cycles use, and one for the others.
+    # A copy of the loops for each pair of V(1,1) and full multigrid, and one for all others.
     if source == GIVEN and sink == RESTRICTION:
         total += advance_inside(*how, GIVEN, RESTRICTION, *more)
     elif source == ZERO and sink == RESTRICTION:

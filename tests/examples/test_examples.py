@@ -132,7 +132,7 @@ def test_poisson_benchmark(capsys):
         for precision in ("float64", "mixed")
         for border in ("", ", non-zero border")
     ]
-    assert "| 129^2 | full multigrid |" in capsys.readouterr().out
+    assert "| nodes | full multigrid, sizes in turn | full multigrid |" in capsys.readouterr().out
     assert nonempty("poisson.png")
 
 
@@ -146,18 +146,63 @@ def test_wrong_solutions_are_not_timed(monkeypatch):
         poisson.reduced((65, 65), 1e-6, 1)
 
 
+def test_times_stand_by_size_and_solver():
+    from benchmarks.poisson import DST, Row, by_size
+
+    rows = [
+        Row("to discretisation error", "33^2", "full multigrid", 4.0, 0.1),
+        Row("to discretisation error", "33^2", DST, 16.0, 0.0),
+        Row("residual x 1e-08", "33^2", DST, 17.0, 0.0),
+        Row("residual x 1e-08", "65^2", "solve_poisson", 12.3456, 0.1),
+    ]
+    assert by_size(rows).splitlines() == [
+        "| nodes | full multigrid | DST | solve_poisson, residual x 1e-08 |",
+        "| --- | --- | --- | --- |",
+        "| 33^2 | 4 | 16 |  |",
+        "| 65^2 |  |  | 12.3 |",
+    ]
+
+
 def test_goals_compare_what_was_measured():
     from benchmarks.poisson import Row, goals
 
     task = "to discretisation error"
     rows = [Row(task, "4097^2", "full multigrid", 4.0, 0.1), Row(task, "4097^2", "DST", 16.0, 0.0)]
-    (against_dst, flat) = goals(rows, {}, {})
+    turns = [
+        Row("sizes in turn", nodes, "full multigrid", t, 0.0)
+        for nodes, t in (("513^2", 6.1), ("4097^2", 4.0))
+    ]
+    against_dst, *flat = goals(rows + turns, {}, {})
     assert (against_dst.reached, against_dst.met) == ("4.00 x", True)
-    assert flat.reached == "1.00 x"
+    assert [(goal.reached, goal.met) for goal in flat] == [("1.52 x", False), ("1.00 x", True)]
     rows[0] = rows[0]._replace(ns_per_unknown=8.0)
     assert not goals(rows, {}, {})[0].met
     memory = goals([], {"memory": 1.6, "memory, non-zero border": 1.6}, {})
     assert [goal.met for goal in memory] == [False, True]
+    starts = {
+        "2D": {"import": 0.3, "cold": 21.0, "warm": 0.5},
+        "3D": {"import": 0.5, "cold": 12.0, "warm": 0.4},
+    }
+    reached = {goal.measure: goal for goal in goals([], {}, starts)}
+    assert len(reached) == 5
+    assert reached["import mgcore"].reached == "0.50 s"
+    assert [name for name, goal in reached.items() if not goal.met] == [
+        "first solve, 2D, cold cache"
+    ]
+
+
+@pytest.mark.parametrize("shape", [(33, 33), (9, 9, 9)])
+def test_petsc_solves_the_same_problem(shape):
+    pytest.importorskip("petsc4py")
+    import numpy as np
+
+    from benchmarks.poisson import laplacian, petsc_solver
+    from mgcore import Grid
+
+    A = laplacian(Grid(shape))
+    b = np.random.default_rng(0).standard_normal(A.shape[0])
+    x = petsc_solver(A, 1e-8, Grid(shape))(b)
+    assert np.linalg.norm(b - A @ x) <= 1.01e-8 * np.linalg.norm(b)
 
 
 def test_one_step_of_jacobi_leaves_what_theory_says():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mgcore
-from mgcore import Grid
+from mgcore import Grid, threads
 from mgcore.kernels import FUSED, KERNELS, compilation
 from mgcore.kernels.halves import (
     CORRECTED,
@@ -42,9 +42,9 @@ def fenced(values):
 
 
 # Rows of 5 and 9 nodes are shorter than a vector, as those of 17 in single precision; planes of
-# 257 rows are taken in parts; a strip needs four coarse lines.
+# 257 rows are taken in parts; rows that fill 4 MB are prefetched; a strip needs four coarse lines.
 SHAPES = [
-    *[(5, 5), (5, 33), (33, 5), (17, 17), (65, 33), (129, 129), (33, 2049)],
+    *[(5, 5), (5, 33), (33, 5), (17, 17), (65, 33), (129, 129), (33, 2049), (257, 2049)],
     *[(5, 5, 5), (9, 17, 5), (17, 5, 9), (33, 9, 17), (17, 65, 65), (5, 257, 33), (9, 5, 2049)],
 ]
 CASES = [(shape, n) for shape in SHAPES for n in range(1, 5) if n == 1 or shape[0] // 2 > 4 * n]
@@ -163,17 +163,33 @@ def test_default_methods_are_the_parts():
 @pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])
 def test_results_do_not_depend_on_the_number_of_threads(shape):
     g = np.random.default_rng(0).standard_normal(shape)
-    threads = numba.get_num_threads()
+    most = numba.get_num_threads()
     try:
         solutions = []
-        for n in {1, threads}:
+        for n in {1, most}:
             numba.set_num_threads(n)
             solutions.append(mgcore.solve_poisson(g, rtol=0, maxiter=3))
     finally:
-        numba.set_num_threads(threads)
+        numba.set_num_threads(most)
     for solution in solutions[1:]:
         assert abs(solution.u - solutions[0].u).max() <= 1e-13 * abs(solution.u).max()
         assert solution.residuals == pytest.approx(solutions[0].residuals, rel=1e-10)
+
+
+@pytest.mark.skipif(threads.count() == 1, reason="needs two threads")
+@pytest.mark.parametrize("shape", [(257, 257), (65, 65, 65)])
+def test_a_state_may_go_on_with_fewer_threads(shape):
+    g = np.random.default_rng(0).standard_normal(shape)
+    levels = mgcore.poisson_levels(shape, smoother="sor")
+    cycle, norms = mgcore.v_cycle(len(levels)), []
+    for later in (1, threads.count()):
+        state = levels[0].start(g)
+        levels[0].residual_norm(state)
+        state = mgcore.run(levels, cycle, state)
+        with threads.limited(later):
+            state = mgcore.run(levels, cycle, state)
+        norms.append(levels[0].residual_norm(state))
+    assert norms[0] == pytest.approx(norms[1], rel=1e-10)
 
 
 def test_states_can_be_used_again():
