@@ -83,8 +83,8 @@ class _Notice(event.Listener):
         self.said = True
         if _interactive():
             print(
-                "mgcore: compiling its kernels for this machine. This takes some seconds, once: "
-                "they are cached.",
+                "mgcore: compiling its kernels for this machine. This takes up to half a minute, "
+                "once: they are cached.",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
 

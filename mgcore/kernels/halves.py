@@ -48,7 +48,7 @@ NOTHING, RESTRICTION, NORM = map(np.int64, range(3))
 #: Bytes of u that stay in the cores' caches from pass to pass, and need no prefetching.
 NEAR = 4_000_000
 
-#: Bytes of a line between its use and its prefetching.
+#: How far ahead of its use a line is asked for, in bytes; half and twice as far make no difference.
 AHEAD = 4096
 
 # Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.

@@ -33,8 +33,9 @@ and hand on in registers what the rows of a column want from one another. Two lo
 nodes at a time: in one, each node would wait for a chain of operations longer than what processors
 look ahead.
 
-Between the first and the last rows of a strip all stages have work. There the loops have no
-branches: they are compiled anew for each kind of pass, see :func:`advance_inside`.
+Between the first and the last rows of a strip all stages have work. There the loops do not ask
+what is the same along a row: :func:`sweep_strip` has a copy of them for each pair of source and
+sink that V(1,1) and full multigrid use.
 
 Relaxation, u += w r with w = omega / d and d the diagonal of A, leaves 1 - omega of a node's
 residual r; when its neighbours are relaxed, w r of theirs is added, times their weights in A.
@@ -99,7 +100,8 @@ __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 # single steps (u in, g, u out, coarse); the seven rows around the strip's upper border, as found.
 _U, _G, _R, _SUMS, _ROW, _SINGLE, _OLD, _SLOTS = 0, 4, 6, 9, 10, 11, 15, 22
 
-# Vectors that one stage takes in a run before the next stage takes them.
+# Vectors that the first loop takes before the second one does: enough to begin new chains all the
+# time, few enough for the first-level cache.
 _RUN = 16
 
 # Constants, of NumPy's types like those of halves.py.
@@ -172,9 +174,10 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
     strip : (a, b, last)
         First row of this strip, of the next one, and last of the grid.
     memory : (line, at_line, e, rows, g, at_g, u, at_u, coarse, at_c)
-        Row i of a GIVEN u begins at line[at_line + i n], row i of g at g[at_g + i n]. Row i of u is
-        written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N], N the
-        nodes of a coarse row. All are read and written in whole vectors.
+        Row i of u, where it is read, begins at line[at_line + i n], row i of g at g[at_g + i n],
+        row I of e, which has so many `rows`, at e[I N], N the nodes of a coarse row. Row i of u is
+        written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N]. All are
+        read and written in whole vectors.
     far : bool
         Whether u and g come from memory, and are to be asked for in time.
     weights : (omega, a0, a1)
@@ -272,8 +275,8 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
                     store(u, to_u + k2, low(x, y))
                     store(u, to_u + k3, high(x, y))
                     if sink == NORM:
-                        left = rest * r2
-                        squares = add_squares(squares, proper(left, k, c, m, inside))
+                        remaining = rest * r2
+                        squares = add_squares(squares, interior(remaining, k, c, m, inside))
                 before_p = beside
             if sink != NOTHING:
                 store(S, r2_p + k, r2)
@@ -284,7 +287,7 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
                 horizontal = sides(c, before_q, beside)
                 r1 = rest * r1 + w1 * horizontal + w0 * above + w0 * r2
                 if sink == NORM:
-                    squares = add_squares(squares, proper(r1, k, c, m, inside))
+                    squares = add_squares(squares, interior(r1, k, c, m, inside))
                 elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
                     added = lagging(before, r1) + (two * (rest * before_q) + r1)
                     if restricted:
@@ -307,7 +310,7 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
 
 
 @inlined
-def proper(x, k, c, m, inside):
+def interior(x, k, c, m, inside):
     """x without a row's first node, which is border, and without what lies behind a short row."""
     if k == 0 and not (inside and c == 1):
         return masked(x, c == 0, m)
@@ -334,14 +337,14 @@ def advance_anywhere(S, half, i, n, source, sink, strip, memory, far, weights):
 
 @serial
 def advance_by_slots(S, half, i, n, source, sink, strip, memory, weights):
-    """The same by way of slots; u's row is in the first of them, if GIVEN.
+    """The same by way of slots; u's row is in the first of them, where it is read.
 
     So rows may be shorter than a vector, or be those that were kept.
     """
     a, b, last = strip
     _, _, e, rows, g, _, u, _, coarse, _ = memory
     m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
-    start, slot = at(_SINGLE, 0, half), 2 * half
+    start, size = at(_SINGLE, 0, half), 2 * half
     if source == CORRECTED and 0 < i < last:
         I, K = i // 2 * N, (i + 1) // 2 * N
         for J in range(m):
@@ -349,10 +352,10 @@ def advance_by_slots(S, half, i, n, source, sink, strip, memory, weights):
             S[start + 2 * J] += S.dtype.type(1 / 2) * here
             S[start + 2 * J + 1] += S.dtype.type(1 / 4) * (here + there)
     if 0 < r < last:
-        copy(g, r * n, S, start + slot, 2 * m)
+        copy(g, r * n, S, start + size, 2 * m)
     slots = (
-        S, start - i * n, e, rows, S, start + slot - r * n, S, start + 2 * slot - p * n,
-        S, start + 3 * slot - q // 2 * N,
+        S, start - i * n, e, rows, S, start + size - r * n, S, start + 2 * size - p * n,
+        S, start + 3 * size - q // 2 * N,
     )  # fmt: skip
     source = GIVEN if source == CORRECTED else source
     squares = advance_anywhere(S, half, i, n, source, sink, strip, slots, _NO, weights)
@@ -362,9 +365,9 @@ def advance_by_slots(S, half, i, n, source, sink, strip, memory, weights):
         fill(S, at(_U + row % 4, 1, half) + m, behind, 0)
     fill(S, at(_R + p % 3, 1, half) + m, behind, 0)
     if a <= p < b:
-        copy(S, start + 2 * slot, u, p * n, 2 * m)
+        copy(S, start + 2 * size, u, p * n, 2 * m)
     if sink == RESTRICTION and q % 2 == 1 and a < q < min(b + 1, last):
-        copy(S, start + 3 * slot, coarse, q // 2 * N, m)
+        copy(S, start + 3 * size, coarse, q // 2 * N, m)
     return squares
 
 
@@ -399,26 +402,26 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip
     b = first_line(strip + 1, strips, rows) if strip + 1 < strips else last
     S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
     memory = u_, zero, e.reshape(-1), e.shape[0], g_, zero, u_, zero, coarse.reshape(-1), zero
-    more = (a, b, last), memory, u.size * u.itemsize > NEAR, (omega, a0, a1)
+    task = (a, b, last), memory, u.size * u.itemsize > NEAR, (omega, a0, a1)
 
     short = n // 2 < np.int64(lanes(S))
     inner = b if short else min(a + 4, b)
     how = S, half, inner, b, n
-    total = advance_ends(S, below, half, max(a - 3, 0), inner, n, source, sink, *more)
+    total = advance_ends(S, below, half, max(a - 3, 0), inner, n, source, sink, *task)
     # A copy of the loops for each pair of V(1,1) and full multigrid, and one for all others.
     if source == GIVEN and sink == RESTRICTION:
-        total += advance_inside(*how, GIVEN, RESTRICTION, *more)
+        total += advance_inside(*how, GIVEN, RESTRICTION, *task)
     elif source == ZERO and sink == RESTRICTION:
-        total += advance_inside(*how, ZERO, RESTRICTION, *more)
+        total += advance_inside(*how, ZERO, RESTRICTION, *task)
     elif source == INTERPOLATED and sink == RESTRICTION:
-        total += advance_inside(*how, INTERPOLATED, RESTRICTION, *more)
+        total += advance_inside(*how, INTERPOLATED, RESTRICTION, *task)
     elif source == CORRECTED and sink == NOTHING:
-        total += advance_inside(*how, CORRECTED, NOTHING, *more)
+        total += advance_inside(*how, CORRECTED, NOTHING, *task)
     elif source == CORRECTED and sink == NORM:
-        total += advance_inside(*how, CORRECTED, NORM, *more)
+        total += advance_inside(*how, CORRECTED, NORM, *task)
     else:
-        total += advance_inside(*how, source, sink, *more)
-    total += advance_ends(S, below, half, b, min(b + 3, last) + 4, n, source, sink, *more)
+        total += advance_inside(*how, source, sink, *task)
+    total += advance_ends(S, below, half, b, min(b + 3, last) + 4, n, source, sink, *task)
     if sink == NORM:
         sums[strip] = total
 

@@ -22,8 +22,8 @@ the nodes of one half stand at fixed distances in the other:
                      |        front     odd[k - h - 1]    even[k - h]
                    front      back      odd[k + h]        even[k + h + 1]
 
-and above and below in the same half of the planes next to it. So one loop over k does all stages
-here, too. It runs over rows' ends, and the border nodes it spoils are set to zero again.
+and above and below in the same half of the planes next to it. So one loop over k does all stages.
+It runs over rows' ends, and the border nodes it spoils are set to zero again.
 """
 
 import numpy as np
