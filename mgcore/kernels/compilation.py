@@ -21,8 +21,8 @@ SMALL = 100_000
 _ALLOCATING = {
     "fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True, "forceinline": False,
 }  # fmt: skip
-# Functions that allocate no arrays need not count references to them: counting takes as long as
-# relaxing a short row. This is a private option of Numba; a function that returned an array would
+# Functions that allocate no arrays need not count references to them, which was a sixth and more of
+# a pass over short rows. This is a private option of Numba; a function that returned an array would
 # give back memory that nobody counts.
 _OPTIONS = {**_ALLOCATING, "_nrt": False}
 
