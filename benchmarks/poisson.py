@@ -108,6 +108,14 @@ def label(shape: Sequence[int]) -> str:
 # --- tasks --------------------------------------------------------------------------------------
 
 
+def full_multigrid(shape: tuple[int, ...], g: np.ndarray) -> Callable[[], np.ndarray]:
+    """One full multigrid for g, with levels and memory that are set up once."""
+    levels = mgcore.poisson_levels(shape, smoother="sor")
+    fine, cycle = levels[0], mgcore.full_multigrid(len(levels))
+    state = fine.start(g)
+    return lambda: fine.solution(mgcore.run(levels, cycle, fine.start(g, reuse=state)))
+
+
 def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:
     """Smooth g, solved to the discretisation error: one full multigrid against the DST.
 
@@ -117,13 +125,7 @@ def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:
     grid = Grid(shape)
     exact, g = sines(grid.coordinates())
     inside = (slice(1, -1),) * grid.ndim
-    levels = mgcore.poisson_levels(shape, smoother="sor")
-    fine, cycle = levels[0], mgcore.full_multigrid(len(levels))
-    direct = DirectSolver(grid, threads.count())
-    state = fine.start(g)
-
-    def one_full_multigrid() -> np.ndarray:
-        return fine.solution(mgcore.run(levels, cycle, fine.start(g, reuse=state)))
+    direct, multigrid = DirectSolver(grid, threads.count()), full_multigrid(shape, g)
 
     def in_one_call() -> np.ndarray:
         return mgcore.solve_poisson(g, rtol=0, maxiter=1).u
@@ -133,10 +135,10 @@ def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:
     del exact
     task = ACCURATE
     errors = {}
-    for name, call in ((FMG, one_full_multigrid), (IN_ONE_CALL, in_one_call)):
+    for name, call in ((FMG, multigrid), (IN_ONE_CALL, in_one_call)):
         errors[name] = check(task, name, abs(call()[inside] - u_h).max() / allowed)
     del u_h
-    calls = {FMG: one_full_multigrid, IN_ONE_CALL: in_one_call, DST: lambda: direct(g)}
+    calls = {FMG: multigrid, IN_ONE_CALL: in_one_call, DST: lambda: direct(g)}
     times = race(calls, grid.size, rounds)
     return [Row(task, label(shape), name, t, errors.get(name, 0.0)) for name, t in times.items()]
 
@@ -173,26 +175,19 @@ def reduced(shape: tuple[int, ...], rtol: float, rounds: int, smooth: bool = Fal
 
 def at_all_sizes(shapes: Sequence[tuple[int, ...]], rounds: int) -> list[Row]:
     """One full multigrid at all sizes, which take turns; :func:`accurate` checks what it gives."""
-    calls: dict[str, Callable[[], Any]] = {}
-    for shape in shapes:
-        levels = mgcore.poisson_levels(shape, smoother="sor")
-        _, g = sines(Grid(shape).coordinates())
-        state, cycle = levels[0].start(g), mgcore.full_multigrid(len(levels))
-
-        def once(levels: Any = levels, g: Any = g, state: Any = state, cycle: Any = cycle) -> None:
-            mgcore.run(levels, cycle, levels[0].start(g, reuse=state))
-
-        calls[label(shape)] = once
+    calls = {
+        label(shape): full_multigrid(shape, sines(Grid(shape).coordinates())[1]) for shape in shapes
+    }
     times = race(calls, {label(shape): Grid(shape).size for shape in shapes}, rounds)
     return [Row(IN_TURN, nodes, FMG, t, 0.0) for nodes, t in times.items()]
 
 
-def by_matrix(shape: tuple[int, ...], ours: tuple[int, ...], rtol: float, rounds: int) -> list[Row]:
-    """Random g by peers that take a sparse matrix, set-up included, beside solve_poisson.
+def by_matrix(shape: tuple[int, ...], ours: tuple[int, ...], rounds: int) -> list[Row]:
+    """Random g to 1e-8 by peers that take a sparse matrix, set-up included, and solve_poisson.
 
     Peers solve on `shape`, solve_poisson on `ours`: large matrices take too long.
     """
-    grid, fine = Grid(shape), mgcore.poisson_levels(ours)[0]
+    rtol, grid, fine = 1e-8, Grid(shape), mgcore.poisson_levels(ours)[0]
     A = laplacian(grid)
     b = np.random.default_rng(0).standard_normal(shape)[(slice(1, -1),) * grid.ndim].ravel()
     g = np.random.default_rng(0).standard_normal(ours)
@@ -544,7 +539,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     for shape in shapes:
         Grid(shape)  # refuses what does not fit before anything is measured
 
-    rows = at_all_sizes([shape for shape in shapes if len(shape) == 2], args.rounds)
+    rows = []
     for shape in shapes:
         print(f"{label(shape)} ...", file=sys.stderr, flush=True)
         rows += accurate(shape, args.rounds)
@@ -553,9 +548,10 @@ def main(argv: list[str] | None = None) -> list[Goal]:
             rows += reduced(shape, 1e-8, args.rounds, smooth=True)
         if prod(shape) < 3e6:
             ours = (2049,) * 2 if shape == (1025,) * 2 else shape
-            rows += by_matrix(shape, ours, 1e-8, min(args.rounds, 3))
+            rows += by_matrix(shape, ours, min(args.rounds, 3))
         if len(shape) == 2:
             rows += one_cycle(shape, args.rounds) + single_passes(shape, args.rounds)
+    rows += at_all_sizes([shape for shape in shapes if len(shape) == 2], args.rounds)
     memory = {}
     for shape in ((min(max(args.sizes_2d), 2049),) * 2, (min(max(args.sizes_3d), 129),) * 3):
         for precision in ("float64", "mixed"):

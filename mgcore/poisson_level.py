@@ -287,9 +287,8 @@ class PoissonLevel(SolverLevel[State]):
             self._sweeps[0][0], *self._a, state.space,
         )  # fmt: skip
         strips = len(state.space)
-        if strips > 1 and count() == 1:  # fewer threads than there were at the start
+        if strips == 1 or count() == 1:  # made for one thread, or left with one
             strips = 1
-        if strips == 1:
             kernel.sweep_strip(*arguments, 0, 1)
         else:
             kernel.sweep(*arguments, strips)
