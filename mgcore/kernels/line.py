@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic
+from mgcore.kernels.common import between, cubic, second_difference
 from mgcore.kernels.compilation import parallel, serial
 
 __all__ = [
@@ -28,12 +28,18 @@ __all__ = [
 ]
 
 
+@serial
+def defect(u, g, i, a0):
+    """(g - A u) at one node."""
+    return g[i] + a0 * second_difference(u[i - 1], u[i], u[i + 1])
+
+
 @parallel
 def residual(u, g, r, a):
     """r = g - A u; `u` may have any border values."""
     a0 = a[0]
     for i in prange(1, u.shape[0] - 1):
-        r[i] = g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1])
+        r[i] = defect(u, g, i, a0)
 
 
 @parallel
@@ -42,7 +48,7 @@ def norm(u, g, a):
     a0 = a[0]
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
-        r = g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1])
+        r = defect(u, g, i, a0)
         total += np.float64(r) * np.float64(r)
     return sqrt(total)
 
@@ -64,7 +70,7 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
         u[i] = scale * e[i] + (0 if zero else u[i])
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
-        r[i] = per_unit * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
+        r[i] = per_unit * defect(u, g, i, a0)
         total += np.float64(r[i]) * np.float64(r[i])
     return sqrt(total)
 
@@ -75,7 +81,7 @@ def jacobi(u, g, new, a, omega):
     a0 = a[0]
     w = omega / (a0 + a0)
     for i in prange(1, u.shape[0] - 1):
-        new[i] = u[i] + w * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
+        new[i] = u[i] + w * defect(u, g, i, a0)
 
 
 @parallel
@@ -85,7 +91,7 @@ def color(u, g, a, omega, parity):
     w = omega / (a0 + a0)
     for m in prange((u.shape[0] - parity) // 2 - 1 + parity):
         i = 2 * m + 2 - parity
-        u[i] += w * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
+        u[i] += w * defect(u, g, i, a0)
 
 
 @serial
@@ -94,7 +100,7 @@ def lexicographic(u, g, a, omega):
     a0 = a[0]
     w = omega / (a0 + a0)
     for i in range(1, u.shape[0] - 1):
-        u[i] += w * (g[i] - a0 * (u[i] + u[i] - u[i - 1] - u[i + 1]))
+        u[i] += w * defect(u, g, i, a0)
 
 
 @parallel

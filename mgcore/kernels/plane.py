@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, squares
+from mgcore.kernels.common import between, cubic, second_difference, squares
 from mgcore.kernels.compilation import parallel, serial
 
 __all__ = [
@@ -30,33 +30,30 @@ __all__ = [
 
 
 @serial
-def defect(u, g, i, j, a0, a1, d):
+def defect(u, g, i, j, a0, a1):
     """(g - A u) at one node."""
-    return g[i, j] - (
-        d * u[i, j] - a0 * (u[i - 1, j] + u[i + 1, j]) - a1 * (u[i, j - 1] + u[i, j + 1])
-    )
+    rows = second_difference(u[i - 1, j], u[i, j], u[i + 1, j])
+    return g[i, j] + a0 * rows + a1 * second_difference(u[i, j - 1], u[i, j], u[i, j + 1])
 
 
 @parallel
 def residual(u, g, r, a):
     """r = g - A u; `u` may have any border values."""
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
     for i in prange(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
-            r[i, j] = defect(u, g, i, j, a0, a1, d)
+            r[i, j] = defect(u, g, i, j, a0, a1)
 
 
 @parallel
 def norm(u, g, a):
     """||g - A u||_2 over the interior, summed in double precision."""
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
         row = 0.0
         for j in range(1, u.shape[1] - 1):
-            r = np.float64(defect(u, g, i, j, a0, a1, d))
+            r = np.float64(defect(u, g, i, j, a0, a1))
             row += r * r
         total += row
     return sqrt(total)
@@ -72,15 +69,15 @@ def length(g):
 
 
 @serial
-def defect_row(u, g, r, i, a0, a1, d, per_unit):
+def defect_row(u, g, r, i, a0, a1, per_unit):
     """Row i of r = per_unit (g - A u), and its sum of squares."""
     for j in range(1, u.shape[1] - 1):
-        r[i, j] = per_unit * defect(u, g, i, j, a0, a1, d)
+        r[i, j] = per_unit * defect(u, g, i, j, a0, a1)
     return squares(r[i], 1, u.shape[1] - 2)
 
 
 @serial
-def correct_rows(u, e, g, r, a0, a1, d, scale, per_unit, zero, first, last):
+def correct_rows(u, e, g, r, a0, a1, scale, per_unit, zero, first, last):
     """u += scale e in the rows first ... last, and r behind it, but in the first and last one."""
     total = 0.0
     for i in range(first, last + 1):
@@ -91,7 +88,7 @@ def correct_rows(u, e, g, r, a0, a1, d, scale, per_unit, zero, first, last):
             for j in range(1, u.shape[1] - 1):
                 u[i, j] += scale * e[i, j]
         if i - 1 > first:
-            total += defect_row(u, g, r, i - 1, a0, a1, d, per_unit)
+            total += defect_row(u, g, r, i - 1, a0, a1, per_unit)
     return total
 
 
@@ -103,20 +100,19 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     of each of the `strips` wait until all are corrected. e and r may be of another precision.
     """
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
     count = u.shape[0] - 2
     sums = np.zeros(strips)
     for strip in prange(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         sums[strip] = correct_rows(
-            u, e, g, r, a0, a1, d, scale, per_unit, zero, np.int64(first), np.int64(last)
+            u, e, g, r, a0, a1, scale, per_unit, zero, np.int64(first), np.int64(last)
         )
     for strip in range(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         if first <= last:
-            sums[strip] += defect_row(u, g, r, first, a0, a1, d, per_unit)
+            sums[strip] += defect_row(u, g, r, first, a0, a1, per_unit)
         if first < last:
-            sums[strip] += defect_row(u, g, r, last, a0, a1, d, per_unit)
+            sums[strip] += defect_row(u, g, r, last, a0, a1, per_unit)
     return sqrt(sums.sum())
 
 
@@ -124,11 +120,10 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
 def jacobi(u, g, new, a, omega):
     """new = u + omega D^-1 (g - A u)."""
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1)
     for i in prange(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
-            new[i, j] = u[i, j] + w * defect(u, g, i, j, a0, a1, d)
+            new[i, j] = u[i, j] + w * defect(u, g, i, j, a0, a1)
 
 
 @parallel
@@ -141,22 +136,20 @@ def color(u, g, a, omega, parity):
         b r b r     the coarse nodes (2I, 2J) are red
     """
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1)
     for i in prange(1, u.shape[0] - 1):
         for j in range(2 - (i + parity) % 2, u.shape[1] - 1, 2):
-            u[i, j] += w * defect(u, g, i, j, a0, a1, d)
+            u[i, j] += w * defect(u, g, i, j, a0, a1)
 
 
 @serial
 def lexicographic(u, g, a, omega):
     """u += omega D^-1 (g - A u) in place, row after row, node after node."""
     a0, a1 = a
-    d = a0 + a0 + a1 + a1
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1)
     for i in range(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
-            u[i, j] += w * defect(u, g, i, j, a0, a1, d)
+            u[i, j] += w * defect(u, g, i, j, a0, a1)
 
 
 @parallel

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import between, cubic, squares
+from mgcore.kernels.common import between, cubic, second_difference, squares
 from mgcore.kernels.compilation import parallel, serial
 
 __all__ = [
@@ -28,38 +28,34 @@ __all__ = [
 
 
 @serial
-def defect(u, g, i, j, l, a0, a1, a2, d):
+def defect(u, g, i, j, l, a0, a1, a2):
     """(g - A u) at one node."""
-    return g[i, j, l] - (
-        d * u[i, j, l]
-        - a0 * (u[i - 1, j, l] + u[i + 1, j, l])
-        - a1 * (u[i, j - 1, l] + u[i, j + 1, l])
-        - a2 * (u[i, j, l - 1] + u[i, j, l + 1])
-    )
+    planes = second_difference(u[i - 1, j, l], u[i, j, l], u[i + 1, j, l])
+    rows = second_difference(u[i, j - 1, l], u[i, j, l], u[i, j + 1, l])
+    columns = second_difference(u[i, j, l - 1], u[i, j, l], u[i, j, l + 1])
+    return g[i, j, l] + a0 * planes + a1 * rows + a2 * columns
 
 
 @parallel
 def residual(u, g, r, a):
     """r = g - A u; `u` may have any border values."""
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
     for i in prange(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
             for l in range(1, u.shape[2] - 1):
-                r[i, j, l] = defect(u, g, i, j, l, a0, a1, a2, d)
+                r[i, j, l] = defect(u, g, i, j, l, a0, a1, a2)
 
 
 @parallel
 def norm(u, g, a):
     """||g - A u||_2 over the interior, summed in double precision."""
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
         plane = 0.0
         for j in range(1, u.shape[1] - 1):
             for l in range(1, u.shape[2] - 1):
-                r = np.float64(defect(u, g, i, j, l, a0, a1, a2, d))
+                r = np.float64(defect(u, g, i, j, l, a0, a1, a2))
                 plane += r * r
         total += plane
     return sqrt(total)
@@ -78,18 +74,18 @@ def length(g):
 
 
 @serial
-def defect_plane(u, g, r, i, a0, a1, a2, d, per_unit):
+def defect_plane(u, g, r, i, a0, a1, a2, per_unit):
     """Plane i of r = per_unit (g - A u), and its sum of squares."""
     total = 0.0
     for j in range(1, u.shape[1] - 1):
         for l in range(1, u.shape[2] - 1):
-            r[i, j, l] = per_unit * defect(u, g, i, j, l, a0, a1, a2, d)
+            r[i, j, l] = per_unit * defect(u, g, i, j, l, a0, a1, a2)
         total += squares(r[i, j], 1, u.shape[2] - 2)
     return total
 
 
 @serial
-def correct_planes(u, e, g, r, a0, a1, a2, d, scale, per_unit, zero, first, last):
+def correct_planes(u, e, g, r, a0, a1, a2, scale, per_unit, zero, first, last):
     """u += scale e in the planes first ... last, and r behind it, but in the first and last one."""
     total = 0.0
     for i in range(first, last + 1):
@@ -101,7 +97,7 @@ def correct_planes(u, e, g, r, a0, a1, a2, d, scale, per_unit, zero, first, last
                 for l in range(1, u.shape[2] - 1):
                     u[i, j, l] += scale * e[i, j, l]
         if i - 1 > first:
-            total += defect_plane(u, g, r, i - 1, a0, a1, a2, d, per_unit)
+            total += defect_plane(u, g, r, i - 1, a0, a1, a2, per_unit)
     return total
 
 
@@ -113,20 +109,19 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     plane of each of the `strips` wait until all are corrected. e and r may be of another precision.
     """
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
     count = u.shape[0] - 2
     sums = np.zeros(strips)
     for strip in prange(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         sums[strip] = correct_planes(
-            u, e, g, r, a0, a1, a2, d, scale, per_unit, zero, np.int64(first), np.int64(last)
+            u, e, g, r, a0, a1, a2, scale, per_unit, zero, np.int64(first), np.int64(last)
         )
     for strip in range(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         if first <= last:
-            sums[strip] += defect_plane(u, g, r, first, a0, a1, a2, d, per_unit)
+            sums[strip] += defect_plane(u, g, r, first, a0, a1, a2, per_unit)
         if first < last:
-            sums[strip] += defect_plane(u, g, r, last, a0, a1, a2, d, per_unit)
+            sums[strip] += defect_plane(u, g, r, last, a0, a1, a2, per_unit)
     return sqrt(sums.sum())
 
 
@@ -134,36 +129,33 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
 def jacobi(u, g, new, a, omega):
     """new = u + omega D^-1 (g - A u)."""
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1 + a2 + a2)
     for i in prange(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
             for l in range(1, u.shape[2] - 1):
-                new[i, j, l] = u[i, j, l] + w * defect(u, g, i, j, l, a0, a1, a2, d)
+                new[i, j, l] = u[i, j, l] + w * defect(u, g, i, j, l, a0, a1, a2)
 
 
 @parallel
 def color(u, g, a, omega, parity):
     """u += omega D^-1 (g - A u) in place where i + j + l is even (0, red) or odd (1, black)."""
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1 + a2 + a2)
     for i in prange(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
             for l in range(2 - (i + j + parity) % 2, u.shape[2] - 1, 2):
-                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2, d)
+                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2)
 
 
 @serial
 def lexicographic(u, g, a, omega):
     """u += omega D^-1 (g - A u) in place, plane after plane, row after row, node after node."""
     a0, a1, a2 = a
-    d = a0 + a0 + a1 + a1 + a2 + a2
-    w = omega / d
+    w = omega / (a0 + a0 + a1 + a1 + a2 + a2)
     for i in range(1, u.shape[0] - 1):
         for j in range(1, u.shape[1] - 1):
             for l in range(1, u.shape[2] - 1):
-                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2, d)
+                u[i, j, l] += w * defect(u, g, i, j, l, a0, a1, a2)
 
 
 @parallel

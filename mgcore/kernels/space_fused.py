@@ -29,7 +29,7 @@ It runs over rows' ends, and the border nodes it spoils are set to zero again.
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import squares
+from mgcore.kernels.common import second_difference, squares
 from mgcore.kernels.compilation import parallel, serial
 from mgcore.kernels.halves import (
     AHEAD,
@@ -79,15 +79,11 @@ def places(half, h, i, c):
 
 
 @serial
-def pair(S, x, y):
-    """Two vectors of neighbours, added."""
-    return load(S, x) + load(S, y)
-
-
-@serial
-def defect(d, a0, a1, a2, u, g, planes, rows, columns):
-    """g - A u, given the sums of the neighbours in other planes, rows and columns."""
-    return g - (d * u - a0 * planes - a1 * rows - a2 * columns)
+def defect(S, a0, a1, a2, u, g, above, below, front, back, left, right):
+    """g - A u; the neighbours within the plane are at these offsets of S."""
+    rows = second_difference(load(S, front), u, load(S, back))
+    columns = second_difference(load(S, left), u, load(S, right))
+    return g + a2 * columns + a1 * rows + a0 * second_difference(above, u, below)
 
 
 @serial
@@ -126,7 +122,7 @@ def wave(
     )
 
     diagonal = a0 + a0 + a1 + a1 + a2 + a2
-    d, w, rest = spread(S, diagonal), spread(S, omega / diagonal), spread(S, 1 - omega)
+    d, w = spread(S, diagonal), spread(S, omega / diagonal)
     a0, a1, a2, nothing = spread(S, a0), spread(S, a1), spread(S, a2), spread(S, 0)
     for k in range(np.uint64(lo), np.uint64(hi), step):
         k2 = k + k
@@ -153,16 +149,20 @@ def wave(
             store(S, g_black + k, g2)
             if sink != NOTHING:
                 store(S, g_red + k, g1)
-            planes, rows = u2 + load(S, u_i + k), pair(S, front_r + k, back_r + k)
-            columns = pair(S, left_r + k, right_r + k)
-            u1 = u1 + w * defect(d, a0, a1, a2, u1, g1, planes, rows, columns)
+            u1 = u1 + w * defect(
+                S, a0, a1, a2, u1, g1, u2, load(S, u_i + k),
+                front_r + k, back_r + k, left_r + k, right_r + k,
+            )  # fmt: skip
             store(S, u_r + k, u1)
 
         if black:
-            rows, columns = pair(S, front_p + k, back_p + k), pair(S, left_p + k, right_p + k)
-            r2 = defect(d, a0, a1, a2, u2, load(S, g_p + k), u3 + u1, rows, columns)
-            u2 = u2 + w * r2
-            r2 = rest * r2  # what is left of it, as the neighbours will not change
+            r2 = defect(
+                S, a0, a1, a2, u2, load(S, g_p + k), u3, u1,
+                front_p + k, back_p + k, left_p + k, right_p + k,
+            )  # fmt: skip
+            relaxed = u2 + w * r2
+            r2 = r2 - d * (relaxed - u2)  # what is left of it, as the neighbours will not change
+            u2 = relaxed
             if sink != NOTHING:
                 store(S, u_p + k, u2)
             if written:
@@ -177,9 +177,10 @@ def wave(
                     copy(S, tail, u, to_u + k2, end2 - k2)
 
         if residual:
-            rows, columns = pair(S, front_q + k, back_q + k), pair(S, left_q + k, right_q + k)
-            planes = load(S, u_above + k) + u2
-            r1 = defect(d, a0, a1, a2, u3, load(S, g_q + k), planes, rows, columns)
+            r1 = defect(
+                S, a0, a1, a2, u3, load(S, g_q + k), load(S, u_above + k), u2,
+                front_q + k, back_q + k, left_q + k, right_q + k,
+            )  # fmt: skip
 
         # Weights 1 2 1 across the planes. Here are red nodes of plane q and black ones of plane p,
         # the one above the other: odd ones if plane q is odd, even ones if plane p is odd.
