@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> list[Epoch]:
         sys.exit(f"train_cifar: {error}")
     except Interrupted as stop:
         sys.exit(f"{stop}\ngo on with: {command}")
+    except KeyboardInterrupt:  # before training, or for a second time
+        sys.exit("train_cifar: interrupted; the last checkpoint, if there is one, stays")
 
 
 def train(args: argparse.Namespace) -> list[Epoch]:
