@@ -385,15 +385,15 @@ def test_two_runs_do_not_share_a_folder(digits, tmp_path):
 
 @contextmanager
 def read_only(folder):
-    """A folder that may be read and not written, by root neither."""
+    """A folder that may be read and not written."""
     root = os.geteuid() == 0
-    modes = {path: path.stat().st_mode for path in (folder, *folder.parents)}
+    # Permissions do not stop root; somebody else needs a way to the folder.
+    way = [path for path in folder.parents if root and path.stat().st_mode & 0o011 != 0o011]
+    modes = {path: path.stat().st_mode for path in (folder, *way)}
     try:
-        if root:  # whom permissions do not stop
-            for path in folder.parents:
-                if not modes[path] & 0o001:
-                    path.chmod(modes[path] | 0o001)
         folder.chmod(0o555)
+        for path in way:
+            path.chmod(modes[path] | 0o011)
         if root:
             os.seteuid(65534)
         yield
@@ -401,8 +401,7 @@ def read_only(folder):
         if root:
             os.seteuid(0)
         for path, mode in modes.items():
-            if path.stat().st_mode != mode:
-                path.chmod(mode)
+            path.chmod(mode)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are other ones there")
