@@ -3,8 +3,9 @@
     python examples/train_cifar.py --data DIR --epochs 14
 
 Without --data the files are downloaded and checked. After each epoch `--out` holds log.csv and
-checkpoint.pt, at the end curve.png; --resume goes on exactly where a run stopped. The accuracy
-reported is the last epoch's. What was reached, on which machine, is in docs/results.md.
+checkpoint.pt, at the end curve.png; --resume goes on exactly where a run stopped, or with other
+learning rates where --lr or --sgd-lr name some. The accuracy reported is the last epoch's. What
+was reached, on which machine, is in docs/results.md.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from pathlib import Path
 import torch
 
 from mgnet import MgNet, data
-from mgnet.checkpoint import CHECKPOINT
+from mgnet.checkpoint import CHECKPOINT, RATES
 from mgnet.cost import count_parameters, multiply_adds
+from mgnet.folder import claimed
 from mgnet.training import (
+    DivergenceError,
     Epoch,
     Interrupted,
     Recipe,
     Trainer,
+    check_device,
     fastest_layout,
     saved_recipe,
 )
@@ -52,6 +56,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
             note, default = "what a few timed steps show to be fastest", None
         elif field.name == "flip":
             note, default = "not for digits", None
+        elif field.name in RATES:
+            note, default = f"{default}, or what the resumed run has", None
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
             add(option, action=argparse.BooleanOptionalAction, default=default, help=note)
@@ -63,31 +69,42 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> list[Epoch]:
     """Train by the command line and say what went wrong in one sentence."""
     argv = sys.argv[1:] if argv is None else argv
+    args = arguments(argv)
+    resume = [] if args.resume else ["--resume"]
+    command = shlex.join(["python", sys.argv[0], *argv, *resume])
     try:
-        return train(arguments(argv))
-    except (OSError, ValueError, ArithmeticError) as error:  # one clear sentence, no traceback
+        return train(args)
+    except DivergenceError as error:
+        hint = ""
+        if (Path(args.out) / CHECKPOINT).exists():
+            saved = saved_recipe(args.out)
+            lower = " ".join(f"--{n.replace('_', '-')} {getattr(saved, n) / 10:g}" for n in RATES)
+            hint = f"\nfor example: {command} {lower}"
+        sys.exit(f"train_cifar: {error}{hint}")
+    except (OSError, ValueError) as error:  # one clear sentence, no traceback
         sys.exit(f"train_cifar: {error}")
     except Interrupted as stop:
-        resume = [] if "--resume" in argv else ["--resume"]
-        command = shlex.join(["python", sys.argv[0], *argv, *resume])
         sys.exit(f"{stop}\ngo on with: {command}")
+    except KeyboardInterrupt:  # before training, or for a second time
+        sys.exit("train_cifar: interrupted; the last checkpoint, if there is one, stays")
 
 
 def train(args: argparse.Namespace) -> list[Epoch]:
     """Train, printing a line for each epoch."""
-    if not args.resume and (Path(args.out) / CHECKPOINT).exists():
+    check_device(args.device)
+    if args.resume:
+        saved = saved_recipe(args.out)
+    elif (Path(args.out) / CHECKPOINT).exists():
         raise ValueError(
             f"{args.out} holds a run already: go on with it by --resume, or name another --out"
         )
-    if not args.resume:
-        Path(args.out).mkdir(parents=True, exist_ok=True)
-    try:
-        torch.zeros(1, device=args.device)
-    except (RuntimeError, AssertionError):
-        raise ValueError(f"torch finds no device {args.device!r} here") from None
+    with claimed(Path(args.out)):
+        pass  # refused now if at all, rather than when the data are read
     given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
     if args.flip is None:  # a mirrored digit is no digit
         given["flip"] = args.dataset not in ("digits", "mnist")
+    if args.resume:
+        given |= {name: getattr(saved, name) for name in RATES if given[name] is None}
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     pictures = data.load(args.dataset, args.data)
     torch.manual_seed(recipe.seed)
@@ -95,7 +112,6 @@ def train(args: argparse.Namespace) -> list[Epoch]:
     channels = args.channels[0] if len(args.channels) == 1 else args.channels
     model = MgNet(shape[0], len(pictures.classes), channels, args.steps, form=args.form)
     if args.resume:  # what was fastest when the run began, so that it goes on exactly
-        saved = saved_recipe(args.out)
         choice = ([saved.precision], [saved.channels_last])
     else:
         choice = (["bfloat16", "float32"], [True, False])
@@ -125,6 +141,10 @@ def train(args: argparse.Namespace) -> list[Epoch]:
     )  # fmt: skip
     if args.resume:
         trainer.resume(args.out)
+        for name in RATES:
+            before, now = getattr(saved, name), getattr(recipe, name)
+            if now != before:
+                print(f"goes on with {name} {now:g}, {before:g} until now", flush=True)
     history = trainer.fit()
     print(f"last epoch: {history[-1].test_accuracy:.2%} of the test pictures")
     if recipe.flip:

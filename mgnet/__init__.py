@@ -1,5 +1,12 @@
 """MgNet: the multigrid cycle with trainable convolutions, walked by mgcore's driver."""
 
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":  # an installed one that lacks something says itself what
+        raise
+    raise ImportError("mgnet needs PyTorch: pip install 'mgcore[torch]'", name="torch") from None
+
 from mgnet.classifier import MgNet
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel

@@ -54,7 +54,8 @@ class MgNet(nn.Module):
     Raises
     ------
     ValueError
-        If channels and steps differ in length, a number is not positive, or the form is unknown;
+        If channels and steps differ in length, a number is not positive, the form is unknown, a
+        switch is neither True nor False, or sigma makes no module;
         in `forward`, if the picture is too small for the levels or has other channels.
 
     Notes
@@ -104,13 +105,20 @@ class MgNet(nn.Module):
             raise ValueError(f"kernel_size must be odd for the grid to stay, got {kernel_size}")
         if dim not in (1, 2, 3):
             raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+        for name, switch, on, off in (
+            ("norm", norm, "batch normalisation before every sigma", "none"),
+            ("share_A", share_A, "one A for all iterations of a level", "one for each"),
+            ("share_B", share_B, "one B for all iterations of a level", "one for each"),
+        ):
+            if not isinstance(switch, bool):
+                raise ValueError(f"{name} must be True ({on}) or False ({off}), got {switch!r}")
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
 
         batch_norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dim]
 
         def activation(c: int) -> nn.Module:
-            act = copy.deepcopy(sigma) if isinstance(sigma, nn.Module) else sigma()
+            act = copy.deepcopy(sigma) if isinstance(sigma, nn.Module) else _made_by(sigma)
             if norm:
                 return nn.Sequential(batch_norm(c), act)
             if getattr(act, "inplace", False):
@@ -175,3 +183,15 @@ class MgNet(nn.Module):
                 f"{len(self.levels)} levels need pictures of at least {smallest} pixels a side, "
                 f"got {tuple(f.shape[2:])}; use fewer levels or larger pictures"
             )
+
+
+def _made_by(sigma: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        made = sigma()
+    except TypeError:  # a function of tensors, or nothing that can be called
+        made = None
+    if not isinstance(made, nn.Module):
+        raise ValueError(
+            f"sigma must be a module or a callable that makes one, such as nn.ReLU, got {sigma!r}"
+        )
+    return made

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,20 +29,27 @@ from tqdm import tqdm
 
 from mgnet.checkpoint import (
     CHECKPOINT,
+    RATES,
     CheckpointError,
-    atomic,
     compare_checkpoint,
+    non_finite,
     read_checkpoint,
+    read_checksum,
+    write_checkpoint,
 )
 from mgnet.data import PictureSet
+from mgnet.folder import FolderError, atomic, claimed
 from mgnet.optim import Muon
 
 __all__ = [
     "CheckpointError",
+    "DivergenceError",
     "Epoch",
+    "FolderError",
     "Interrupted",
     "Recipe",
     "Trainer",
+    "check_device",
     "fastest_layout",
     "saved_recipe",
 ]
@@ -102,14 +110,22 @@ class Recipe:
             )
         for name, least in (("epochs", 1), ("batch_size", 2), ("shift", 0), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or int(value) < least:
+            if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
                 raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
         for name in ("momentum", "sgd_momentum", "warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
         for name in ("lr", "sgd_lr", "weight_decay"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be zero or more, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) < float("inf"):
+                raise ValueError(f"{name} must be zero or more, got {value!r}")
+        for name in ("flip", "channels_last"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for field in fields(self):  # a NumPy number in a checkpoint could not be read back
+            plain: Any = type(field.default)
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
 
     def rate(self, progress: float) -> float:
         """Factor of the learning rates when `progress`, in [0, 1), of the steps are done."""
@@ -132,7 +148,11 @@ class Epoch:
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT came; the message names the checkpoint that holds everything done so far."""
+    """SIGINT or SIGTERM came; the message names the checkpoint that holds all done so far."""
+
+
+class DivergenceError(ArithmeticError):
+    """Loss or weights are no finite numbers any more; the last good checkpoint was left alone."""
 
 
 class Trainer:
@@ -146,7 +166,8 @@ class Trainer:
     recipe : Recipe
     device : str or torch.device
     folder : path, optional
-        Where log.csv and checkpoint.pt go, after every epoch; nothing is written without it.
+        Where log.csv and checkpoint.pt go, after every epoch; nothing is written without it. One
+        run at a time trains in a folder: its process locks the file .lock there, which stays.
     compile : bool
         Run the steps through :func:`torch.compile`.
     progress : bool
@@ -157,6 +178,11 @@ class Trainer:
     Attributes
     ----------
     history : list of Epoch
+
+    Raises
+    ------
+    ValueError
+        If recipe, pictures, model and device do not go together; the message says how.
     """
 
     def __init__(
@@ -181,7 +207,11 @@ class Trainer:
                 f"shift {recipe.shift} is not smaller than the pictures, "
                 f"{tuple(data.train_images.shape[2:])}"
             )
-        self.recipe, self.device = recipe, torch.device(device)
+        if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
+            raise ValueError(
+                "the model is on the meta device, without weights: build it on the CPU"
+            )
+        self.recipe, self.device = recipe, check_device(device)
         self.folder = None if folder is None else Path(folder)
         self.progress, self.on_epoch = progress, on_epoch
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -207,8 +237,11 @@ class Trainer:
         self.mirrored = first.to(self.device)
         # What a checkpoint must agree on besides the weights' names and shapes.
         self.identity = {"data": f"{data.name}, {len(self.images)} pictures", "model": str(model)}
+        self.classes = len(data.classes)
         self.history: list[Epoch] = []
         self.seconds = 0.0
+        self.checksum: str | None = None  # of the checkpoint that this run wrote or resumed from
+        self.claimed = False  # whether the folder is
 
     # --- training -------------------------------------------------------------------------------
 
@@ -218,14 +251,24 @@ class Trainer:
         Raises
         ------
         Interrupted
-            After SIGINT: the step under way was finished and a checkpoint written.
+            After SIGINT or SIGTERM: the step under way was finished and a checkpoint written.
+        DivergenceError
+            If loss or weights are not finite; the checkpoint is then an older one, or none.
+        CheckpointError
+            Before the first step, if the folder holds another run, which was not resumed.
+        FolderError
+            Before the first step, if nothing can be written to the folder or another process
+            trains there; later, if a file cannot be written. What was done so far is then still
+            here: `fit` goes on with it.
         """
-        with _sigint_flag() as interrupted:
+        with _stop_flag() as stop, self._claimed_folder():
             while self.epoch < self.recipe.epochs:
-                self._train_epoch(interrupted)
+                self._train_epoch(stop)
+                if stop.is_set():  # since the epoch's last step
+                    self._interrupt()
         return self.history
 
-    def _train_epoch(self, interrupted: threading.Event) -> None:
+    def _train_epoch(self, stop: threading.Event) -> None:
         r = self.recipe
         order = torch.randperm(len(self.images), generator=_generator(r.seed, self.epoch))
         order = order.to(self.device)
@@ -242,7 +285,7 @@ class Trainer:
             if self.step % 20 == 0 and not bar.disable:
                 loss, hits = (self.sums / (self.step * r.batch_size)).tolist()
                 bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{hits:.1%}")
-            if interrupted.is_set():
+            if stop.is_set():
                 self.seconds += time.perf_counter() - began
                 bar.close()
                 self._interrupt()
@@ -252,10 +295,11 @@ class Trainer:
         seen = self.steps * r.batch_size
         loss, hits = (self.sums / seen).tolist()
         if not math.isfinite(loss):
-            raise ArithmeticError(
-                f"the loss is {loss} in epoch {self.epoch + 1}: lower the learning rates"
-            )
+            raise self._diverged(f"the loss is {loss}")
+        self._check_weights()
         test_loss, test_accuracy = self.evaluate()
+        if not math.isfinite(test_loss):
+            raise self._diverged(f"the test loss is {test_loss}")
         row = Epoch(
             self.epoch + 1, loss, hits, test_loss, test_accuracy,
             self.seconds, seen / self.seconds,
@@ -277,6 +321,11 @@ class Trainer:
         labels = self.labels[batch]
         with self._autocast():
             scores = self.call(self._normalised(pictures))
+        if scores.ndim != 2 or scores.shape[1] < self.classes:
+            raise ValueError(
+                f"the model must give (batch, {self.classes}) scores for {self.classes} classes, "
+                f"got {tuple(scores.shape)}"
+            )
         scores = scores.to(self.dtype)
         loss = F.cross_entropy(scores, labels, label_smoothing=r.label_smoothing)
         loss.backward()
@@ -339,31 +388,28 @@ class Trainer:
     # --- checkpoints ----------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write log and checkpoint, each whole or not at all; nothing without a folder."""
+        """Write checkpoint and log, each whole or not at all; nothing without a folder.
+
+        Raises
+        ------
+        DivergenceError, CheckpointError, FolderError
+            As `fit` does; nothing is written then.
+        """
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in self.history)
-        with atomic(self.folder / CHECKPOINT) as path:
-            torch.save(
-                {
-                    "model": self.model.state_dict(),
-                    "optimizers": [o.state_dict() for o in self.optimizers],
-                    "recipe": asdict(self.recipe),
-                    "epoch": self.epoch, "step": self.step,
-                    "sums": self.sums, "seconds": self.seconds,
-                    "history": [asdict(row) for row in self.history],
-                    "identity": self.identity,
-                    "random": self._random_state(),
-                },
-                path,
-            )  # fmt: skip
+        self._check_weights()
+        with self._claimed_folder():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.checksum = write_checkpoint(self.folder / CHECKPOINT, self._content())
+            with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
+                writer.writeheader()
+                writer.writerows(asdict(row) for row in self.history)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Take up a run where its checkpoint left it.
+        """Take up a run where its checkpoint left it, with the learning rates of this recipe.
+
+        With those of the checkpoint, too, the run goes on exactly as if it had not stopped.
 
         Parameters
         ----------
@@ -373,20 +419,76 @@ class Trainer:
         Raises
         ------
         CheckpointError
-            If there is none, or it is of another model or another recipe.
+            If there is none, it is damaged, or it is of another model, data set or recipe, learning
+            rates aside. Nothing has changed then.
         """
         path, saved = read_checkpoint(path)
         # Everything is compared before anything is loaded.
-        compare_checkpoint(path, saved, self.model, asdict(self.recipe), self.identity)
+        buffers = [_momenta(o) for o in self.optimizers]
+        row = asdict(Epoch(1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+        compare_checkpoint(path, saved, self._content(), buffers, row, self.steps)
         self.model.load_state_dict(saved["model"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        for optimizer, there in zip(self.optimizers, saved["optimizers"], strict=True):
+            groups = optimizer.state_dict()["param_groups"]  # these follow from the recipe
+            optimizer.load_state_dict({"state": there["state"], "param_groups": groups})
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
         self.sums = saved["sums"].to(self.device)
         self.history = [Epoch(**row) for row in saved["history"]]
+        self.checksum = saved["checksum"]
         torch.set_rng_state(saved["random"]["cpu"])
         if "cuda" in saved["random"] and self.device.type == "cuda":
             torch.cuda.set_rng_state(saved["random"]["cuda"], self.device)
+
+    def _content(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "recipe": asdict(self.recipe),
+            "epoch": self.epoch, "step": self.step,
+            "sums": self.sums, "seconds": self.seconds,
+            "history": [asdict(row) for row in self.history],
+            "identity": self.identity,
+            "random": self._random_state(),
+        }  # fmt: skip
+
+    def _check_weights(self) -> None:
+        """Raise where a number that a checkpoint would hold is not finite."""
+        if (name := non_finite(self._content())) is not None:
+            raise self._diverged(f"{name} is not finite")
+
+    def _diverged(self, what: str) -> DivergenceError:
+        rates = ", ".join(f"{name} {getattr(self.recipe, name):g}" for name in RATES)
+        advice = f"{what} in epoch {self.epoch + 1}: lower the learning rates ({rates})"
+        if self.folder is None or not (self.folder / CHECKPOINT).exists():
+            return DivergenceError(f"{advice}; there is no checkpoint yet to resume from")
+        return DivergenceError(
+            f"{advice} and resume from {self.folder / CHECKPOINT}, the last good checkpoint"
+        )
+
+    @contextmanager
+    def _claimed_folder(self) -> Iterator[None]:
+        """Keep other runs out of the folder, and this one out of a folder that holds another."""
+        if self.folder is None or self.claimed:
+            yield
+            return
+        with claimed(self.folder, (CHECKPOINT, LOG)):
+            self._refuse_another_run(self.folder / CHECKPOINT, self.folder / LOG)
+            self.claimed = True
+            try:
+                yield
+            finally:
+                self.claimed = False
+
+    def _refuse_another_run(self, checkpoint: Path, log: Path) -> None:
+        if checkpoint.exists():
+            mine = self.checksum is not None and read_checksum(checkpoint) == self.checksum
+        else:
+            mine = not log.exists()
+        if not mine:
+            raise CheckpointError(
+                f"{self.folder} holds another run: resume that, or name another folder"
+            )
 
     def _random_state(self) -> dict[str, Tensor]:
         """State of torch's own generators, for a sigma that draws, such as dropout."""
@@ -397,6 +499,8 @@ class Trainer:
 
     def _interrupt(self) -> None:
         where = f"in epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
+        if self.epoch == self.recipe.epochs:
+            where = "after the last epoch"
         if self.folder is None:
             raise Interrupted(f"interrupted {where}; nothing was saved, as no folder was given")
         self.save()
@@ -484,30 +588,66 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
     Raises
     ------
     CheckpointError
-        If there is none.
+        If there is none, or the recipe is not one of this version.
     """
     path, saved = read_checkpoint(path)
+    names, found = {f.name for f in fields(Recipe)}, set(saved["recipe"])
+    if found != names:
+        name = min(map(str, found ^ names))
+        raise CheckpointError(
+            f"{path} has a recipe of another version: {name} is "
+            f"{'missing' if name in names else 'unknown'}"
+        )
     try:
         return Recipe(**saved["recipe"])
-    except TypeError as error:
-        raise CheckpointError(f"{path} was written by another version: {error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a recipe that cannot be: {error}") from None
 
 
 @contextmanager
-def _sigint_flag() -> Iterator[threading.Event]:
-    """Set a flag at the first SIGINT instead of raising; the second one raises as usual."""
+def _stop_flag() -> Iterator[threading.Event]:
+    """Set a flag at the first SIGINT or SIGTERM; what comes after that acts as usual."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag  # only the main thread may set handlers
         return
-    previous = signal.getsignal(signal.SIGINT)
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A job in the background ignores Ctrl-C, and goes on doing so.
+    usual = {number: previous for number, previous in usual.items() if previous != signal.SIG_IGN}
+
+    def restore() -> None:
+        for number, previous in usual.items():
+            signal.signal(number, previous)
 
     def handler(number: int, frame: Any) -> None:
         flag.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, handler)
     try:
+        for number in usual:
+            signal.signal(number, handler)
         yield flag
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
+
+
+def _momenta(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What an optimizer's state dict holds for each parameter after steps, in shape and dtype."""
+    name = "momentum" if isinstance(optimizer, Muon) else "momentum_buffer"
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {k: {name: p} for k, p in enumerate(parameters)}
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that torch can compute on here.
+
+    Raises
+    ------
+    ValueError
+        If it cannot; the meta device, on which nothing is computed, included.
+    """
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):
+        raise ValueError(f"torch finds no device {str(device)!r} here to compute on") from None
+    return torch.device(device)

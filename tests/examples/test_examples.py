@@ -66,7 +66,7 @@ def test_train_cifar_on_digits(capsys):
     # A finished run resumes to its own end; nothing overwrites it by accident.
     assert train_cifar.main([*options, "--out", "run", "--resume"]) == history
     with pytest.raises(SystemExit, match="another recipe"):
-        train_cifar.main([*options, "--out", "run", "--resume", "--lr", "0.1"])
+        train_cifar.main([*options, "--out", "run", "--resume", "--momentum", "0.1"])
     with pytest.raises(SystemExit, match="holds a run already: go on with it by --resume"):
         train_cifar.main([*options, "--out", "run"])
 

@@ -1,27 +1,38 @@
 """Training: exact resume, interruption, checkpoints, augmentation."""
 
 import csv
+import errno
 import functools
 import os
+import re
 import signal
+import sys
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from mgnet import MgNet
+from mgnet.checkpoint import read_checkpoint
 from mgnet.data import PictureSet, load
+from mgnet.folder import claimed
 from mgnet.optim import Muon
 from mgnet.training import (
     CheckpointError,
+    DivergenceError,
+    FolderError,
     Interrupted,
     Recipe,
     Trainer,
     fastest_layout,
+    saved_recipe,
 )
 
 RECIPE = Recipe(epochs=3, batch_size=128, shift=1, flip=True)
+FILES = [".lock", "checkpoint.pt", "log.csv"]
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +61,29 @@ def learned(history):
     return [{k: v for k, v in asdict(row).items() if "second" not in k} for row in history]
 
 
-class StopAt:
-    """Raises SIGINT when the trainer has taken a step, as Ctrl-C would."""
+class After:
+    """Does something when the trainer has taken a step."""
 
-    def __init__(self, trainer, epoch, step):
+    def __init__(self, trainer, epoch, step, action):
         self.take = trainer._train_step
-        self.trainer, self.at = trainer, (epoch, step)
+        self.trainer, self.at, self.action = trainer, (epoch, step), action
 
     def __call__(self, batch):
         self.take(batch)
         if (self.trainer.epoch, self.trainer.step) == self.at:
-            signal.raise_signal(signal.SIGINT)
+            self.action()
+
+
+def stop_at(trainer, epoch, step, number=signal.SIGINT):
+    """A signal after a step, such as Ctrl-C sends."""
+    trainer._train_step = After(trainer, epoch, step, lambda: signal.raise_signal(number))
+
+
+def spoil_at(trainer, epoch, step, value=float("nan")):
+    """A weight that is no number after a step, whose loss came before."""
+    weight = trainer.model.head.weight
+    action = lambda: weight.data[0, 0].fill_(value)  # noqa: E731
+    trainer._train_step = After(trainer, epoch, step, action)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd"])
@@ -77,19 +100,21 @@ def test_learning_and_the_log(digits, tmp_path, optimizer):
         logged = list(csv.DictReader(stream))
     assert [float(row["test_accuracy"]) for row in logged] == [r.test_accuracy for r in history]
     assert run.evaluate() == (history[-1].test_loss, history[-1].test_accuracy)
-    assert sorted(os.listdir(tmp_path)) == ["checkpoint.pt", "log.csv"]  # no temporary files
+    assert sorted(os.listdir(tmp_path)) == FILES  # no temporary ones
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("epoch", "step"), [(0, 3), (1, 11), (2, 1)])
-def test_an_interrupted_run_resumes_exactly(digits, tmp_path, epoch, step):
+def test_an_interrupted_run_resumes_exactly(digits, tmp_path, epoch, step, number):
     whole = trainer(digits)
     whole.fit()
 
     first = trainer(digits, folder=tmp_path)
-    first._train_step = StopAt(first, epoch, step)
+    stop_at(first, epoch, step, number)
     with pytest.raises(Interrupted, match=rf"epoch {epoch + 1}, after step {step} of 11; saved in"):
         first.fit()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
     second = trainer(digits, folder=tmp_path, seed=99)
     second.resume(tmp_path)
@@ -102,9 +127,59 @@ def test_an_interrupted_run_resumes_exactly(digits, tmp_path, epoch, step):
 
 def test_interruption_without_a_folder_says_that_nothing_was_saved(digits):
     run = trainer(digits)
-    run._train_step = StopAt(run, 0, 2)
+    stop_at(run, 0, 2)
     with pytest.raises(Interrupted, match="nothing was saved"):
         run.fit()
+
+
+def test_a_second_signal_acts_as_usual(digits, tmp_path):
+    run = trainer(digits, folder=tmp_path)
+
+    def twice():
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.raise_signal(signal.SIGINT)
+
+    run._train_step = After(run, 0, 2, twice)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run.fit()
+    assert not isinstance(raised.value, Interrupted)
+    assert sorted(os.listdir(tmp_path)) == [".lock"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("epoch", "where"), [(1, "in epoch 2, after step 0 of 11"), (3, "after the last epoch")]
+)
+def test_a_signal_while_an_epoch_is_saved_waits_and_counts(
+    digits, tmp_path, monkeypatch, number, epoch, where
+):
+    run = trainer(digits, folder=tmp_path)
+    replace_file = os.replace
+
+    def interrupted(source, target):
+        if run.epoch == epoch and target.name == "checkpoint.pt" and not sent:
+            sent.append(number)
+            signal.raise_signal(number)
+        replace_file(source, target)
+
+    sent = []
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(Interrupted, match=f"interrupted {where}; saved in"):
+        run.fit()
+    assert read_checkpoint(tmp_path)[1]["epoch"] == epoch
+    assert sorted(os.listdir(tmp_path)) == FILES
+
+
+def test_jobs_in_the_background_go_on_ignoring_ctrl_c(digits, tmp_path):
+    run = trainer(digits, replace(RECIPE, epochs=1))
+    stop_at(run, 0, 2)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert len(run.fit()) == 1
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float64"])
@@ -125,9 +200,65 @@ def test_compiled_steps_are_the_same_steps(digits, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run(digits, tmp_path):
     recipe = replace(RECIPE, optimizer="sgd", sgd_lr=1e30)
-    with pytest.raises(ArithmeticError, match="in epoch 1: lower the learning rates"):
+    message = r"in epoch 1: lower the learning rates \(lr 0.24, sgd_lr 1e\+30\); there is no check"
+    with pytest.raises(DivergenceError, match=message):
         trainer(digits, recipe, tmp_path).fit()
-    assert not (tmp_path / "checkpoint.pt").exists()
+    assert os.listdir(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_weights_that_are_not_finite_never_replace_good_ones(digits, tmp_path, value, interrupted):
+    run = trainer(digits, folder=tmp_path)
+    spoil_at(run, 1, 11, value)  # in the epoch's last step: its loss was still finite
+    if interrupted:
+        stop_at(run, 1, 11)
+    message = (
+        r"model.head.weight is not finite in epoch 2: lower the learning rates \(lr 0.24, sgd_lr "
+        rf"0.1\) and resume from {re.escape(str(tmp_path / 'checkpoint.pt'))}, the last good"
+    )
+    with pytest.raises(DivergenceError, match=message):
+        run.fit()
+    assert len(run.history) == 1
+    with pytest.raises(DivergenceError):
+        run.save()
+    assert sorted(os.listdir(tmp_path)) == FILES
+
+    again = trainer(digits, replace(RECIPE, lr=0.02, sgd_lr=0.01), tmp_path)
+    again.resume(tmp_path)
+    assert (again.epoch, again.step) == (1, 0)
+    assert [row.epoch for row in again.fit()] == [1, 2, 3]
+    assert saved_recipe(tmp_path) == again.recipe
+
+
+def test_statistics_momenta_and_sums_must_be_finite_too(digits, tmp_path):
+    def spoil(run, what):
+        tensors = {
+            "model.stem.1.0.running_var": run.model.stem[1][0].running_var,
+            "optimizers.1.state.0.momentum_buffer": next(
+                iter(run.optimizers[1].state.values())
+            )["momentum_buffer"],
+            "sums": run.sums,
+        }  # fmt: skip
+        tensors[what].flatten()[0] = float("inf")
+
+    run = trainer(digits, replace(RECIPE, epochs=1), tmp_path)
+    run.fit()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    for name in ("model.stem.1.0.running_var", "optimizers.1.state.0.momentum_buffer", "sums"):
+        again = trainer(digits, run.recipe, tmp_path)
+        again.resume(tmp_path)
+        spoil(again, name)
+        with pytest.raises(DivergenceError, match=f"^{re.escape(name)} is not finite"):
+            again.save()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_without_a_folder_weights_are_looked_at_as_well(digits):
+    run = trainer(digits)
+    spoil_at(run, 0, 11)
+    with pytest.raises(DivergenceError, match="head.weight is not finite in epoch 1"):
+        run.fit()
 
 
 def test_dropout_resumes_exactly(digits, tmp_path):
@@ -139,7 +270,7 @@ def test_dropout_resumes_exactly(digits, tmp_path):
     whole = with_dropout()
     whole.fit()
     first = with_dropout(tmp_path)
-    first._train_step = StopAt(first, 1, 4)
+    stop_at(first, 1, 4)
     with pytest.raises(Interrupted):
         first.fit()
     second = with_dropout(tmp_path)
@@ -161,15 +292,131 @@ def test_a_failed_write_leaves_the_old_checkpoint(digits, tmp_path, monkeypatch)
     run.fit()
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
-    def full_disk(*args):
-        args[1].write_bytes(b"half a check")
-        raise OSError("no space left on device")
+    def full_disk(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(FolderError, match=r"checkpoint.pt could not be written \(No space left"):
         run.save()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["checkpoint.pt", "log.csv"]
+    assert sorted(os.listdir(tmp_path)) == FILES
+
+
+def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch):
+    whole = trainer(digits)
+    whole.fit()
+    run = trainer(digits, folder=tmp_path)
+    replaced, replace_file = [], os.replace
+
+    def full_disk_once(*paths):
+        replaced.append(paths)
+        if len(replaced) == 3:  # the checkpoint of the second epoch
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace_file(*paths)
+
+    monkeypatch.setattr(os, "replace", full_disk_once)
+    with pytest.raises(FolderError, match="the one of before stays: make room"):
+        run.fit()
+    assert read_checkpoint(tmp_path)[1]["epoch"] == 1
+    assert learned(run.fit()) == learned(whole.history)
+    assert_same(weights(run), weights(whole))
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def must_not_train(trainer):
+    def step(batch):
+        raise AssertionError("a step was taken")
+
+    trainer._train_step = step
+
+
+def test_a_folder_with_another_run_is_refused(digits, tmp_path):
+    trainer(digits, replace(RECIPE, epochs=1), tmp_path).fit()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    other = trainer(digits, folder=tmp_path, seed=7)
+    must_not_train(other)
+    for write in (other.fit, other.save):
+        with pytest.raises(CheckpointError, match="holds another run: resume that, or name"):
+            write()
+    (tmp_path / "checkpoint.pt").unlink()
+    with pytest.raises(CheckpointError, match="holds another run"):  # its log is left
+        other.fit()
+    (tmp_path / "checkpoint.pt").write_bytes(before[:-1])  # damaged, but somebody's
+    with pytest.raises(CheckpointError, match="holds another run"):
+        other.fit()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before[:-1]
+
+
+def test_a_run_that_went_on_elsewhere_is_not_overwritten(digits, tmp_path):
+    first = trainer(digits, folder=tmp_path)
+    stop_at(first, 1, 4)
+    with pytest.raises(Interrupted):
+        first.fit()
+    late, other = trainer(digits, folder=tmp_path), trainer(digits, folder=tmp_path)
+    late.resume(tmp_path)
+    other.resume(tmp_path)
+    other.fit()
+    must_not_train(late)
+    with pytest.raises(CheckpointError, match="holds another run"):
+        late.fit()
+    assert read_checkpoint(tmp_path)[1]["epoch"] == 3
+
+
+def test_resuming_into_another_folder(digits, tmp_path):
+    run = trainer(digits, replace(RECIPE, epochs=1), tmp_path / "a")
+    run.fit()
+    copy = trainer(digits, run.recipe, tmp_path / "b")
+    copy.resume(tmp_path / "a")
+    copy.save()
+    assert_same(*(read_checkpoint(tmp_path / name)[1]["model"] for name in "ab"))
+
+
+def test_two_runs_do_not_share_a_folder(digits, tmp_path):
+    run = trainer(digits, folder=tmp_path)
+    must_not_train(run)
+    with claimed(tmp_path), pytest.raises(FolderError, match="another run is going on in"):
+        run.fit()
+    # The run itself may save at any time.
+    run = trainer(digits, folder=tmp_path, on_epoch=lambda row: run.save())
+    assert len(run.fit()) == 3
+
+
+@contextmanager
+def read_only(folder):
+    """A folder that may be read and not written."""
+    root = os.geteuid() == 0
+    # Permissions do not stop root; somebody else needs a way to the folder.
+    way = [path for path in folder.parents if root and path.stat().st_mode & 0o011 != 0o011]
+    modes = {path: path.stat().st_mode for path in (folder, *way)}
+    try:
+        folder.chmod(0o555)
+        for path in way:
+            path.chmod(modes[path] | 0o011)
+        if root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are other ones there")
+@pytest.mark.parametrize("locked_before", [False, True])
+def test_a_read_only_folder_is_noticed_before_the_first_step(digits, tmp_path, locked_before):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if locked_before:
+        (folder / ".lock").touch()
+        (folder / ".lock").chmod(0o666)
+    run = trainer(digits, folder=folder)
+    must_not_train(run)
+    message = r"nothing can be written to .*run \(Permission denied\): name another folder"
+    with read_only(folder), pytest.raises(FolderError, match=message):
+        run.fit()
 
 
 # --- checkpoints that do not fit ------------------------------------------------------------------
@@ -221,6 +468,24 @@ def test_files_that_are_no_checkpoints(digits, tmp_path):
     torch.save(5, tmp_path / "number.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of a training run"):
         trainer(digits).resume(tmp_path / "number.pt")
+
+
+def test_only_the_rates_may_change(digits, checkpoint):
+    once = replace(RECIPE, epochs=1)
+    trainer(digits, replace(once, lr=0.1, sgd_lr=0.05)).resume(checkpoint)
+    for change in ({"momentum": 0.5}, {"weight_decay": 0.0}, {"seed": 1}, {"warmup": 0.1}):
+        with pytest.raises(CheckpointError, match=f"another recipe: {next(iter(change))} "):
+            trainer(digits, replace(once, **change)).resume(checkpoint)
+
+
+def test_numpy_numbers_in_a_recipe_can_be_read_back(digits, tmp_path):
+    recipe = replace(
+        RECIPE, epochs=np.int64(1), batch_size=np.int32(128), lr=np.float32(0.25), sgd_lr=1,
+        flip=np.bool_(True), optimizer=np.str_("muon"),
+    )  # fmt: skip
+    trainer(digits, recipe, tmp_path).fit()
+    assert saved_recipe(tmp_path) == replace(RECIPE, epochs=1, lr=0.25, sgd_lr=1.0)
+    trainer(digits, recipe).resume(tmp_path)
 
 
 # --- augmentation ---------------------------------------------------------------------------------
@@ -325,6 +590,18 @@ def test_mirrored_scores_are_the_mean_of_both():
         (lambda d: Recipe(sgd_lr=-1), "sgd_lr must be zero or more"),
         (lambda d: trainer(d, Recipe(shift=8)), "shift 8 is not smaller than the pictures"),
         (lambda d: trainer(d, Recipe(batch_size=2000)), "larger than the 1437"),
+        (lambda d: Recipe(lr="fast"), "lr must be zero or more, got 'fast'"),
+        (lambda d: Recipe(lr=float("nan")), "lr must be zero or more"),
+        (lambda d: Recipe(momentum="much"), "momentum must lie in"),
+        (lambda d: Recipe(epochs=True), "epochs must be a whole number"),
+        (lambda d: Recipe(flip="no"), "flip must be True or False, got 'no'"),
+        (lambda d: trainer(d, device="meta"), "torch finds no device 'meta' here"),
+        (lambda d: trainer(d, device="nowhere"), "torch finds no device 'nowhere' here"),
+        (lambda d: Trainer(MgNet(1, channels=4, steps=(1,)).to("meta"), d, RECIPE), "build it on"),
+        (
+            lambda d: Trainer(MgNet(1, 9, channels=4, steps=(1,)), d, RECIPE).fit(),
+            r"must give \(batch, 10\) scores for 10 classes, got \(128, 9\)",
+        ),
     ],
 )
 def test_bad_input(digits, call, message):

@@ -1,0 +1,169 @@
+"""The training script when something goes wrong: one sentence, and nothing lost."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples import train_cifar
+from mgnet.checkpoint import read_checkpoint
+from mgnet.folder import claimed
+from mgnet.training import Trainer, saved_recipe
+
+ROOT = Path(__file__).parents[2]
+DIGITS = [
+    "--dataset", "digits", "--batch-size", "128", "--channels", "4", "8", "--steps", "1", "1",
+    "--shift", "1", "--precision", "float32", "--no-channels-last",
+]  # fmt: skip
+FILES = [".lock", "checkpoint.pt", "log.csv"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def start(out, *options, code=None):
+    """The script in a process of its own."""
+    program = ["-m", "examples.train_cifar"] if code is None else ["-c", code]
+    return subprocess.Popen(
+        [sys.executable, *program, *DIGITS, "--out", str(out), *options],
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def learned(history):
+    return [{k: v for k, v in row.items() if "second" not in k} for row in history]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be sent SIGTERM")
+def test_a_terminated_run_resumes_exactly(tmp_path):
+    options = ["--epochs", "15"]
+    whole, first = start(tmp_path / "whole", *options), start(tmp_path / "run", *options)
+    for line in first.stdout:
+        if line.startswith("epoch   2"):
+            first.send_signal(signal.SIGTERM)
+            break
+    said = first.communicate(timeout=120)[1]
+    assert first.returncode == 1
+    assert re.match(r"interrupted in epoch \d+, after step \d+ of 11; saved in .*checkpoint", said)
+    assert said.rstrip().endswith("--resume")
+    assert "Traceback" not in said
+    assert 2 <= read_checkpoint(tmp_path / "run")[1]["epoch"] < 15
+    assert sorted(os.listdir(tmp_path / "run")) == FILES
+
+    for process in (whole, start(tmp_path / "run", *options, "--resume")):
+        out, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+        assert "last epoch: " in out
+    there, here = (read_checkpoint(tmp_path / name)[1] for name in ("whole", "run"))
+    assert learned(here["history"]) == learned(there["history"])
+    for name, weight in there["model"].items():
+        assert torch.equal(here["model"][name], weight), name
+
+
+FULL_DISK = """
+import resource, sys
+from examples import train_cifar
+from mgnet.training import Trainer
+
+evaluate = Trainer.evaluate
+
+def evaluate_and_fill_the_disk(self):
+    if self.epoch == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    return evaluate(self)
+
+Trainer.evaluate = evaluate_and_fill_the_disk
+train_cifar.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
+def test_a_file_that_cannot_be_written_ends_in_one_sentence(tmp_path):
+    process = start(tmp_path / "run", "--epochs", "3", code=FULL_DISK)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"train_cifar: .*checkpoint.pt could not be written \(File too large\); the one of before "
+        r"stays: make room, then go on\n",
+        said,
+    )
+    assert "epoch   1" in out
+    assert read_checkpoint(tmp_path / "run")[1]["epoch"] == 1
+    assert sorted(os.listdir(tmp_path / "run")) == FILES
+
+
+def test_a_diverged_run_goes_on_with_lower_rates(monkeypatch, capsys):
+    step = Trainer._train_step
+
+    def diverging_step(self, batch):
+        step(self, batch)
+        if (self.epoch, self.step) == (1, 11):
+            self.model.head.bias.data[0] = float("nan")
+
+    monkeypatch.setattr(sys, "argv", ["train_cifar.py"])
+    options = [*DIGITS, "--epochs", "3", "--sgd-lr", "0.2", "--out", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", diverging_step)
+        with pytest.raises(SystemExit) as end:
+            train_cifar.main(options)
+    sentence, example = str(end.value).splitlines()
+    assert sentence == (
+        "train_cifar: model.head.bias is not finite in epoch 2: lower the learning rates (lr 0.24, "
+        "sgd_lr 0.2) and resume from run/checkpoint.pt, the last good checkpoint"
+    )
+    assert example.endswith("--sgd-lr 0.2 --out run --resume --lr 0.024 --sgd-lr 0.02")
+
+    capsys.readouterr()
+    history = train_cifar.main([*options, "--resume", "--sgd-lr", "0.02"])
+    assert len(history) == 3
+    assert "goes on with sgd_lr 0.02, 0.2 until now\n" in capsys.readouterr().out
+    # Where no rate is named, those of the run stay.
+    options = [*DIGITS, "--epochs", "3", "--out", "run", "--resume"]
+    assert [asdict(row) for row in train_cifar.main(options)] == [asdict(row) for row in history]
+    assert saved_recipe("run").sgd_lr == 0.02
+    assert "goes on with" not in capsys.readouterr().out
+
+
+def test_a_run_that_diverges_at_once_has_nothing_to_resume():
+    with pytest.raises(SystemExit, match=r"sgd_lr 1e\+30\); there is no checkpoint yet") as end:
+        train_cifar.main([*DIGITS, "--optimizer", "sgd", "--sgd-lr", "1e30", "--out", "run"])
+    assert "\n" not in str(end.value)
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_the_meta_device_is_refused(resume):
+    with pytest.raises(SystemExit, match="torch finds no device 'meta' here to compute on"):
+        train_cifar.main([*DIGITS, "--out", "run", "--device", "meta", *resume])
+    assert not Path("run").exists()
+
+
+def test_a_second_run_in_a_folder_is_refused_before_the_data_are_read(monkeypatch):
+    monkeypatch.setattr(train_cifar.data, "load", None)
+    with claimed(Path("run")), pytest.raises(SystemExit, match="another run is going on in run"):
+        train_cifar.main([*DIGITS, "--out", "run"])
+
+
+def test_nothing_to_resume_leaves_no_folder():
+    with pytest.raises(SystemExit, match="train_cifar: there is no checkpoint run"):
+        train_cifar.main([*DIGITS, "--out", "run", "--resume"])
+    assert not Path("run").exists()
+
+
+def test_ctrl_c_before_training_is_no_traceback(monkeypatch):
+    def load(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_cifar.data, "load", load)
+    with pytest.raises(SystemExit, match="train_cifar: interrupted; the last checkpoint"):
+        train_cifar.main([*DIGITS, "--out", "run"])

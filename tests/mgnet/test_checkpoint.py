@@ -1,0 +1,244 @@
+"""Checkpoint files: damage of any kind is noticed, and nothing is taken from what does not fit."""
+
+import io
+import random
+from collections import OrderedDict
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgnet import MgNet
+from mgnet.checkpoint import CheckpointError, non_finite, read_checkpoint, write_checkpoint
+from mgnet.data import load
+from mgnet.training import Recipe, Trainer, saved_recipe
+
+RECIPE = Recipe(epochs=3, batch_size=128, shift=1)
+
+
+def trainer(folder=None, recipe=RECIPE):
+    torch.manual_seed(0)
+    model = MgNet(1, 10, channels=4, steps=(1,))
+    return Trainer(model, load("digits"), recipe, folder=folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """After two of three epochs."""
+    folder = tmp_path_factory.mktemp("run")
+
+    def stop(row):
+        if row.epoch == 2:
+            raise StopIteration
+
+    run = trainer(folder)
+    run.on_epoch = stop
+    with pytest.raises(StopIteration):
+        run.fit()
+    return folder / "checkpoint.pt"
+
+
+def content(run):
+    """All that a run would save, as bytes."""
+    buffer = io.BytesIO()
+    torch.save(run._content(), buffer)
+    return buffer.getvalue()
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def assert_refused(path, raw, match="not a checkpoint|is damaged"):
+    path.write_bytes(raw)
+    with pytest.raises(CheckpointError, match=match) as refusal:
+        read_checkpoint(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_any_flipped_bit_is_noticed(checkpoint, tmp_path):
+    raw = checkpoint.read_bytes()
+    bits = random.Random(0).sample(range(8 * len(raw)), 500)
+    bits += range(8 * (len(raw) - 80), 8 * len(raw))  # the line with the sum itself
+    for bit in bits:
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert_refused(tmp_path / "checkpoint.pt", flipped)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_other_damage_is_noticed(checkpoint, tmp_path_factory, data):
+    raw = checkpoint.read_bytes()
+    start = data.draw(st.integers(0, len(raw) - 1))
+    stop = data.draw(st.integers(start, len(raw)))
+    instead = data.draw(st.binary(max_size=80))
+    damaged = raw[:start] + instead + raw[stop:]
+    if damaged != raw:
+        assert_refused(tmp_path_factory.getbasetemp() / "damaged.pt", damaged)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 40, 71, 72, 73, 1000, -73, -72, -71, -1])
+def test_a_file_that_was_cut_short_is_noticed(checkpoint, tmp_path, keep):
+    assert_refused(tmp_path / "checkpoint.pt", checkpoint.read_bytes()[:keep])
+
+
+def test_a_file_without_a_sum_is_of_an_older_version(checkpoint, tmp_path):
+    torch.save(torch.load(checkpoint, weights_only=True), tmp_path / "checkpoint.pt")
+    raw = (tmp_path / "checkpoint.pt").read_bytes()
+    assert_refused(
+        tmp_path / "checkpoint.pt", raw, match="is of an older version of mgnet: it does"
+    )
+
+
+def test_torch_reads_a_checkpoint_too(checkpoint):
+    saved = read_checkpoint(checkpoint)[1]
+    weights = torch.load(checkpoint, weights_only=True)["model"]
+    assert weights.keys() == saved["model"].keys()
+    assert all(torch.equal(weights[name], saved["model"][name]) for name in weights)
+
+
+# --- sound files with other things in them --------------------------------------------------------
+
+
+def put(*path, value):
+    def change(saved):
+        for key in path[:-1]:
+            saved = saved[key]
+        saved[path[-1]] = value
+
+    return change
+
+
+def drop(*path):
+    def change(saved):
+        for key in path[:-1]:
+            saved = saved[key]
+        del saved[path[-1]]
+
+    return change
+
+
+def first_momentum(saved):
+    return next(iter(saved["optimizers"][0]["state"].values()))
+
+
+nan = float("nan")
+MALFORMED = [
+    (drop("epoch"), "not a checkpoint of a training run, or one of another version"),
+    (put("more", value=1), "not a checkpoint of a training run, or one of another version"),
+    (put("epoch", value="2"), "epoch is of type str"),
+    (put("epoch", value=True), "epoch is of type bool"),
+    (put("epoch", value=2.0), "epoch is of type float"),
+    (put("epoch", value=99), "99 epochs of 3 are done"),
+    (put("epoch", value=-1), "-1 epochs of 3"),
+    (put("epoch", value=1), "history is not one of 1 epochs"),
+    (put("step", value=12), "12 steps of 11 are done"),
+    (put("step", value=-1), "-1 steps of 11"),
+    (lambda s: s.update(epoch=3, step=1), "1 steps of 11 are done after 3 epochs of 3"),
+    (put("seconds", value=-1.0), "seconds, 0 or more"),
+    (put("seconds", value=nan), "seconds is not finite"),
+    (put("seconds", value="long"), "seconds is of type str"),
+    (put("sums", value=torch.zeros(3)), "two numbers"),
+    (put("sums", value=torch.zeros(2).double()), "two numbers"),
+    (put("sums", value=-torch.ones(2)), "two numbers"),
+    (put("sums", value=[0.0, 0.0]), "sums is of type list"),
+    (put("model", value=[]), "model is of type list"),
+    (drop("model", "head.bias"), "another model: head.bias is missing there"),
+    (put("model", "head.bias", value=5), "another model: head.bias is int there"),
+    (put("model", "head.bias", value=torch.zeros(9)), r"head.bias is \(9,\) there"),
+    (put("model", "head.bias", value=torch.zeros(10).half()), "head.bias is of another type"),
+    (put("model", "head.bias", value=torch.full((10,), nan)), "model.head.bias is not finite"),
+    (put("model", 5, value=torch.zeros(1)), "another model: 5 is"),
+    (put("optimizers", value=[]), "0 optimizers instead of 2"),
+    (put("optimizers", 0, value=5), "an optimizer must hold state, param_groups"),
+    (drop("optimizers", 0, "state"), "an optimizer must hold state, param_groups"),
+    (put("optimizers", 0, "state", value=[]), "an optimizer has no state"),
+    (put("optimizers", 0, "param_groups", value=[]), "an optimizer has other parameters"),
+    (put("optimizers", 0, "param_groups", value=5), "an optimizer has other parameters"),
+    (put("optimizers", 0, "param_groups", value=[5]), "an optimizer has other parameters"),
+    (put("optimizers", 0, "param_groups", 0, "params", value=[0, 1]), "has other parameters"),
+    (put("optimizers", 0, "param_groups", 0, "params", value=torch.ones(2)), "other parameters"),
+    (put("optimizers", 0, "param_groups", 0, "params", value=[torch.ones(2)]), "other parameters"),
+    (put("optimizers", 0, "state", 0, value=5), "state of parameter 0 does not fit"),
+    (put("optimizers", 0, "state", 0, value={}), "state of parameter 0 does not fit"),
+    (put("optimizers", 0, "state", 99, value={}), "state of parameter 99 does not fit"),
+    (lambda s: first_momentum(s).update(momentum=torch.zeros(2)), "parameter 0 does not fit"),
+    (lambda s: first_momentum(s)["momentum"].fill_(nan), "momentum is not finite"),
+    (put("recipe", value=5), "recipe is of type int"),
+    (drop("recipe", "lr"), "recipe of another version: lr is 'missing' there"),
+    (put("recipe", "lr", value="fast"), "recipe of another version: lr is 'fast' there"),
+    (put("recipe", "beta", value=0.9), "recipe of another version: beta is 0.9 there"),
+    (put("recipe", "shift", value=2), r"another recipe: shift 2 \(now 1\); resume with that"),
+    (drop("identity", "data"), "identity must hold the texts data, model"),
+    (put("identity", "more", value="x"), "identity must hold the texts data, model"),
+    (put("identity", "data", value=5), "identity must hold the texts data, model"),
+    (put("identity", "data", value="cats"), "another data: cats there, digits, 1437"),
+    (put("identity", "model", value=""), "another model: nothing there"),
+    (put("history", value={}), "history is of type dict"),
+    (put("history", value=[]), "history is not one of 2 epochs"),
+    (put("history", 0, value=5), "history is not one of 2 epochs"),
+    (drop("history", 0, "seconds"), "history is not one of 2 epochs"),
+    (put("history", 0, "more", value=1.0), "history is not one of 2 epochs"),
+    (put("history", 0, "train_loss", value="low"), "history is not one of 2 epochs"),
+    (put("history", 0, "train_loss", value=-1.0), "out of order or negative"),
+    (put("history", 0, "test_loss", value=nan), "history.0.test_loss is not finite"),
+    (put("history", 0, "epoch", value=2), "out of order or negative"),
+    (put("random", value={}), "state of the random generators is missing"),
+    (put("random", "more", value=5), "or of other devices"),
+    (put("random", "cpu", value=5), "random generator's state on cpu is none"),
+    (put("random", "cpu", value=torch.zeros(7).byte()), "random generator's state on cpu is none"),
+    (put("random", "cpu", value=torch.zeros(5056)), "random generator's state on cpu is none"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), MALFORMED)
+def test_what_does_not_fit_changes_nothing(checkpoint, tmp_path, change, message):
+    saved = read_checkpoint(checkpoint)[1]
+    del saved["checksum"]
+    change(saved)
+    write_checkpoint(tmp_path / "checkpoint.pt", saved)
+    run = trainer()
+    before = content(run)
+    with pytest.raises(CheckpointError, match=message) as refusal:
+        run.resume(tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert content(run) == before
+
+
+def test_the_unchanged_file_fits(checkpoint, tmp_path):
+    saved = read_checkpoint(checkpoint)[1]
+    del saved["checksum"]
+    write_checkpoint(tmp_path / "checkpoint.pt", saved)
+    run = trainer()
+    before = content(run)
+    run.resume(tmp_path)
+    assert content(run) != before
+    assert run.epoch == 2
+    assert len(run.fit()) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("lr"), "recipe of another version: lr is missing"),
+        (put("beta", value=1), "recipe of another version: beta is unknown"),
+        (put("lr", value="fast"), "recipe that cannot be: lr must be zero or more, got 'fast'"),
+        (put("epochs", value=0), "recipe that cannot be: epochs must be a whole number"),
+    ],
+)
+def test_a_recipe_of_another_version(checkpoint, tmp_path, change, message):
+    saved = read_checkpoint(checkpoint)[1]
+    del saved["checksum"]
+    change(saved["recipe"])
+    write_checkpoint(tmp_path / "checkpoint.pt", saved)
+    with pytest.raises(CheckpointError, match=message):
+        saved_recipe(tmp_path)
+
+
+def test_what_is_not_finite_is_named():
+    good = OrderedDict(a=torch.ones(3), b=[1.0, {"c": torch.zeros(2)}], n=torch.tensor(3), s="nan")
+    assert non_finite(good) is None
+    good["b"][1]["c"][1] = float("inf")
+    assert non_finite(good) == "b.1.c"
+    assert non_finite({"x": (1, nan)}) == "x.1"
