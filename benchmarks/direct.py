@@ -27,7 +27,7 @@ class DirectSolver:
         eigenvalues: Any = 0.0
         for axis, (n, h) in enumerate(zip(grid.shape, grid.spacing, strict=True)):
             k = np.arange(1, n - 1).reshape(-1, *[1] * (grid.ndim - axis - 1))
-            eigenvalues = eigenvalues + (2 - 2 * np.cos(np.pi * k / (n - 1))) / h**2
+            eigenvalues = eigenvalues + (2 / h * np.sin(np.pi * k / (2 * (n - 1)))) ** 2
         self.inverse, self.workers = 1 / eigenvalues, workers
         self._buffer = np.empty(grid.interior)
 

@@ -18,7 +18,7 @@ import numpy as np
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 
-__all__ = ["Lift", "evaluate", "on_border", "transfinite_lift"]
+__all__ = ["Lift", "does_not_broadcast", "evaluate", "on_border", "transfinite_lift"]
 
 
 def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
@@ -28,23 +28,37 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
     else is returned as it is.
     """
     if callable(boundary):
-        return _broadcast(boundary(*grid.coordinates()), grid.shape)
+        return _broadcast(boundary(*grid.coordinates()), grid)
     if getattr(boundary, "ndim", None) == 0:  # a number in an array's clothes
         boundary = boundary.item()  # type: ignore[union-attr]
+    if isinstance(boundary, str):
+        raise ValueError(
+            f"boundary must be values of u on the border (a number, an array or a function), got "
+            f"{boundary!r}; other conditions than Dirichlet's are not known"
+        )
     if isinstance(boundary, Real | np.bool_):
-        return np.broadcast_to(np.array(boundary, dtype=float), grid.shape)  # takes no memory
+        try:
+            number = np.array(boundary, dtype=float)
+        except OverflowError:
+            raise ValueError("boundary is a number beyond the range of floats") from None
+        return np.broadcast_to(number, grid.shape)  # takes no memory
     return boundary
 
 
-def _broadcast(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(values)
+def _broadcast(values: Any, grid: Grid) -> np.ndarray:
+    array = real_array(values, "boundary(x, ...)")
     try:
-        return np.broadcast_to(array, shape)
+        return np.broadcast_to(array, grid.shape)
     except ValueError:
-        raise ValueError(
-            f"boundary(x, ...) returned shape {array.shape}, which does not broadcast to the shape "
-            f"{shape} of the nodes it was called with"
-        ) from None
+        raise does_not_broadcast(array.shape, grid) from None
+
+
+def does_not_broadcast(shape: tuple[int, ...], grid: Grid) -> ValueError:
+    """The error for border values of a function that do not fit the nodes."""
+    return ValueError(
+        f"boundary(x, ...) returned shape {shape}, which does not broadcast to the shape "
+        f"{grid.shape} of the nodes it was called with"
+    )
 
 
 def on_border(shape: Sequence[int]) -> np.ndarray:
@@ -112,7 +126,7 @@ class Lift:
                 try:
                     face = np.broadcast_to(values, (*grid.shape[:axis], 2, *grid.shape[axis + 1 :]))
                 except ValueError:  # a table that did not look where it was asked
-                    face = _broadcast(values, grid.shape)[ends]
+                    face = _broadcast(values, grid)[ends]
             else:
                 face = border[ends]
             with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result

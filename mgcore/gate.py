@@ -17,6 +17,7 @@ __all__ = [
     "node_array",
     "not_finite",
     "real_array",
+    "stiffness",
 ]
 
 #: Names of the dtypes that solvers compute in.
@@ -51,10 +52,19 @@ def real_array(values: Any, name: str) -> np.ndarray:
     """`values` as an array of real numbers, or a clear error."""
     if isinstance(values, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array; fill in its values first")
+    if getattr(values, "requires_grad", False):
+        raise ValueError(
+            f"{name} is a tensor that asks for a gradient, which NumPy does not give: solve on the "
+            f"levels of mgnet.poisson_levels, or pass {name}.detach()"
+        )
     try:
         array = np.asarray(values)
-    except ValueError:  # nested lists of unequal lengths
-        raise ValueError(f"{name} must be an array of real numbers, one for each node") from None
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        # Nested lists of unequal lengths, tensors on a GPU, ...
+        raise ValueError(
+            f"{name} must be an array of real numbers, one for each node, and NumPy makes none of "
+            f"this {type(values).__name__}: {str(error).splitlines()[0]}"
+        ) from error
     check_kind(array.dtype, name)
     return array
 
@@ -67,6 +77,19 @@ def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = Fal
         raise ValueError(
             f"{name} has shape {shape}, but the grid's nodes, boundary included, need {wanted}"
         )
+
+
+def stiffness(grid: Grid, dtype: str) -> tuple[float, ...]:
+    """h^-2 along each axis of `grid`, or a clear error where they are no use in `dtype`."""
+    with np.errstate(all="ignore"):
+        weights = tuple(float(np.float64(h) ** -2) for h in grid.spacing)
+    room = float(np.finfo(dtype).max) ** 0.8  # the rest is for u, g and their sums
+    if not 1 / room < max(weights) < room:
+        raise ValueError(
+            f"mesh widths {grid.spacing} are too small or too large for {dtype}, which must hold "
+            "their squares' inverses with room to spare; measure the box in other units"
+        )
+    return weights
 
 
 def not_finite(name: str) -> ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import cos, pi, prod
 
 import numpy as np
 
@@ -87,6 +87,21 @@ class Grid:
             np.linspace(0, length, n) for length, n in zip(self.extent, self.shape, strict=True)
         ]
         return np.ix_(*axes)
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the second differences at the interior nodes, zero on the border.
+
+        Their eigenvalues are sum 2 a_i (1 - cos theta_i), a_i = h_i^-2, with theta_i from pi/m_i to
+        pi - pi/m_i along an axis of m_i mesh widths.
+        """
+        a = [(min(self.spacing) / h) ** 2 for h in self.spacing]  # no square overflows
+        cosines = [cos(pi / (n - 1)) for n in self.shape]
+        largest, smallest = (
+            sum(weight * (1 + sign * c) for weight, c in zip(a, cosines, strict=True))
+            for sign in (1, -1)
+        )
+        return largest / smallest
 
     def halved_axes(self) -> tuple[bool, ...]:
         """Which axes the next coarser grid halves; none on the coarsest.

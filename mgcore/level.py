@@ -78,6 +78,8 @@ class SolverLevel(Level[S], Protocol[S]):
     size: int
     #: Round-off unit of the level's dtype.
     eps: float
+    #: Condition number of A.
+    condition: float
 
     @abstractmethod
     def nodes(self, values: Any, name: str) -> Any:
@@ -88,8 +90,8 @@ class SolverLevel(Level[S], Protocol[S]):
         """||values||_2 over the unknowns, zero-dimensional or one for each of a batch."""
 
     @abstractmethod
-    def largest(self, values: Any) -> float:
-        """The largest absolute value over the unknowns, NaN if there is one; for odd norms."""
+    def largest(self, values: Any) -> Any:
+        """The largest absolute value over the unknowns, NaN if there is one; shaped like a norm."""
 
     @abstractmethod
     def lift(self, boundary: Any) -> Any:
@@ -102,6 +104,14 @@ class SolverLevel(Level[S], Protocol[S]):
     @abstractmethod
     def plus(self, u: Any, lift: Any, sign: int = 1) -> Any:
         """`u` + sign times the lift, border included, as a new array."""
+
+    @abstractmethod
+    def defect(self, g: Any, u: Any) -> Any:
+        """g - A u as node values, zero on the border, for node values `u` with any border."""
+
+    @abstractmethod
+    def misfit(self, g: Any, u: Any) -> Any:
+        """The norm of `defect`."""
 
     @abstractmethod
     def residual(self, state: S) -> Any:

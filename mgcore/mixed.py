@@ -140,12 +140,12 @@ class MixedLevel(PoissonLevel):
         slabs = self._slabs_without(values.g, values.lift)
         return np.float64(np.linalg.norm([super(MixedLevel, self).norm(r) for r in slabs]))
 
-    def largest(self, values: Any) -> float:
+    def largest(self, values: Any) -> np.float64:
         """The largest absolute value over the interior nodes, NaN if there is one."""
         if not isinstance(values, _Lifted):
             return super().largest(values)
         slabs = self._slabs_without(values.g, values.lift)
-        return float(np.max([super(MixedLevel, self).largest(r) for r in slabs]))
+        return np.float64(np.max([super(MixedLevel, self).largest(r) for r in slabs]))
 
     def smooth(self, state: Any, steps: int) -> Any:
         """`steps` defect corrections."""

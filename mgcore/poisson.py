@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.cycle import Cycle
-from mgcore.gate import DTYPES, check_dtype, real_array
+from mgcore.gate import DTYPES, check_dtype, real_array, stiffness
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
@@ -155,6 +155,7 @@ def solve_poisson(
             return solve(levels, g, u0, cycle=cycle, rtol=rtol, callback=callback, **how)
         # In units of the smallest mesh width nothing over- or underflows in float32.
         grid = Grid(g.shape, extent)  # type: ignore[arg-type]
+        stiffness(grid, "float64")  # checks it
         scaled = [length / min(grid.spacing) for length in grid.extent]
         inner = poisson_levels(g.shape, extent=scaled, smoother=smoother, dtype="float32")
         rtol = 1e-8 if rtol is None else rtol

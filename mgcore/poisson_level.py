@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.boundary import Lift
-from mgcore.gate import node_array
+from mgcore.gate import node_array, stiffness
 from mgcore.grid import Grid
 from mgcore.kernels import FUSED, KERNELS
 from mgcore.kernels.compilation import SMALL
@@ -84,15 +84,10 @@ class PoissonLevel(SolverLevel[State]):
         self.dtype = np.dtype(dtype)
         self.size = grid.size
         self.eps = float(np.finfo(self.dtype).eps)
+        self.condition = grid.condition
         halved = grid.halved_axes()
         real = self.dtype.type
-        with np.errstate(all="ignore"):
-            self._a = tuple(real(np.float64(h) ** -2) for h in grid.spacing)
-        if not all(np.finfo(real).tiny <= a < np.inf for a in self._a):
-            raise ValueError(
-                f"mesh widths {grid.spacing} are too small or too large for {self.dtype}, which "
-                "cannot hold their squares' inverses; measure the box in other units"
-            )
+        self._a = tuple(map(real, stiffness(grid, dtype)))
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
@@ -223,10 +218,10 @@ class PoissonLevel(SolverLevel[State]):
         """||values||_2 over the interior nodes."""
         return np.float64(self._kernels.length(values))
 
-    def largest(self, values: np.ndarray) -> float:
+    def largest(self, values: np.ndarray) -> np.float64:
         """The largest absolute value over the interior nodes, NaN if there is one."""
         inside = values[(slice(1, -1),) * values.ndim]
-        return float(np.maximum(inside.max(), -inside.min()))
+        return np.float64(np.maximum(inside.max(), -inside.min()))
 
     def lift(self, boundary: Any) -> Lift | None:
         """The transfinite lift of the border values, None where all of them are zero."""
@@ -251,11 +246,19 @@ class PoissonLevel(SolverLevel[State]):
             first = last
         return out
 
+    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """g - A u as a new array, zero on the border; `u` may have any border values."""
+        r = np.zeros_like(g)
+        self._kernels.residual(u, g, r, self._a)
+        return r
+
+    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
+        """||g - A u||_2 over the interior nodes; `u` may have any border values."""
+        return np.float64(self._kernels.norm(u, g, self._a))
+
     def residual(self, state: State) -> np.ndarray:
         """g - A u as a new array."""
-        r = np.zeros_like(state.g)
-        self._kernels.residual(self.solution(state), state.g, r, self._a)
-        return r
+        return self.defect(state.g, self.solution(state))
 
     def roundoff(self, state: State) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""

@@ -72,10 +72,15 @@ class Chebyshev:
     Notes
     -----
     1/T_k(theta/delta) T_k((theta - t)/delta) is the smallest polynomial on [theta - delta, theta
-    + delta] that is 1 at 0; its roots are the sweeps' 1/omega. The high frequencies of D^-1 A
-    fill [a, 2], a = min of h_i^-2 / sum h_j^-2 over the halved axes i: 1, 1/2, 1/3 in 1D, 2D, 3D
-    with equal mesh widths. (Golub & Varga 1961; Adams et al., J. Comput. Phys. 188, 2003.)
-    The sweeps run from small to large omega, which keeps rounding errors small.
+    + delta] that is 1 at 0; its roots are the sweeps' 1/omega. (Golub & Varga 1961; Adams et al.,
+    J. Comput. Phys. 188, 2003.) The sweeps run from small to large omega, which keeps rounding
+    errors small.
+
+    The eigenvalues of D^-1 A are sum a_i (1 - cos theta_i) / sum a_i, a_i = h_i^-2. High
+    frequencies, which the coarser grid does not see, have a theta_i of pi/2 or more along some
+    halved axis; the others are bounded by 0 and pi along halved axes, and along an axis of m mesh
+    widths that is not halved by pi/m and pi - pi/m. Where all axes are halved this is [a, 2], with
+    equal mesh widths a = 1, 1/2, 1/3 in 1D, 2D, 3D.
     """
 
     degree: int = 2
@@ -86,9 +91,7 @@ class Chebyshev:
 
     def sweeps(self, grid: Grid) -> tuple[Sweep, ...]:
         """The sweeps of one step on `grid`."""
-        stiffness = [h**-2 for h in grid.spacing]
-        halved = [a for a, half in zip(stiffness, grid.halved_axes(), strict=True) if half]
-        lower, upper = min(halved or stiffness) / sum(stiffness), 2.0
+        lower, upper = _high_frequencies(grid)
         theta, delta = (upper + lower) / 2, (upper - lower) / 2
         k = self.degree
         roots = [theta + delta * cos(pi * (j + 0.5) / k) for j in range(k)]
@@ -130,6 +133,20 @@ class GaussSeidel:
     def __str__(self) -> str:
         order = "red-black" if self.order == "redblack" else "lexicographic"
         return f"{order} Gauss-Seidel" if self.omega == 1 else f"{order} SOR {self.omega:g}"
+
+
+def _high_frequencies(grid: Grid) -> tuple[float, float]:
+    """Bounds of the eigenvalues of D^-1 A that belong to high frequencies; see Chebyshev."""
+    shortest = min(grid.spacing)
+    a = [(shortest / h) ** 2 for h in grid.spacing]  # in units in which no square overflows
+    halved = grid.halved_axes()
+    cosines = [
+        1.0 if half else cos(pi / (n - 1)) for n, half in zip(grid.shape, halved, strict=True)
+    ]
+    lower = sum(weight * (1 - c) for weight, c in zip(a, cosines, strict=True))
+    upper = sum(weight * (1 + c) for weight, c in zip(a, cosines, strict=True))
+    lower += min((weight for weight, half in zip(a, halved, strict=True) if half), default=0.0)
+    return lower / sum(a), upper / sum(a)
 
 
 Smoother = Jacobi | Chebyshev | GaussSeidel

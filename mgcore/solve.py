@@ -12,6 +12,7 @@ from typing import Any
 
 from mgcore.cycle import CYCLES, Cycle, run, v_cycle
 from mgcore.gate import not_finite
+from mgcore.rounding import refine
 
 __all__ = ["Solution", "Status", "print_progress", "solve"]
 
@@ -26,14 +27,13 @@ class Status(IntEnum):
     STAGNATION = 4
     DIVERGENCE = 5
     CALLBACK = 6
-    PRECISION = 7
-    RUNNING = 8
+    RUNNING = 7
 
 
 _MESSAGES = {
     Status.CONVERGED: "the residual is within the tolerance",
-    Status.ROUNDOFF: "the residual is at the level of rounding errors, short of the tolerance; "
-    "more cycles cannot reduce it in this dtype",
+    Status.ROUNDOFF: "u is the solution up to rounding errors; its residual is above the "
+    "tolerance, and more cycles cannot reduce it in this dtype",
     Status.CYCLES_DONE: "ran the cycles asked for",
     Status.MAXITER: "the residual is above the tolerance after maxiter cycles; increase maxiter or "
     "use a stronger cycle or smoother",
@@ -42,12 +42,10 @@ _MESSAGES = {
     Status.DIVERGENCE: "the iteration diverges; use another smoother, a smaller omega, or full "
     "weighting as restriction",
     Status.CALLBACK: "the callback raised StopIteration",
-    Status.PRECISION: "rounding errors are larger than the right-hand side: this dtype is too "
-    "coarse for so fine a grid; use float64 or a coarser grid",
     Status.RUNNING: "running",
 }
 
-# A cycle that reduces the residual less than this, at the round-off level, has reached it.
+# A cycle that reduces a residual of rounding errors by less than this has reached them.
 _SLOW = 0.5
 # Less than 5 % in ten cycles is stagnation; the slowest cycle with coarse grids needs one.
 _PATIENCE, _STAGNANT = 10, 0.95
@@ -64,17 +62,18 @@ class Solution:
     u : array
         Node values, border included, in the backend's kind (NumPy or torch).
     residuals : tuple of float
-        ||g - A u||_2 before the first cycle and after each; for a batch the largest.
+        ||g - A u||_2 before the first cycle and after each; for a batch the largest. The last one
+        is that of `u` as it is here, border values put on and rounded.
     nit : int
-        Cycles run.
+        Cycles run, but for those that looked for rounding errors at the end.
     success : bool
-        Whether the tolerance, the round-off level, or the number of cycles asked for was reached.
+        Whether the tolerance, the limit of the dtype, or the cycles asked for were reached.
     status : Status
         How it ended, an int.
     message : str
         The same in words, with what to do.
     work_units : float
-        Smoothing steps of all cycles, in units of one on the finest grid.
+        Smoothing steps of these cycles, in units of one on the finest grid.
     cycle : Cycle
         The first cycle that was run (its `print` is a diagram).
     """
@@ -139,7 +138,7 @@ def solve(
         Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
         right-hand side once the border values are taken out; a batch stops with its worst member.
         By default rtol is 1e-8, in float32 1e-4. With both zero, `maxiter` cycles are run. Where
-        b = 0 the first residual stands for it.
+        b = 0 the first residual stands for it. See the notes for what u is then.
     maxiter : int
         Cycles at most.
     callback : callable, optional
@@ -158,9 +157,20 @@ def solve(
     -----
     The levels know zero border values only: a transfinite lift of the border values is taken out
     first and added at the end (see :mod:`mgcore.boundary`).
+
+    What a success says of the error, with u_h the exact solution of the difference equations:
+
+    - CONVERGED: ||u - u_h||_2 <= max(rtol ||b||_2, atol) / lambda, lambda the smallest eigenvalue
+      of A.
+    - ROUNDOFF: ||u - u_h||_2 <= 32 eps ||u||_2, eps that of the dtype (1.2e-7 in float32), however
+      fine the grid. The residual may be far above the tolerance even so: rounding u alone makes one
+      of up to eps ||A|| ||u||, which is larger than ||b|| where eps times the condition number is
+      above 1. It is rough, and so A^-1 makes next to nothing of it.
     """
     if callback is not None and not callable(callback):
         raise ValueError(f"callback must be callable, got {callback!r}")
+    if len(levels) == 0:
+        raise ValueError("there are no levels; make them by poisson_levels")
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels))
     rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
@@ -171,22 +181,14 @@ def solve(
     b = g if lift is None else fine.without(g, lift)
     state = fine.start(b) if u0 is None else None
     scale = fine.norm(b) if state is None else fine.residual_norm(state)  # of each of a batch
-    if not bool((scale < math.inf).all()) and not math.isfinite(fine.largest(g)):
-        raise not_finite("g")
-    # A residual reduced by rtol must have squares, too.
-    lost = bool((scale < 1e-140).all()) and fine.largest(b) > 0
-    if lost or not bool((scale < math.inf).all()):
-        raise ValueError(
-            "the squares in the norm of g over- or underflow; scale g (and the border values) to "
-            "about 1, and u back afterwards"
-        )
+    _check_size(fine, g, b, scale)
     norm = scale
     if u0 is not None:
         u0 = fine.nodes(u0, "u0")
         state = fine.start(b, u0 if lift is None else fine.plus(u0, lift, -1))
         norm = fine.residual_norm(state)
         if not bool((norm < math.inf).all()):
-            if not math.isfinite(fine.largest(u0)):
+            if not bool((fine.largest(u0) < math.inf).all()):
                 raise not_finite("u0")
             raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
     scale = scale + (scale == 0) * norm  # where b = 0, relative to the first residual
@@ -197,11 +199,14 @@ def solve(
     fixed = rtol == 0 and atol == 0
     status = _initial(bool((norm <= target).all()), fixed, maxiter)
 
-    def result(u: Any, status: Status) -> Solution:
-        if lift is not None:
-            u = fine.plus(u, lift)
+    # Levels tell the residual of what they solve for as cycles computed it. Where border values are
+    # added, or rounding may have made another residual, that of u is computed anew.
+    delicate = lift is not None or bool((target < fine.eps * fine.condition * scale).any())
+
+    def result(u: Any, norm: Any, status: Status) -> Solution:
+        history = (*residuals[:-1], float(norm.max()))
         return Solution(
-            u, tuple(residuals), len(residuals) - 1, status <= Status.CYCLES_DONE, status,
+            u, history, len(history) - 1, status <= Status.CYCLES_DONE, status,
             _MESSAGES[status], work, first,
         )  # fmt: skip
 
@@ -224,18 +229,29 @@ def solve(
                 status = Status.CONVERGED
             elif relative[-1] > _SLOW * relative[-2]:
                 small = (norm <= target) | (norm <= fine.roundoff(state))
-                if bool(small.all()):
-                    status = Status.ROUNDOFF if relative[-1] < 1 else Status.PRECISION
+                status = Status.ROUNDOFF if bool(small.all()) else status
         if callback is not None:
             u = fine.solution(state)
-            u = u + 0.0 if lift is None else u  # the state goes on changing: hand out a copy
+            # The state goes on changing: hand out a copy.
+            u = u + 0.0 if lift is None else fine.plus(u, lift)
+            true = fine.misfit(g, u) if delicate else norm
             try:
-                callback(result(u, Status.RUNNING if status is None else status))
+                callback(result(u, true, Status.RUNNING if status is None else status))
             except StopIteration:
                 status = Status.CALLBACK if status is None else status
     u = fine.solution(state)
-    state = b = None  # before the sum with the lift is made: memory
-    return result(u, status)
+    state = b = None  # memory for what follows
+    if lift is not None:
+        u = fine.plus(u, lift)
+    if delicate:
+        if fixed or status > Status.ROUNDOFF:
+            norm = fine.misfit(g, u)
+        else:
+            u, norm, exact = refine(levels, g, u, target)
+            done = norm <= target
+            status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
+            status = status if bool((done | exact).all()) else Status.STAGNATION
+    return result(u, norm, status)
 
 
 def print_progress(
@@ -254,6 +270,22 @@ def print_progress(
     return show
 
 
+def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:
+    """Refuse a right-hand side that is not finite, or too small or large for what comes."""
+    # Residuals reduced by rtol must have squares in float64, and u must have digits in float32.
+    smallest = 1e-140 if fine.eps < 1e-10 else 1e-30
+    if bool(((scale >= smallest) & (scale < math.inf)).all()):
+        return
+    if not bool((fine.largest(g) < math.inf).all()):
+        raise not_finite("g")
+    lost = (scale < smallest) & (fine.largest(b) > 0)
+    if bool(lost.any()) or not bool((scale < math.inf).all()):
+        raise ValueError(
+            "the numbers in g, or their squares, over- or underflow; scale g (and the border "
+            "values) to about 1, and u back afterwards"
+        )
+
+
 def _initial(converged: bool, fixed: bool, maxiter: int) -> Status | None:
     if converged and not fixed:
         return Status.CONVERGED
@@ -265,7 +297,9 @@ def _initial(converged: bool, fixed: bool, maxiter: int) -> Status | None:
 def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
     """What the history of relative residuals says, tolerances aside."""
     now = relative[-1]
-    if not math.isfinite(now) or (not fixed and now > _DIVERGENT * relative[0]):
+    # A first defect correction in float32 may leave rough rounding errors of any size.
+    growing = len(relative) > 2 and now > max(_DIVERGENT * relative[0], relative[-2])
+    if not math.isfinite(now) or (not fixed and growing):
         return Status.DIVERGENCE
     if fixed:
         return Status.CYCLES_DONE if last else None

@@ -1,4 +1,4 @@
-"""The solver of mgcore on torch: fixed convolutions, any device, batches, and gradients.
+"""The solver of mgcore on torch: fixed stencils, any device, batches, and gradients.
 
 Same signature and same iterates as :func:`mgcore.poisson_levels`; :func:`mgcore.solve` and
 :func:`mgcore.cycle.run` walk either.
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgcore.boundary import evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, check_kind, check_shape, real_array
+from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
+from mgcore.gate import check_dtype, check_kind, check_shape, real_array, stiffness
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.poisson_level import describe, title
@@ -25,17 +25,52 @@ from mgcore.smoothers import smoother as smoother_record
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import ConvLevel, FixedConv, State, convolve
+from mgnet.level import ConvLevel, FixedConv, State
 
-__all__ = ["PoissonLevel", "poisson_levels"]
+__all__ = ["Laplacian", "PoissonLevel", "poisson_levels"]
+
+
+class Laplacian(nn.Module):
+    """-Laplace by second differences: the (2d + 1)-point stencil, with padding 1 the zero border.
+
+    Parameters
+    ----------
+    stiffness : Tensor
+        h^-2 along each axis, shape (d,).
+
+    Notes
+    -----
+    A convolution multiplies u by the diagonal, which spoils float32 solutions on fine grids; see
+    :func:`mgcore.kernels.common.second_difference`. On a CPU it is slower, too.
+    """
+
+    stiffness: Tensor
+
+    def __init__(self, stiffness: Tensor):
+        super().__init__()
+        self.register_buffer("stiffness", stiffness)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """A u at interior nodes, ``(batch, 1, *interior)``, where borders are zero."""
+        return self.inside(F.pad(u, (1, 1) * len(self.stiffness)))
+
+    def inside(self, nodes: Tensor) -> Tensor:
+        """A u at the interior nodes, from u at all nodes, ``(batch, 1, *nodes)``."""
+        total: Any = 0.0
+        for axis, a in enumerate(self.stiffness, 2):
+            u = nodes
+            for other in range(2, nodes.ndim):
+                u = u if other == axis else u.narrow(other, 1, u.shape[other] - 2)
+            total = total - a * u.diff(dim=axis).diff(dim=axis)
+        return total
 
 
 class PoissonLevel(ConvLevel):
-    """-Laplace u = g with zero Dirichlet values on one grid, as convolutions.
+    """-Laplace u = g with zero Dirichlet values on one grid, as stencils.
 
     Made by :func:`poisson_levels`. The state holds interior values, ``(batch, 1, *interior)``;
     `start` strips the border and `solution` restores it. A has padding 1, which is the zero
-    border; R and P have stride 2 and no padding.
+    border; R and P are convolutions with stride 2 and no padding.
     """
 
     def __init__(
@@ -49,17 +84,18 @@ class PoissonLevel(ConvLevel):
     ):
         halved = grid.halved_axes()
         strides = tuple(2 if half else 1 for half in halved)
-        stiffness = [h**-2 for h in grid.spacing]
-        self_coupling = 2 * sum(stiffness)
-        kind = {"dtype": dtype, "device": device}
+        name = str(dtype).removeprefix("torch.")
+        weights = stiffness(grid, name)
+        self_coupling = 2 * sum(weights)
+        kind: dict[str, Any] = {"dtype": dtype, "device": device}
 
         def transfer(weights: np.ndarray, transpose: bool) -> nn.Module:
-            stencil = torch.as_tensor(_unfold(weights, halved), **kind)  # type: ignore[arg-type]
+            stencil = torch.as_tensor(_unfold(weights, halved), **kind)
             return FixedConv(stencil, stride=strides, transpose=transpose)
 
         coarsest = not any(halved)
         super().__init__(
-            A=FixedConv(torch.as_tensor(_laplacian(stiffness), **kind), padding=1),  # type: ignore[arg-type]
+            A=Laplacian(torch.tensor(weights, **kind)),
             B=_kernels(smoother, grid, self_coupling, kind),
             R=None if coarsest else transfer(restriction_weights(restriction, halved), False),
             P=None if coarsest else transfer(prolongation_weights(prolongation, halved), True),
@@ -70,7 +106,8 @@ class PoissonLevel(ConvLevel):
         self._inside: Any = (..., *(slice(1, -1),) * grid.ndim)
         self.size = grid.size
         self.eps = torch.finfo(dtype).eps
-        self._dtype = str(dtype).removeprefix("torch.")
+        self.condition = grid.condition
+        self._dtype = name
         self.diagonal = self_coupling
         self.restriction, self.prolongation = restriction, prolongation
 
@@ -115,7 +152,7 @@ class PoissonLevel(ConvLevel):
 
         A measure without gradient: build a loss from `residual`.
         """
-        return super().residual_norm(state).reshape(state.batch)
+        return _norm(self._residual(state, self.A[0]).flatten(1)).reshape(state.batch)
 
     # --- what solve asks of the finest level ------------------------------------------------------
 
@@ -126,17 +163,16 @@ class PoissonLevel(ConvLevel):
     @torch.no_grad()
     def norm(self, values: Tensor) -> Tensor:
         """||values||_2 over the interior nodes, shape ``(*batch,)``."""
-        axes = tuple(range(-self.grid.ndim, 0))
-        return torch.linalg.vector_norm(values[self._inside], dim=axes)
+        return _norm(values[self._inside].flatten(-self.grid.ndim))
 
     @torch.no_grad()
-    def largest(self, values: Tensor) -> float:
-        """The largest absolute value over the interior nodes, NaN if there is one."""
-        return float(values[self._inside].abs().max())
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest absolute value over the interior nodes, or NaN, shape ``(*batch,)``."""
+        return values[self._inside].abs().flatten(-self.grid.ndim).amax(-1)
 
     def lift(self, boundary: Any) -> Tensor | None:
         """The transfinite lift of the border values, None where all of them are zero."""
-        border = self._tensor(evaluate(boundary, self.grid), "boundary")
+        border = self._tensor(self._border(boundary), "boundary")
         values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
         if not values.isfinite().all():
             raise ValueError("boundary holds NaN or infinity at border nodes")
@@ -155,17 +191,29 @@ class PoissonLevel(ConvLevel):
 
     def without(self, g: Tensor, lift: Tensor) -> Tensor:
         """g - A lift at the interior nodes, zero on the border."""
-        batch = torch.broadcast_shapes(g.shape, lift.shape)[: -self.grid.ndim]
-        flat = lift.reshape(-1, 1, *self.grid.shape)
-        stencil: Any = self.A[0].weight
-        applied = convolve(flat, stencil)
-        applied = applied.reshape(*lift.shape[: -self.grid.ndim], *self.grid.interior)
-        r = g[self._inside] - applied
+        batches = [tuple(x.shape[: x.ndim - self.grid.ndim]) for x in (g, lift)]
+        try:
+            batch = torch.broadcast_shapes(*batches)
+        except RuntimeError:
+            raise ValueError(
+                f"g and boundary are batches of different shapes: {batches[0]}, {batches[1]}"
+            ) from None
+        applied = self._laplacian.inside(lift.reshape(-1, 1, *self.grid.shape))
+        r = g[self._inside] - applied.reshape(*batches[1], *self.grid.interior)
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
 
     def plus(self, u: Tensor, lift: Tensor, sign: int = 1) -> Tensor:
         """`u` + sign times the lift, border included."""
         return u + sign * lift
+
+    def defect(self, g: Tensor, u: Tensor) -> Tensor:
+        """g - A u at the nodes, zero on the border; `u` may have any border values."""
+        return self.without(g, u)
+
+    @torch.no_grad()
+    def misfit(self, g: Tensor, u: Tensor) -> Tensor:
+        """||g - A u||_2 over the interior nodes, ``(*batch,)``; `u` may have any border values."""
+        return self.norm(self.defect(g, u))
 
     def residual(self, state: State) -> Tensor:
         """g - A u at the nodes, zero on the border."""
@@ -176,8 +224,7 @@ class PoissonLevel(ConvLevel):
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
         if state.u is None:
             return state.g.new_zeros(state.batch)
-        norm = torch.linalg.vector_norm(state.u.flatten(1), dim=1).reshape(state.batch)
-        return self.eps * 2 * self.diagonal * norm
+        return self.eps * 2 * self.diagonal * _norm(state.u.flatten(1)).reshape(state.batch)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""
@@ -193,8 +240,23 @@ class PoissonLevel(ConvLevel):
         check_shape(tuple(values.shape), self.grid, name, batch=True)
         if values.numel() == 0:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
-        stencil: Any = self.A[0].weight
-        return values.to(stencil.device, stencil.dtype)
+        return values.to(self._laplacian.stiffness)
+
+    def _border(self, boundary: Any) -> Any:
+        """Border values as node values; tensors stay tensors, so that gradients reach them."""
+        values = boundary(*self.grid.coordinates()) if callable(boundary) else boundary
+        if not isinstance(values, Tensor):
+            return evaluate((lambda *_: values) if callable(boundary) else values, self.grid)
+        if not callable(boundary) and values.ndim:
+            return values
+        try:
+            return values.broadcast_to(self.grid.shape)
+        except RuntimeError:
+            raise does_not_broadcast(tuple(values.shape), self.grid) from None
+
+    @property
+    def _laplacian(self) -> Laplacian:
+        return self.A[0]  # type: ignore[return-value]
 
     def _strip(self, nodes: Tensor) -> Tensor:
         interior = nodes[self._inside]
@@ -208,7 +270,7 @@ class PoissonLevel(ConvLevel):
 
 
 class _Scale(nn.Module):
-    """r -> omega D^-1 r at some of the points."""
+    """r -> omega D^-1 r, everywhere or at some of the points."""
 
     factor: Tensor
 
@@ -283,7 +345,7 @@ def _kernels(
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
         if points == "all":
-            kernels.append(FixedConv(torch.full([1] * grid.ndim, omega / diagonal, **kind)))
+            kernels.append(_Scale(torch.tensor(omega / diagonal, **kind)))
         else:
             # Colours go by node indices; interior index 0 is node 1.
             colour = sum(np.ix_(*(np.arange(1, n + 1) for n in grid.interior))) % 2
@@ -292,21 +354,16 @@ def _kernels(
     return kernels
 
 
-def _laplacian(stiffness: Sequence[float]) -> np.ndarray:
-    """The (2d + 1)-point stencil of -Laplace, shape (3,) * d."""
-    stencil = np.zeros((3,) * len(stiffness))
-    centre = (1,) * len(stiffness)
-    for axis, a in enumerate(stiffness):
-        for offset, weight in ((0, -a), (1, 2 * a), (2, -a)):
-            stencil[(*centre[:axis], offset, *centre[axis + 1 :])] += weight
-    return stencil
-
-
 def _unfold(weights: np.ndarray, halved: Sequence[bool]) -> np.ndarray:
     """A stencil from its weights by distance: 3 points along halved axes, 1 along the others."""
     for axis, half in enumerate(halved):
         weights = np.take(weights, [1, 0, 1] if half else [0], axis)
     return weights
+
+
+def _norm(values: Tensor) -> Tensor:
+    """Norms along the last axis, summed in double precision: squares of 1e-25 are no float32."""
+    return torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64)
 
 
 def _cubic(u: Tensor, axis: int) -> Tensor:

@@ -46,10 +46,20 @@ def test_chebyshev_knows_unequal_mesh_widths():
     # h = 1/16 and 1/8: the second axis is kept, so only errors rough along the first must go.
     grid = Grid((17, 9))
     assert grid.halved_axes() == (True, False)
-    t = np.linspace(16**2 / (16**2 + 8**2), 2, 1001)
+    lowest, highest = 1 - np.cos(np.pi / 8), 1 + np.cos(np.pi / 8)  # along the second axis
+    bounds = [16**2 * a + 8**2 * b for a, b in ((1, lowest), (2, highest))]
+    t = np.linspace(*bounds, 1001) / (16**2 + 8**2)
     peak = abs(symbol(Chebyshev(3).sweeps(grid), t)).max()
     theta, delta = (t[-1] + t[0]) / 2, (t[-1] - t[0]) / 2
     assert peak == pytest.approx(1 / np.cosh(3 * np.arccosh(theta / delta)))
+
+
+def test_chebyshev_knows_a_strong_axis_of_few_nodes():
+    # The second axis is halved, and couples 2,500 times less: all eigenvalues are about 1.
+    grid = Grid((3, 5), (1, 100))
+    assert grid.halved_axes() == (False, True)
+    assert [sweep.omega for sweep in Chebyshev(2).sweeps(grid)] == pytest.approx([1, 1], abs=1e-3)
+    assert all(np.isfinite(s.omega) for s in Chebyshev(3).sweeps(Grid((5, 5), (1e-300, 1e300))))
 
 
 def test_high_degrees_are_stable():

@@ -1,0 +1,58 @@
+"""The end of a solve: what rounding has left in u, found and taken out.
+
+Cycles end with a residual of rounding errors. It may be large, as A is, and yet the error of u
+small, as those errors are rough. So the error itself is asked for: A e = g - A u is solved, where u
+is what the caller gets, border values included, and g - A u is exact but for its last digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mgcore.cycle import run, v_cycle
+
+__all__ = ["EXACT", "refine"]
+
+#: An error that is found to be below this many units of rounding is none: `refine` leaves it.
+EXACT = 16
+# V cycles for one error: where mesh widths differ, a single one turns rough errors into smooth ones
+# and finds too much. Corrections of u: one should do.
+_CYCLES, _CORRECTIONS = 5, 3
+
+
+def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any, Any]:
+    """Correct `u` until its residual is within the target or its error is one of rounding.
+
+    Parameters
+    ----------
+    levels : sequence of SolverLevel
+    g, u : array
+        Node values of the backend's kind, those of u with border values; left as they are.
+    target : array
+        Norm of the residual that is asked for, one or one for each of a batch.
+
+    Returns
+    -------
+    u : array
+        `u` itself where nothing was to be done.
+    norm : array
+        ||g - A u||_2 of that u.
+    exact : array of bool
+        Where the error of u, in the 2-norm, was found to be below `EXACT` eps ||u||_2.
+    """
+    fine, cycle = levels[0], v_cycle(len(levels))
+    for _ in range(_CORRECTIONS):
+        norm = fine.misfit(g, u)
+        done, limit = norm <= target, EXACT * fine.eps * fine.norm(u)
+        if bool(done.all()):
+            break
+        error = fine.start(fine.defect(g, u))
+        for _ in range(_CYCLES):
+            error = run(levels, cycle, error)
+            exact = fine.norm(fine.solution(error)) <= limit
+            if bool((done | exact).all()):
+                return u, norm, exact
+        u = u + fine.solution(error)
+    norm = fine.misfit(g, u)
+    return u, norm, norm < 0  # of no member
