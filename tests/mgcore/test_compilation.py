@@ -59,13 +59,15 @@ def shortened(content, rng):
 
 
 def garbled(content, rng):
-    start = rng.randrange(len(content))
-    garbage = rng.randbytes(rng.choice([1, 100, 10_000]))
-    return content[:start] + garbage + content[start + len(garbage) :]
+    content = bytearray(content)
+    start = max(content.find(b"\x7fELF"), 0)  # the code of Linux: pickle sees nothing wrong
+    for _ in range(20):
+        content[rng.randrange(start, min(start + 2000, len(content)))] ^= rng.randrange(1, 256)
+    return content
 
 
 @pytest.mark.parametrize("damage", [shortened, garbled])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_damaged_files_are_compiled_anew(filled, damage, seed):
     # LLVM ends a process that hands it such code.
     rng = random.Random(seed)
@@ -188,8 +190,8 @@ def test_an_install_that_cannot_be_written(tmp_path, home):
 
 UNCOMPILED = """
 import numpy as np, mgcore
-for ndim in 1, 2, 3:
-    g = np.ones((9,) * ndim)
+for shape in (17,), (9, 9), (5, 5, 5):
+    g = np.arange(np.prod(shape)).reshape(shape) / 10
     for options in {}, {"precision": "mixed"}, {"threads": 1}:
         assert mgcore.solve_poisson(g, **options).success
     assert mgcore.solve_poisson(g.astype("f4")).success
