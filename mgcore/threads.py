@@ -1,4 +1,4 @@
-"""How many threads kernels run on, and where it must be a single one."""
+"""How many threads kernels run on, where it must be a single one, and what a fork must wait for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from numbers import Integral
 from typing import Any
 
 import numba
+from llvmlite.binding import ffi
+from numba.core.compiler_lock import global_compiler_lock
+from numba.np.ufunc import parallel
 
 __all__ = ["count", "limited", "turn"]
 
 _local = threading.local()  # .limit: the number asked for in this thread
-_one_at_a_time = threading.Lock()
 _forked = False
 _started: str | None = None
 
@@ -73,8 +75,13 @@ def turn() -> Any:
 
     Numba's workqueue layer, its last resort where neither TBB nor OpenMP is found, aborts the
     process on concurrent calls; until the first call has started a layer nobody knows which.
+
+    It is the compiler's own lock, which that first call needs as well: with two of them, a thread
+    that compiles and one that waits for its turn might each hold what the other wants. A signal
+    handler that solves holds it a second time, and does no harm: Python runs handlers before and
+    after a kernel, never inside.
     """
-    return nullcontext() if _layer() in ("omp", "tbb") else _one_at_a_time
+    return nullcontext() if _layer() in ("omp", "tbb") else global_compiler_lock
 
 
 def _most() -> int:
@@ -90,11 +97,33 @@ def _layer() -> str | None:
     return _started
 
 
+# What one thread may hold while another one forks, in the order in which Numba takes them: to
+# compile, to start a threading layer, to call LLVM. In the child nobody would ever give them back,
+# and what they guard would be half done for ever. The last two are private to Numba and llvmlite.
+_LOCKS = (
+    global_compiler_lock,
+    getattr(parallel, "_backend_init_thread_lock", nullcontext()),
+    getattr(ffi.lib, "_lock", nullcontext()),
+)
+
+
+def _before_fork() -> None:
+    for lock in _LOCKS:
+        lock.__enter__()
+
+
 def _after_fork() -> None:
-    global _forked, _one_at_a_time
+    for lock in reversed(_LOCKS):
+        lock.__exit__(None, None, None)
+
+
+def _after_fork_in_child() -> None:
+    global _forked
     _forked = _layer() not in (None, "tbb")
-    _one_at_a_time = threading.Lock()  # the parent's may have been taken
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )

@@ -9,9 +9,12 @@ grid halves and 0 for the others. Nothing is checked here: callers vouch for sha
 
 from types import ModuleType
 
+from numba import config
+
 from mgcore.kernels import line, plane, plane_fused, space, space_fused
 
 #: The module of kernels for 1, 2 and 3 axes.
 KERNELS: dict[int, ModuleType] = {1: line, 2: plane, 3: space}
-#: The module of fused passes, where there is one.
-FUSED: dict[int, ModuleType] = {2: plane_fused, 3: space_fused}
+#: The module of fused passes, where there is one; none where kernels are interpreted, as vectors
+#: exist in compiled code alone.
+FUSED: dict[int, ModuleType] = {} if config.DISABLE_JIT else {2: plane_fused, 3: space_fused}

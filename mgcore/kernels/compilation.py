@@ -1,7 +1,8 @@
-"""How kernels are compiled, cached and called."""
+"""How kernels are compiled and called."""
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import FunctionType
 from typing import Any
@@ -10,6 +11,16 @@ import numba
 from numba.core import event
 
 from mgcore import threads
+
+try:
+    from mgcore.kernels.cache import keep
+except ImportError:  # private parts of Numba that another version may lack
+
+    def keep(dispatcher: Any) -> None:
+        """Keep on disk what a dispatcher compiles, the way that Numba does."""
+        with suppress(RuntimeError):  # no place to write to, neither beside the code nor at home
+            dispatcher.enable_caching()
+
 
 __all__ = ["SMALL", "inlined", "parallel", "serial", "summing"]
 
@@ -28,10 +39,10 @@ _OPTIONS = {**_ALLOCATING, "_nrt": False}
 
 
 def _compiled(function: Callable, **options: Any) -> Any:
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no place to write to, neither beside the code nor at home
-        return numba.njit(**options)(function)
+    compiled = numba.njit(**options)(function)
+    if compiled is not function:  # as it is under NUMBA_DISABLE_JIT
+        keep(compiled)
+    return compiled
 
 
 def serial(function: Callable) -> Any:

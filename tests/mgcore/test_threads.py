@@ -1,32 +1,13 @@
-"""Threads, forked processes, and a cache that cannot be written."""
+"""Threads, forked processes, signal handlers."""
 
 import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from processes import python
 
-import mgcore
 from mgcore import solve_poisson, threads
-
-PACKAGE = Path(mgcore.__file__).parent
-
-
-def python(code, *arguments, **environment):
-    """What a Python process of its own prints."""
-    result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=os.environ | {key: str(value) for key, value in environment.items()},
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    if "threading layer" in result.stderr and environment.get("NUMBA_THREADING_LAYER") == "omp":
-        pytest.skip("this build of Numba has no OpenMP layer")
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result
 
 
 def test_threads_are_limited_for_one_call():
@@ -69,8 +50,9 @@ THREADS = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, numba, mgcore
-levels = mgcore.poisson_levels((257, 257), smoother="sor")
-sides = [np.random.default_rng(k).standard_normal((257, 257)) for k in range(4)]
+shape = [int(n) for n in sys.argv[2:]]
+levels = mgcore.poisson_levels(shape, smoother="sor")
+sides = [np.random.default_rng(k).standard_normal(shape) for k in range(4)]
 with ThreadPoolExecutor(4) as pool:
     at_once = list(pool.map(lambda g: mgcore.solve(levels, g).u, sides * 5))
 assert all((u == mgcore.solve(levels, g).u).all() for u, g in zip(at_once, sides * 5))
@@ -81,7 +63,13 @@ assert numba.threading_layer() == sys.argv[1]
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_one_hierarchy_serves_several_threads_at_once(layer):
     # workqueue, which Numba falls back to, aborts the process if kernels run at the same time.
-    python(THREADS, layer, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
+    python(THREADS, layer, 257, 257, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_several_threads_compile_at_once(layer, tmp_path):
+    options = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 2, "NUMBA_CACHE_DIR": tmp_path}
+    python(THREADS, layer, 16385, **options)
 
 
 FORKED = """
@@ -115,45 +103,76 @@ def test_forked_processes_solve_after_their_parent_did(layer):
     python(FORKED, layer, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
 
 
-SOLVE = """
+FORKED_MEANWHILE = """
+import os, signal, sys, time
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np, mgcore
-print(mgcore.solve_poisson(np.ones(17)).success, mgcore.__file__)
+
+solving = sys.argv[1] == "solving"
+g = np.random.default_rng(0).standard_normal(16385)  # enough for several threads
+small = np.ones(17, "f8" if solving else "f4")
+if solving:
+    mgcore.solve_poisson(g)
+
+with ThreadPoolExecutor(1) as pool:
+    busy = pool.submit(mgcore.solve_poisson, g, rtol=0, maxiter=2000 if solving else 1)
+    children = []
+    while not busy.done() and len(children) < 5:
+        time.sleep(0.02)
+        children.append(os.fork())
+        if not children[-1]:
+            signal.alarm(100)
+            try:
+                os._exit(0 if mgcore.solve_poisson(small).success else 1)
+            finally:
+                os._exit(2)
+    assert children
+    assert not any(os.waitpid(child, 0)[1] for child in children)
+    busy.result()
+assert mgcore.solve_poisson(g).success
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("home", ["writable", "read-only"])
-def test_an_install_that_cannot_be_written(tmp_path, home):
-    shutil.copytree(PACKAGE, tmp_path / "mgcore", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in (tmp_path / "mgcore", tmp_path / "mgcore" / "kernels"):
-        (folder / "__pycache__").write_text("a file where a folder should be made")
-    cache = tmp_path / "home"
-    if home == "read-only":
-        cache.write_text("this, too")
-    for _ in range(2):
-        result = python(
-            f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{SOLVE}",
-            XDG_CACHE_HOME=cache, HOME=cache, NUMBA_CACHE_DIR="", NUMBA_NUM_THREADS=1,
-        )  # fmt: skip
-        assert result.stdout.startswith("True")
-        assert str(tmp_path) in result.stdout
-    assert home == "read-only" or list(cache.rglob("*.nbi"))
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+@pytest.mark.parametrize("what", ["compiling", "solving"])
+def test_a_fork_waits_until_no_lock_is_held(what, layer, tmp_path):
+    # Otherwise the child would wait for ever for what a thread of its parent held.
+    empty = {"NUMBA_CACHE_DIR": tmp_path} if what == "compiling" else {}
+    python(FORKED_MEANWHILE, what, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2, **empty)
 
 
-NOTICE = """
-import sys
-import numpy as np
-sys.ps1 = ">>> "  # as in an interactive session
-import mgcore
-mgcore.solve_poisson(np.ones(9))
-mgcore.solve_poisson(np.ones(9, "f4"))
+HANDLER = """
+import signal, sys, threading
+import numpy as np, numba, mgcore
+g = np.random.default_rng(0).standard_normal((257, 257))
+levels = mgcore.poisson_levels(g.shape, smoother="sor")
+u = mgcore.solve(levels, g).u
+assert numba.threading_layer() == sys.argv[1]
+inside, wrong, solved = False, 0, 0
+
+def handler(*_):
+    global inside, wrong, solved
+    if not inside:  # else solves longer than the interval would pile up
+        inside = True
+        wrong += (mgcore.solve(levels, g).u != u).any()
+        solved += 1
+        inside = False
+
+other = threading.Thread(target=lambda: [mgcore.solve(levels, g) for _ in range(50)])
+other.start()
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+while solved < 100:
+    wrong += (mgcore.solve(levels, g).u != u).any()
+signal.setitimer(signal.ITIMER_REAL, 0)
+other.join()
+assert not wrong
 """
 
 
-@pytest.mark.slow
-def test_compilation_is_announced_once_and_to_people_only(tmp_path):
-    quiet = python(NOTICE.replace("sys.ps1", "_"), NUMBA_CACHE_DIR=tmp_path / "a")
-    assert not quiet.stderr
-    first = python(NOTICE, NUMBA_CACHE_DIR=tmp_path / "b")
-    assert first.stderr.count("compiling its kernels") == 1
-    assert not python(NOTICE, NUMBA_CACHE_DIR=tmp_path / "b").stderr  # cached
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no interval timer")
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_signal_handlers_solve(layer):
+    # The solve that they interrupt may hold the lock that kernels take under workqueue.
+    python(HANDLER, layer, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)

@@ -1,0 +1,107 @@
+"""Compiled kernels on disk, for the processes to come.
+
+Numba's own cache looks at the file that defines a function alone, though code of the functions that
+it calls ends up in it; it trusts what it finds, and LLVM ends a process that hands it damaged code;
+a full disk is an error to it; and processes that write at once may file one's code under another's
+signature. Here each compiled signature has a file of its own, which begins with a digest of all
+that it depends on: the sources of all kernels, the signature, the code itself. Whatever does not
+fit is compiled anew, and whatever cannot be saved is not.
+"""
+
+import os
+import pickle
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numba
+from numba import config
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+__all__ = ["keep"]
+
+
+def keep(dispatcher: Any) -> None:
+    """Keep on disk what a dispatcher compiles from now on, where Numba would, if that is possible.
+
+    This is built on private parts of Numba, as they are from 0.60 to 0.68: a dispatcher has a
+    `_cache`, which asks its `_cache_file` to load and save pickles under keys.
+    """
+    # RuntimeError: there is no place to write to, neither beside the code nor at home. OSError: the
+    # sources cannot be read, and nobody could tell fresh code from stale.
+    with suppress(RuntimeError, OSError):
+        dispatcher._cache = _Cache(dispatcher.py_func)
+
+
+class _Cache(FunctionCache):
+    """The cache of one function: there are no errors, only things that are not there."""
+
+    def __init__(self, function: Any):
+        super().__init__(function)
+        module = function.__module__.rpartition(".")[2]
+        self._cache_file = _Files(Path(self.cache_path), f"{module}.{function.__qualname__}")
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):
+            return super().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(Exception):
+            super().save_overload(sig, data)
+
+
+class _Files:
+    """The files of one function, one for each signature and processor."""
+
+    def __init__(self, folder: Path, name: str):
+        self._folder, self._name, self._sources = folder, name, _sources()
+
+    def load(self, key: Any) -> Any:
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        seal, code = content[:32], content[32:]
+        return pickle.loads(code) if seal == self._seal(path, code) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        path, code = self._path(key), dumps(data)
+        temporary = path.with_name(f"{path.name}.{uuid4().hex}")  # nobody shall read half a file
+        try:
+            temporary.write_bytes(self._seal(path, code) + code)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        for path in self._folder.glob(f"{self._name}-*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: Any) -> Path:
+        # Numba's key holds the signature and the processor; the suffix tells kinds of Python apart;
+        # checks of bounds are compiled in.
+        which = repr((key, EXTENSION_SUFFIXES[0], config.BOUNDSCHECK)).encode()
+        return self._folder / f"{self._name}-{sha256(which).hexdigest()[:32]}.nbc"
+
+    def _seal(self, path: Path, code: bytes) -> bytes:
+        return sha256(self._sources + path.name.encode() + code).digest()
+
+
+@cache
+def _sources() -> bytes:
+    """A digest of what code is compiled from and by: the sources of all kernels, and Numba."""
+    sources = sorted(
+        (file.name, file.read_bytes())
+        for file in files(__package__).iterdir()
+        if file.name.endswith(".py") and file.is_file()  # some editors leave dangling links
+    )
+    if not sources:
+        raise FileNotFoundError("the sources of the kernels are not there")
+    return sha256(repr((numba.__version__, sources)).encode()).digest()

@@ -1,0 +1,226 @@
+"""Compiled kernels: where they are kept, when they are used again, and doing without."""
+
+import os
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import direct_solution
+from processes import python
+
+import mgcore
+from mgcore.kernels.compilation import serial
+
+PACKAGE = Path(mgcore.__file__).parent
+U = direct_solution(np.arange(17.0))
+
+SOLVE = """
+import sys
+from pathlib import Path
+import numpy as np
+from numba.core import event
+import mgcore
+with event.install_recorder("numba:compile") as recorder:
+    solution = mgcore.solve_poisson(np.arange(17, dtype=sys.argv[1]), smoother="jacobi")
+print(Path(mgcore.__file__).parent, len(recorder.buffer), solution.residuals[1], *solution.u)
+"""
+
+
+def solve(cache, dtype="float64", package=None, code=SOLVE, **environment):
+    """Compilations of a process that solves, and the residual after its first cycle."""
+    if package is not None:
+        code = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n{code}"
+    result = python(code, dtype, NUMBA_CACHE_DIR=cache, NUMBA_NUM_THREADS=1, **environment)
+    where, compilations, residual, *u = result.stdout.split()
+    assert Path(where) == (PACKAGE if package is None else package)
+    assert not result.stderr
+    np.testing.assert_allclose(np.array(u, float), U, rtol=1e-4 if dtype == "float32" else 1e-7)
+    return int(compilations), float(residual)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A cache with what solving takes."""
+    cache = tmp_path_factory.mktemp("filled")
+    assert solve(cache)[0] > 0
+    assert solve(cache)[0] == 0
+    return cache
+
+
+def files_in(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def shortened(content, rng):
+    return content[: rng.choice([0, 1, 31, 32, 33, len(content) // 2, len(content) - 1])]
+
+
+def garbled(content, rng):
+    content = bytearray(content)
+    start = max(content.find(b"\x7fELF"), 0)  # the code of Linux: pickle sees nothing wrong
+    for _ in range(20):
+        content[rng.randrange(start, min(start + 2000, len(content)))] ^= rng.randrange(1, 256)
+    return content
+
+
+@pytest.mark.parametrize("damage", [shortened, garbled])
+@pytest.mark.parametrize("seed", range(2))
+def test_damaged_files_are_compiled_anew(filled, damage, seed):
+    # LLVM ends a process that hands it such code.
+    rng = random.Random(seed)
+    for path in files_in(filled):
+        path.write_bytes(damage(path.read_bytes(), rng))
+    assert solve(filled)[0] > 0
+    assert solve(filled)[0] == 0
+
+
+def test_files_that_took_each_others_names_are_compiled_anew(filled):
+    paths = files_in(filled)
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, contents[1:] + contents[:1], strict=True):
+        path.write_bytes(content)
+    assert solve(filled)[0] > 0
+    assert [path.read_bytes() for path in paths] != contents[1:] + contents[:1]
+    assert solve(filled)[0] == 0
+
+
+def test_a_change_of_any_source_is_noticed(tmp_path):
+    # The interpolation of line.py, which stays as it is, becomes linear.
+    package, cache = tmp_path / "mgcore", tmp_path / "cache"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    compilations, residual = solve(cache, package=package)
+    source = package / "kernels" / "common.py"
+    text = source.read_text()
+    assert text.count("-1, 9, 9, -1\n") == 1
+    source.write_text(text.replace("-1, 9, 9, -1\n", "0, 8, 8, 0\n"))
+    changed = solve(cache, package=package)
+    assert changed[0] == compilations
+    assert changed[1] != pytest.approx(residual)
+    assert changed == solve(tmp_path / "another cache", package=package)
+    for path in files_in(package / "kernels"):  # a copy of an install need not compile
+        os.utime(path, (0, 0))
+    assert solve(cache, package=package) == (0, changed[1])
+
+
+def test_checks_of_bounds_are_compiled_in(filled):
+    assert solve(filled, NUMBA_BOUNDSCHECK=1)[0] > 0
+    assert solve(filled, NUMBA_BOUNDSCHECK=1)[0] == 0
+    assert solve(filled)[0] == 0
+
+
+FULL = """
+import resource
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, most))  # files that are longer: OSError
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system does not limit the size of files")
+def test_a_full_disk(tmp_path):
+    assert solve(tmp_path, code=FULL + SOLVE)[0] > 0
+    assert not files_in(tmp_path)
+    assert solve(tmp_path)[0] > 0
+    assert solve(tmp_path)[0] == 0
+
+
+REMOVED = f"""
+import os, shutil
+import numpy as np, mgcore
+mgcore.solve_poisson(np.arange(17.0), smoother="jacobi")
+shutil.rmtree(os.environ["NUMBA_CACHE_DIR"])
+{SOLVE}
+"""
+
+
+def test_a_cache_that_is_removed_meanwhile(tmp_path):
+    assert solve(tmp_path / "cache", "float32", code=REMOVED)[0] > 0
+    assert solve(tmp_path / "cache", "float32")[0] == 0
+
+
+def test_processes_that_compile_at_once(tmp_path):
+    dtypes = ["float32", "float64"] * 2
+    with ThreadPoolExecutor() as pool:
+        assert all(n > 0 for n, _ in pool.map(lambda dtype: solve(tmp_path, dtype), dtypes))
+    assert [solve(tmp_path, dtype)[0] for dtype in dtypes[:2]] == [0, 0]
+
+
+def test_recompiling_replaces_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+
+    @serial
+    def twice(x):
+        return 2 * x
+
+    assert twice(3) == 6
+    (path,) = files_in(tmp_path)
+    path.write_bytes(b"")
+    stale = path.with_name(path.name.replace("-", "-0"))
+    stale.write_bytes(b"")
+    twice.recompile()
+    assert twice(3) == 6
+    assert files_in(tmp_path) == [path]
+    assert path.read_bytes()
+
+
+def test_another_numba(tmp_path):
+    # One without the parts that this cache is built on: Numba's own is used.
+    other = f"import numba.core.ccallback\ndel numba.core.caching.FunctionCache\n{SOLVE}"
+    assert solve(tmp_path, code=other)[0] > 0
+    assert any(path.suffix == ".nbi" for path in files_in(tmp_path))
+    assert solve(tmp_path, code=other)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["writable", "read-only"])
+def test_an_install_that_cannot_be_written(tmp_path, home):
+    package, cache = tmp_path / "mgcore", tmp_path / "home"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (package, package / "kernels"):
+        (folder / "__pycache__").write_text("a file where a folder should be made")
+    if home == "read-only":
+        cache.write_text("this, too")
+    first, second = (
+        solve("", package=package, XDG_CACHE_HOME=cache, HOME=cache)[0] for _ in range(2)
+    )
+    assert second == (0 if home == "writable" else first)
+
+
+UNCOMPILED = """
+import numpy as np, mgcore
+for shape in (17,), (9, 9), (5, 5, 5):
+    g = np.arange(np.prod(shape)).reshape(shape) / 10
+    for options in {}, {"precision": "mixed"}, {"threads": 1}:
+        assert mgcore.solve_poisson(g, **options).success
+    assert mgcore.solve_poisson(g.astype("f4")).success
+    levels = mgcore.poisson_levels(g.shape, smoother="redblack", restriction="full")
+    print(*mgcore.solve(levels, g, rtol=0, maxiter=3).u.ravel())
+"""
+
+
+def test_solving_without_compiling():
+    uncompiled = python(UNCOMPILED, NUMBA_DISABLE_JIT=1).stdout.splitlines()
+    for line, expected in zip(uncompiled, python(UNCOMPILED).stdout.splitlines(), strict=True):
+        u = np.array(expected.split(), float)
+        np.testing.assert_allclose(np.array(line.split(), float), u, atol=1e-12 * abs(u).max())
+
+
+NOTICE = """
+import sys
+import numpy as np
+sys.ps1 = ">>> "  # as in an interactive session
+import mgcore
+mgcore.solve_poisson(np.ones(9))
+mgcore.solve_poisson(np.ones(9, "f4"))
+"""
+
+
+@pytest.mark.slow
+def test_compilation_is_announced_once_and_to_people_only(tmp_path):
+    quiet = python(NOTICE.replace("sys.ps1", "_"), NUMBA_CACHE_DIR=tmp_path / "a")
+    assert not quiet.stderr
+    first = python(NOTICE, NUMBA_CACHE_DIR=tmp_path / "b")
+    assert first.stderr.count("compiling its kernels") == 1
+    assert not python(NOTICE, NUMBA_CACHE_DIR=tmp_path / "b").stderr  # cached
