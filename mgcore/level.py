@@ -80,6 +80,8 @@ class SolverLevel(Level[S], Protocol[S]):
     eps: float
     #: Condition number of A.
     condition: float
+    #: Numbers in g up to this do not overflow on their way through a cycle.
+    room: float
 
     @abstractmethod
     def nodes(self, values: Any, name: str) -> Any:

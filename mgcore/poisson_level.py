@@ -84,10 +84,11 @@ class PoissonLevel(SolverLevel[State]):
         self.dtype = np.dtype(dtype)
         self.size = grid.size
         self.eps = float(np.finfo(self.dtype).eps)
-        self.condition = grid.condition
+        self.room = float(np.finfo(self.dtype).max) / 256  # full weighting adds up to 64 of them
         halved = grid.halved_axes()
         real = self.dtype.type
         self._a = tuple(map(real, stiffness(grid, dtype)))
+        self.condition = grid.condition
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear

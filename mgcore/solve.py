@@ -274,12 +274,13 @@ def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:
     """Refuse a right-hand side that is not finite, or too small or large for what comes."""
     # Residuals reduced by rtol must have squares in float64, and u must have digits in float32.
     smallest = 1e-140 if fine.eps < 1e-10 else 1e-30
-    if bool(((scale >= smallest) & (scale < math.inf)).all()):
+    if bool(((scale >= smallest) & (scale <= fine.room)).all()):
         return
     if not bool((fine.largest(g) < math.inf).all()):
         raise not_finite("g")
-    lost = (scale < smallest) & (fine.largest(b) > 0)
-    if bool(lost.any()) or not bool((scale < math.inf).all()):
+    largest = fine.largest(b)
+    fits = (scale < math.inf) & (largest <= fine.room) & ((scale >= smallest) | (largest == 0))
+    if not bool(fits.all()):
         raise ValueError(
             "the numbers in g, or their squares, over- or underflow; scale g (and the border "
             "values) to about 1, and u back afterwards"

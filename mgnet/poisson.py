@@ -107,6 +107,7 @@ class PoissonLevel(ConvLevel):
         self.size = grid.size
         self.eps = torch.finfo(dtype).eps
         self.condition = grid.condition
+        self.room = torch.finfo(dtype).max / 3
         self._dtype = name
         self.diagonal = self_coupling
         self.restriction, self.prolongation = restriction, prolongation

@@ -108,7 +108,7 @@ class Problem:
         guess = {
             "none": lambda: None,
             "zero": lambda: np.zeros(self.shape),
-            "rough": lambda: self.size * rng.standard_normal(self.shape),
+            "rough": lambda: abs(g).max() * rng.standard_normal(self.shape),
         }[self.guess]()
         dtype = np.float32 if self.precision == "float32" else float
         arrays = (self.size * g.reshape(self.shape), self.border_size * border, guess)

@@ -179,6 +179,52 @@ def test_first_guess_with_border_values():
     np.testing.assert_allclose(solution.u, u_h, atol=1e-12)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32", "mixed"])
+@pytest.mark.parametrize("g", [0.0, 1e-9, 1.0])
+@pytest.mark.parametrize(
+    "boundary", [1000.1, lambda x, y: 1000.1 + x - 3 * y, lambda x, y: 1e3 * x * y**2]
+)
+def test_border_values_far_above_g(boundary, g, precision):
+    g = g * ROUGH
+    solution = solve_poisson(g, boundary=boundary, precision=precision)
+    assert solution.success
+    border = mgcore.boundary.evaluate(boundary, Grid((65, 65)))
+    u_h = direct_solution(g, border=border)
+    eps = np.finfo(solution.u.dtype).eps
+    tolerance = 1e-4 if precision == "float32" else 1e-8
+    allowed = tolerance * np.linalg.norm(ROUGH) / 19 + 100 * eps * abs(u_h).max()
+    assert abs(solution.u - u_h).max() < allowed
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_the_residual_told_is_that_of_the_u_handed_back(precision):
+    # Adding the border values' lift back rounds u, and A makes a residual of that.
+    g = np.random.default_rng(0).standard_normal((257, 257))
+    solution = solve_poisson(g, boundary=1000.1, rtol=1e-12, precision=precision)
+    level = poisson_levels((257, 257))[0]
+    true = np.linalg.norm(level.defect(g, solution.u))
+    assert true > 1e-12 * np.linalg.norm(g)
+    assert solution.residuals[-1] == pytest.approx(true)
+    assert solution.status == Status.ROUNDOFF
+    # Short of the border, a tolerance within what rounding makes.
+    _, g = sine_product(Grid((1025, 1025)).coordinates(), (1, 2))
+    for rtol in (1e-10, 3e-11, 1e-11, 3e-12):
+        solution = solve_poisson(g, rtol=rtol, precision=precision)
+        true = np.linalg.norm(poisson_levels(g.shape)[0].defect(g, solution.u))
+        assert solution.residuals[-1] == pytest.approx(true, rel=0.01)
+        assert (solution.status == Status.CONVERGED) == (true <= rtol * solution.residuals[0])
+
+
+def test_rounding_errors_are_told_from_slow_cycles():
+    # A weak cycle leaves a smooth error at a residual of the size that rounding makes.
+    g = np.ones((257, 257), "f4")
+    weak = [(0, 1), (1, 1), (2, 1), (3, 4), (2, 1), (1, 1), (0, 1)]
+    solution = solve_poisson(g, cycle=weak, smoother="jacobi", rtol=1e-6, maxiter=5000)
+    u_h = direct_solution(g)
+    assert solution.status == Status.ROUNDOFF
+    assert np.linalg.norm(solution.u - u_h) < 32 * np.finfo("f4").eps * np.linalg.norm(u_h)
+
+
 # --- the caller's data --------------------------------------------------------------------------
 
 
@@ -350,8 +396,23 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(1e200 * G), "over- or underflow; scale g"),
         (lambda: solve_poisson(1e-200 * G), "over- or underflow; scale g"),
         (lambda: solve_poisson(1e-150 * G), "over- or underflow; scale g"),
-        (lambda: solve_poisson(G, extent=1e160), "measure the box in other units"),
-        (lambda: solve_poisson(G, extent=1e-22, precision="float32"), "in other units"),
+        (lambda: solve_poisson(np.float32(1e-41) * G.astype("f4")), "over- or underflow; scale g"),
+        (lambda: solve_poisson(np.float32(3e37) * G.astype("f4")), "over- or underflow; scale g"),
+        *(
+            (lambda extent=e, how=how: solve_poisson(G, extent=extent, **how), "in other units")
+            for e in (1e-200, 1e200, 1e160, 5e-324, (1, 5e-324))
+            for how in (
+                {},
+                {"precision": "float32"},
+                {"precision": "mixed"},
+                {"smoother": "chebyshev"},
+            )
+        ),
+        (lambda: solve_poisson(G, extent=1e-18, precision="float32"), "in other units"),
+        (lambda: solve_poisson(G, boundary="neumann"), "other conditions than Dirichlet's"),
+        (lambda: solve_poisson(G, boundary=10**400), "beyond the range of floats"),
+        (lambda: solve([], G), "make them by poisson_levels"),
+        (lambda: solve_poisson({1: 2}), "must hold real numbers"),
         (lambda: solve_poisson(G, callback=3), "callback must be callable"),
         (lambda: solve_poisson(G, u0=1e300 * G), "the residual of u0 overflows"),
         (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),

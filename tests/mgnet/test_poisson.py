@@ -222,6 +222,52 @@ def test_float32_and_torch_dtypes():
         assert abs(solution.u.numpy() - direct_solution(g)).max() < 1e-5
 
 
+def test_float32_takes_tiny_and_huge_sides():
+    g = RNG.standard_normal((33, 33))
+    expected = direct_solution(g)
+    levels = mgnet.poisson_levels((33, 33), dtype="float32", smoother="sor")
+    for size in (1e-29, 1e-25, 1e-22, 1e-21, 1.0, 2e37):
+        solution = mgcore.solve(levels, size * g, rtol=1e-6)
+        assert solution.success
+        assert abs(solution.u.double().numpy() / size - expected).max() < 1e-5 * abs(expected).max()
+    # A tiny member of a batch is as good as the others, or refused.
+    solution = mgcore.solve(levels, np.stack([g, 1e-25 * g]), rtol=1e-6)
+    assert solution.success
+    np.testing.assert_allclose(solution.u[1] * 1e25, solution.u[0], rtol=1e-4, atol=1e-7)
+    with pytest.raises(ValueError, match="over- or underflow; scale g"):
+        mgcore.solve(levels, np.stack([g, 1e-35 * g]))
+    with pytest.raises(ValueError, match="over- or underflow; scale g"):
+        mgcore.solve(mgnet.poisson_levels((33, 33)), np.stack([g, 1e-170 * g]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "extent"), [((3, 8193), 1.0), ((513, 513), (1, 1.128)), ((33, 17, 33), (1, 9, 80))]
+)
+def test_float32_is_accurate_on_any_grid(shape, extent):
+    g = np.ones(shape, np.float32)
+    levels = mgnet.poisson_levels(shape, extent=extent, dtype="float32", smoother="sor")
+    solution = mgcore.solve(levels, g, rtol=1e-6)
+    assert solution.success
+    u_h = direct_solution(g, extent)
+    error = np.linalg.norm(solution.u.numpy() - u_h) / np.linalg.norm(u_h)
+    assert error < 8 * np.finfo("f4").eps
+
+
+def test_border_values_of_any_form_get_gradients():
+    levels, g = mgnet.poisson_levels((9, 9)), np.ones((9, 9))
+    x = torch.linspace(0, 1, 9, dtype=torch.float64)
+    for boundary in (
+        lambda p: p,
+        lambda p: lambda *_: p,
+        lambda p: lambda *_: p * torch.ones(9, 1),
+        lambda p: p * torch.ones(9, 9),
+        lambda p: p + 0 * x[:, None] * x,
+    ):
+        p = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+        mgcore.solve(levels, g, boundary=boundary(p), rtol=1e-12).u[4, 4].backward()
+        assert p.grad == pytest.approx(1.0)  # a constant on the border is one inside
+
+
 def test_gradients_flow_through_the_cycle():
     """d(sum of u)/dg of one V cycle against finite differences; also of a solve."""
     levels = mgnet.poisson_levels((9, 9), smoother="jacobi")
@@ -304,6 +350,23 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
         (lambda: mgcore.solve(LEVELS, np.ones((9, 9)).astype("S3")), "must hold real numbers"),
         (lambda: mgcore.solve(LEVELS, np.ma.ones((9, 9))), "masked array"),
         (lambda: mgcore.solve(LEVELS, np.ones((9, 9)), boundary=np.nan), "boundary holds NaN"),
+        (lambda: mgcore.solve(LEVELS, ONES, boundary="neumann"), "other conditions than"),
+        (
+            lambda: mgcore.solve(LEVELS, ONES, boundary=lambda x, y: torch.ones(4)),
+            r"returned shape \(4,\)",
+        ),
+        (
+            lambda: mgcore.solve(LEVELS, np.ones((2, 9, 9)), boundary=np.ones((3, 9, 9))),
+            r"batches of different shapes: \(2,\), \(3,\)",
+        ),
+        (lambda: mgcore.solve_poisson(ONES.double().requires_grad_()), r"or pass g.detach\(\)"),
+        (lambda: mgcore.solve_poisson(ONES.to("meta")), "NumPy makes none of this Tensor"),
+        *(
+            (lambda e=e, s=s: mgnet.poisson_levels((9, 9), extent=e, smoother=s), "in other units")
+            for e in (1e-200, 1e200, 5e-324)
+            for s in ("sor", "chebyshev")
+        ),
+        (lambda: mgnet.poisson_levels((9, 9), extent=1e-18, dtype="float32"), "in other units"),
     ],
 )  # fmt: skip
 def test_bad_input(call, message):
