@@ -45,17 +45,22 @@ def residual(u, g, r, a):
             r[i, j] = defect(u, g, i, j, a0, a1)
 
 
+@serial
+def defect_row(u, g, row, i, a0, a1, per_unit):
+    """row = per_unit (g - A u) in row i, and its sum of squares."""
+    for j in range(1, u.shape[1] - 1):
+        row[j] = per_unit * defect(u, g, i, j, a0, a1)
+    return squares(row, 1, u.shape[1] - 2)
+
+
 @parallel
 def norm(u, g, a):
     """||g - A u||_2 over the interior, summed in double precision."""
     a0, a1 = a
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
-        row = 0.0
-        for j in range(1, u.shape[1] - 1):
-            r = np.float64(defect(u, g, i, j, a0, a1))
-            row += r * r
-        total += row
+        row = np.empty(u.shape[1], u.dtype)
+        total += defect_row(u, g, row, i, a0, a1, u.dtype.type(1))
     return sqrt(total)
 
 
@@ -66,14 +71,6 @@ def length(g):
     for i in prange(1, g.shape[0] - 1):
         total += squares(g[i], 1, g.shape[1] - 2)
     return sqrt(total)
-
-
-@serial
-def defect_row(u, g, r, i, a0, a1, per_unit):
-    """Row i of r = per_unit (g - A u), and its sum of squares."""
-    for j in range(1, u.shape[1] - 1):
-        r[i, j] = per_unit * defect(u, g, i, j, a0, a1)
-    return squares(r[i], 1, u.shape[1] - 2)
 
 
 @serial
@@ -88,7 +85,7 @@ def correct_rows(u, e, g, r, a0, a1, scale, per_unit, zero, first, last):
             for j in range(1, u.shape[1] - 1):
                 u[i, j] += scale * e[i, j]
         if i - 1 > first:
-            total += defect_row(u, g, r, i - 1, a0, a1, per_unit)
+            total += defect_row(u, g, r[i - 1], i - 1, a0, a1, per_unit)
     return total
 
 
@@ -110,9 +107,9 @@ def correct(u, e, g, r, a, scale, per_unit, zero, strips):
     for strip in range(strips):
         first, last = 1 + strip * count // strips, (strip + 1) * count // strips
         if first <= last:
-            sums[strip] += defect_row(u, g, r, first, a0, a1, per_unit)
+            sums[strip] += defect_row(u, g, r[first], first, a0, a1, per_unit)
         if first < last:
-            sums[strip] += defect_row(u, g, r, last, a0, a1, per_unit)
+            sums[strip] += defect_row(u, g, r[last], last, a0, a1, per_unit)
     return sqrt(sums.sum())
 
 

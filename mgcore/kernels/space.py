@@ -46,18 +46,23 @@ def residual(u, g, r, a):
                 r[i, j, l] = defect(u, g, i, j, l, a0, a1, a2)
 
 
+@serial
+def defect_row(u, g, row, i, j, a0, a1, a2, per_unit):
+    """row = per_unit (g - A u) in row j of plane i, and its sum of squares."""
+    for l in range(1, u.shape[2] - 1):
+        row[l] = per_unit * defect(u, g, i, j, l, a0, a1, a2)
+    return squares(row, 1, u.shape[2] - 2)
+
+
 @parallel
 def norm(u, g, a):
     """||g - A u||_2 over the interior, summed in double precision."""
     a0, a1, a2 = a
     total = 0.0
     for i in prange(1, u.shape[0] - 1):
-        plane = 0.0
+        row = np.empty(u.shape[2], u.dtype)
         for j in range(1, u.shape[1] - 1):
-            for l in range(1, u.shape[2] - 1):
-                r = np.float64(defect(u, g, i, j, l, a0, a1, a2))
-                plane += r * r
-        total += plane
+            total += defect_row(u, g, row, i, j, a0, a1, a2, u.dtype.type(1))
     return sqrt(total)
 
 
@@ -78,9 +83,7 @@ def defect_plane(u, g, r, i, a0, a1, a2, per_unit):
     """Plane i of r = per_unit (g - A u), and its sum of squares."""
     total = 0.0
     for j in range(1, u.shape[1] - 1):
-        for l in range(1, u.shape[2] - 1):
-            r[i, j, l] = per_unit * defect(u, g, i, j, l, a0, a1, a2)
-        total += squares(r[i, j], 1, u.shape[2] - 2)
+        total += defect_row(u, g, r[i, j], i, j, a0, a1, a2, per_unit)
     return total
 
 
