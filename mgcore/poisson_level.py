@@ -25,7 +25,7 @@ from mgcore.kernels.halves import (
 )
 from mgcore.level import SolverLevel
 from mgcore.smoothers import Smoother
-from mgcore.threads import count
+from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
@@ -291,7 +291,7 @@ class PoissonLevel(SolverLevel[State]):
             self._sweeps[0][0], *self._a, state.space,
         )  # fmt: skip
         strips = len(state.space)
-        if strips == 1 or count() == 1:  # made for one thread, or left with one
+        if strips == 1 or usable() == 1:  # made for one thread, or left with one
             strips = 1
             kernel.sweep_strip(*arguments, 0, 1)
         else:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral
-from typing import Any
 
 import numba
 from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
 
-__all__ = ["count", "limited", "turn"]
+__all__ = ["count", "limited", "turn", "usable"]
 
 _local = threading.local()  # .limit: the number asked for in this thread
 _forked = False
@@ -70,18 +70,84 @@ def limited(threads: int | None) -> Iterator[None]:
             numba.set_num_threads(mask)
 
 
-def turn() -> Any:
-    """A context for one parallel kernel: under a layer that bears one at a time, a lock.
+def usable() -> int:
+    """Threads that kernels better run on just now: `count`, or one while the machine is busy."""
+    asked = count()
+    return 1 if asked > 1 and _cores.withdrawn() else asked
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """A context for one parallel kernel, which it times; with a lock where one runs at a time.
 
     Numba's workqueue layer, its last resort where neither TBB nor OpenMP is found, aborts the
     process on concurrent calls; until the first call has started a layer nobody knows which.
 
-    It is the compiler's own lock, which that first call needs as well: with two of them, a thread
+    The lock is the compiler's own, which that first call needs as well: with two of them, a thread
     that compiles and one that waits for its turn might each hold what the other wants. A signal
     handler that solves holds it a second time, and does no harm: Python runs handlers before and
     after a kernel, never inside.
     """
-    return nullcontext() if _layer() in ("omp", "tbb") else global_compiler_lock
+    alone = nullcontext() if _layer() in ("omp", "tbb") else global_compiler_lock
+    with alone, _cores.watched():
+        yield
+
+
+class _Cores:
+    """Whether the cores are there for us, told by how long threads wait for one.
+
+    A parallel loop ends when the last of its threads has had its turn. With other processes on the
+    same cores that takes milliseconds, however short the loop: a solve of 2 ms took 230. One thread
+    is faster then; several are tried again after a while, ever longer.
+    """
+
+    # Seconds: of parallel loops to judge by; of the first and the longest time on one thread.
+    _ENOUGH, _FIRST, _LONGEST = 0.005, 0.05, 1.0
+    # What threads wait for a core, as a part of what the loops take: under .05 if nobody else wants
+    # it, .5 to 1 if somebody does.
+    _BUSY = 0.2
+
+    def __init__(self) -> None:
+        self._loops = self._waited = self._asked = self._until = 0.0
+        self._pause = self._FIRST
+
+    def withdrawn(self) -> bool:
+        """Whether it is too early to try several threads again."""
+        return time.perf_counter() < self._until
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """A context for one parallel loop."""
+        began = time.perf_counter()
+        if not self._loops and began - self._asked > self._FIRST:  # what was told then is old
+            self._waited = _waited()
+        yield
+        now = time.perf_counter()
+        self._loops += now - began
+        if self._loops < self._ENOUGH:
+            return
+        before, self._waited, self._asked = self._waited, _waited(), now
+        busy = self._waited - before > self._BUSY * self._loops
+        self._loops = 0.0
+        if busy:
+            self._until = now + self._pause
+        self._pause = min(2 * self._pause, self._LONGEST) if busy else self._FIRST
+
+
+def _waited() -> float:
+    """Seconds for which threads of this process could run and had no core, all added up.
+
+    Linux tells it (Documentation/scheduler/sched-stats.rst); elsewhere it is zero.
+    """
+    nanoseconds = 0
+    with suppress(OSError, ValueError, IndexError):
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(OSError), open(f"/proc/self/task/{thread}/schedstat", "rb") as file:
+                nanoseconds += int(file.read().split()[1])
+    return 1e-9 * nanoseconds
+
+
+_cores = _Cores()
 
 
 def _most() -> int:

@@ -24,8 +24,9 @@ except ImportError:  # private parts of Numba that another version may lack
 
 __all__ = ["SMALL", "inlined", "parallel", "serial", "summing"]
 
-#: Bytes of an array that one core handles faster than several: it fits its cache.
-SMALL = 100_000
+#: Bytes of an array for which several cores gain nothing, or so little that a solve that begins
+#: with such an array gains less than a fifth.
+SMALL = 600_000
 
 # Fused multiply-adds are the one liberty taken: sums are not reordered. Without the GIL, other
 # Python threads go on meanwhile. Unless told otherwise, callees of inlined functions are inlined.
@@ -64,7 +65,7 @@ def parallel(function: Callable) -> Callable:
     """Compile a function with parallel loops, safe to call from threads and forked processes.
 
     Where there is one thread to use, or the first array fits one core's cache, the loops are
-    compiled as plain ones and no threads are touched: see :func:`mgcore.threads.count`.
+    compiled as plain ones and no threads are touched: see :func:`mgcore.threads.usable`.
     """
     many = _compiled(function, parallel=True, **_ALLOCATING)
     # Under another name, as Numba would find the parallel code in its cache.
@@ -74,7 +75,7 @@ def parallel(function: Callable) -> Callable:
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
-        if arguments[0].nbytes < SMALL or threads.count() == 1:
+        if arguments[0].nbytes < SMALL or threads.usable() == 1:
             return alone(*arguments)
         with threads.turn():
             return many(*arguments)

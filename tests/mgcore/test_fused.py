@@ -123,7 +123,7 @@ class TestPasses:
 @pytest.mark.parametrize("guess", [False, True])
 @pytest.mark.parametrize(("pre", "post"), [(0, 0), (0, 1), (1, 0), (1, 1), (2, 3)])
 @pytest.mark.parametrize("cycle", [mgcore.v_cycle, mgcore.w_cycle, mgcore.full_multigrid])
-@pytest.mark.parametrize("shape", [(257, 257), (65, 33, 65)])
+@pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])
 def test_levels_fuse_without_a_trace(shape, cycle, pre, post, guess):
     g, u = np.random.default_rng(0).standard_normal((2, *shape))
     solutions, norms = [], []
@@ -177,7 +177,7 @@ def test_results_do_not_depend_on_the_number_of_threads(shape):
 
 
 @pytest.mark.skipif(threads.count() == 1, reason="needs two threads")
-@pytest.mark.parametrize("shape", [(257, 257), (65, 65, 65)])
+@pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])
 def test_a_state_may_go_on_with_fewer_threads(shape):
     g = np.random.default_rng(0).standard_normal(shape)
     levels = mgcore.poisson_levels(shape, smoother="sor")

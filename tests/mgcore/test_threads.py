@@ -1,6 +1,10 @@
 """Threads, forked processes, signal handlers."""
 
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -11,7 +15,7 @@ from mgcore import solve_poisson, threads
 
 
 def test_threads_are_limited_for_one_call():
-    g = np.random.default_rng(0).standard_normal((257, 257))
+    g = np.random.default_rng(0).standard_normal((513, 513))
     before, most = threads.count(), numba.config.NUMBA_NUM_THREADS
     seen = []
     one = solve_poisson(g, threads=1, callback=lambda _: seen.append(threads.count()))
@@ -30,10 +34,67 @@ def test_threads_are_limited_for_one_call():
             solve_poisson(g, threads=wrong)
 
 
+def test_on_a_busy_machine_kernels_go_on_with_one_thread(monkeypatch):
+    cores = threads._Cores()
+    monkeypatch.setattr(threads, "_cores", cores)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    waited, clock = [0.0], [100.0]
+    monkeypatch.setattr(threads, "_waited", lambda: waited[0])
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: clock[0])
+
+    def loops(seconds, part):
+        """Parallel loops of a millisecond, whose threads wait for a core for part of the time."""
+        for _ in range(round(1000 * seconds)):
+            with threads.turn():
+                clock[0] += 1e-3
+                waited[0] += part * 1e-3
+            if threads.usable() == 1:
+                return
+
+    loops(0.1, 0.05)
+    assert threads.usable() == 2
+    loops(0.1, 0.6)
+    assert threads.usable() == 1
+    assert threads.count() == 2  # what was asked for is another question
+    pauses = []
+    for _ in range(8):  # still busy: tried again after ever longer pauses
+        began = clock[0]
+        while threads.usable() == 1:
+            clock[0] += 1e-3
+        pauses.append(clock[0] - began)
+        loops(0.1, 0.6)
+    assert pauses[0] == pytest.approx(0.05, abs=0.01)
+    assert sorted(pauses) == pauses
+    assert pauses[-1] == pytest.approx(1, abs=0.01)
+    clock[0] += 1
+    loops(0.1, 0.0)
+    assert threads.usable() == 2
+    loops(0.1, 0.6)  # and when it is busy anew, briefly first
+    clock[0] += 0.06
+    assert threads.usable() == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not tell")
+def test_waiting_for_a_core_is_told():
+    # Three processes that never rest on every core: this one has to wait.
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(3 * os.cpu_count())
+    ]
+    try:
+        before, began = threads._waited(), time.perf_counter()
+        while threads._waited() - before < 0.01:
+            assert time.perf_counter() - began < 60
+    finally:
+        for process in crowd:
+            process.kill()
+            process.wait()
+
+
 COUNT = """
 import numba, numpy as np, mgcore
 from mgcore import threads
-g = np.ones((257, 257))
+g = np.ones((513, 513))
 print(threads.count(), len(mgcore.poisson_levels(g.shape, smoother="sor")[0].start(g).space))
 mgcore.solve_poisson(g)
 numba.set_num_threads(1)
@@ -48,6 +109,7 @@ def test_environment_and_numba_are_asked(n):
 
 THREADS = """
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, numba, mgcore
 shape = [int(n) for n in sys.argv[2:]]
@@ -63,20 +125,20 @@ assert numba.threading_layer() == sys.argv[1]
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_one_hierarchy_serves_several_threads_at_once(layer):
     # workqueue, which Numba falls back to, aborts the process if kernels run at the same time.
-    python(THREADS, layer, 257, 257, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
+    python(THREADS, layer, 513, 513, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
 
 
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_several_threads_compile_at_once(layer, tmp_path):
     options = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": 2, "NUMBA_CACHE_DIR": tmp_path}
-    python(THREADS, layer, 16385, **options)
+    python(THREADS, layer, 131073, **options)
 
 
 FORKED = """
 import multiprocessing, sys, threading
 import numpy as np, numba, mgcore
 from mgcore import threads
-g = np.random.default_rng(0).standard_normal((257, 257))
+g = np.random.default_rng(0).standard_normal((513, 513))
 u = mgcore.solve_poisson(g).u
 levels = mgcore.poisson_levels(g.shape)
 state = levels[0].start(g)  # made for several threads
@@ -145,7 +207,7 @@ def test_a_fork_waits_until_no_lock_is_held(what, layer, tmp_path):
 HANDLER = """
 import signal, sys, threading
 import numpy as np, numba, mgcore
-g = np.random.default_rng(0).standard_normal((257, 257))
+g = np.random.default_rng(0).standard_normal((513, 513))
 levels = mgcore.poisson_levels(g.shape, smoother="sor")
 u = mgcore.solve(levels, g).u
 assert numba.threading_layer() == sys.argv[1]

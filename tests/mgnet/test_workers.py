@@ -11,7 +11,7 @@ import numpy as np, torch, mgcore
 from torch.utils.data import DataLoader, Dataset
 
 def side(k):
-    return np.random.default_rng(k).standard_normal((257, 257))
+    return np.random.default_rng(k).standard_normal((513, 513))
 
 class Solutions(Dataset):
     def __len__(self):
