@@ -117,7 +117,8 @@ levels = mgcore.poisson_levels(shape, smoother="sor")
 sides = [np.random.default_rng(k).standard_normal(shape) for k in range(4)]
 with ThreadPoolExecutor(4) as pool:
     at_once = list(pool.map(lambda g: mgcore.solve(levels, g).u, sides * 5))
-assert all((u == mgcore.solve(levels, g).u).all() for u, g in zip(at_once, sides * 5))
+for u, g in zip(at_once, sides * 5):  # sums depend on how many threads there were just then
+    assert abs(u - mgcore.solve(levels, g).u).max() <= 1e-6 * abs(u).max()
 assert numba.threading_layer() == sys.argv[1]
 """
 
