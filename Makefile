@@ -22,8 +22,10 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks.convergence
+	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.smoothers
 	$(RUN) -m benchmarks.poisson
+	$(RUN) -m benchmarks.busy
 
 docs: $(VENV)/installed
 	$(RUN) -m pip install --quiet -e '.[docs]'

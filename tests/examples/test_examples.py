@@ -109,6 +109,33 @@ def test_smoothers_benchmark(capsys):
     assert nonempty("smoothers.png", "spectrum.png")
 
 
+def test_precision_benchmark():
+    from benchmarks import precision
+
+    row = precision.measure((3, 1025), (1.0, 1.0))
+    assert row.status == "ROUNDOFF"
+    assert row.residual > 1e-4  # and yet
+    assert row.error < 4
+    assert all(len(shape) == len(extent) for shape, extent in precision.GRIDS)
+
+
+@pytest.mark.slow
+def test_busy_benchmark(monkeypatch, capsys):
+    from benchmarks import busy
+
+    median, worst = busy.step_times(1)
+    assert 0 < median <= worst
+    monkeypatch.setattr(busy, "SHAPES", ((17, 17),))
+    monkeypatch.setattr(busy, "step_times", lambda *_, **__: (median, worst))  # each imports torch
+    busy.main()
+    table = capsys.readouterr().out
+    assert "| 17 x 17 | 1 |" in table
+    assert "OMP_WAIT_POLICY=passive |" in table
+    with busy.busy_cores(2) as crowd:
+        assert all(process.poll() is None for process in crowd)
+    assert all(process.poll() is not None for process in crowd)
+
+
 @pytest.mark.slow
 def test_poisson_benchmark(capsys):
     from benchmarks import poisson
