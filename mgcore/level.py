@@ -120,8 +120,8 @@ class SolverLevel(Level[S], Protocol[S]):
         """g - A u as node values, zero on the border."""
 
     @abstractmethod
-    def roundoff(self, state: S) -> Any:
-        """eps ||A|| ||u||_2: the size at which residuals are rounding errors alone."""
+    def roundoff(self, u: Any) -> Any:
+        """eps ||A|| ||u||_2 for node values: the residual that rounding `u` may make."""
 
 
 L = TypeVar("L")

@@ -182,7 +182,7 @@ class MixedLevel(PoissonLevel):
                 break
             if len(norms) > 2 and norms[-1] > _SLOW * norms[-2]:
                 break
-            if norms[-1] < _FLOOR * fine.roundoff(inner):
+            if norms[-1] < _FLOOR * fine.roundoff(fine.solution(inner)):
                 break
             cycle = self.then
         return max(norms[-1], fine.eps * norms[0]) * state.unit

@@ -261,9 +261,9 @@ class PoissonLevel(SolverLevel[State]):
         """g - A u as a new array."""
         return self.defect(state.g, self.solution(state))
 
-    def roundoff(self, state: State) -> np.float64:
+    def roundoff(self, u: np.ndarray) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(self.solution(state)))
+        return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(u))
 
     def _slabs_without(self, g: np.ndarray, lift: Lift) -> Iterator[np.ndarray]:
         """The same slab by slab, a line of zeros on either side."""

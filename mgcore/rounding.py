@@ -7,6 +7,7 @@ is what the caller gets, border values included, and g - A u is exact but for it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ __all__ = ["EXACT", "refine"]
 #: An error that is found to be below this many units of rounding is none: `refine` leaves it.
 EXACT = 16
 # V cycles for one error: where mesh widths differ, a single one turns rough errors into smooth ones
-# and finds too much. Corrections of u: one should do.
-_CYCLES, _CORRECTIONS = 5, 3
+# and finds too much. Corrections of u: one should do, if cycles are not slow.
+_CYCLES, _CORRECTIONS = 5, 20
 
 
 def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any, Any]:
@@ -42,6 +43,7 @@ def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any
         Where the error of u, in the 2-norm, was found to be below `EXACT` eps ||u||_2.
     """
     fine, cycle = levels[0], v_cycle(len(levels))
+    before = math.inf
     for _ in range(_CORRECTIONS):
         norm = fine.misfit(g, u)
         done, limit = norm <= target, EXACT * fine.eps * fine.norm(u)
@@ -50,9 +52,13 @@ def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any
         error = fine.start(fine.defect(g, u))
         for _ in range(_CYCLES):
             error = run(levels, cycle, error)
-            exact = fine.norm(fine.solution(error)) <= limit
+            size = fine.norm(fine.solution(error))
+            exact = size <= limit
             if bool((done | exact).all()):
                 return u, norm, exact
-        u = u + fine.solution(error)
+        largest = float((size * ~(done | exact)).max())
+        if not largest < before:
+            break
+        u, before = u + fine.solution(error), largest
     norm = fine.misfit(g, u)
     return u, norm, norm < 0  # of no member

@@ -202,6 +202,7 @@ def solve(
     # Levels tell the residual of what they solve for as cycles computed it. Where border values are
     # added, or rounding may have made another residual, that of u is computed anew.
     delicate = lift is not None or bool((target < fine.eps * fine.condition * scale).any())
+    refined = delicate and status is Status.CONVERGED
 
     def result(u: Any, norm: Any, status: Status) -> Solution:
         history = (*residuals[:-1], float(norm.max()))
@@ -228,29 +229,31 @@ def solve(
             if bool((norm <= target).all()):
                 status = Status.CONVERGED
             elif relative[-1] > _SLOW * relative[-2]:
-                small = (norm <= target) | (norm <= fine.roundoff(state))
+                u = fine.solution(state)
+                u = u if lift is None else fine.plus(u, lift)
+                small = (norm <= target) | (norm <= fine.roundoff(u))
                 status = Status.ROUNDOFF if bool(small.all()) else status
+        refined = status is Status.ROUNDOFF or (delicate and status is Status.CONVERGED)
         if callback is not None:
             u = fine.solution(state)
             # The state goes on changing: hand out a copy.
             u = u + 0.0 if lift is None else fine.plus(u, lift)
             true = fine.misfit(g, u) if delicate else norm
             try:
-                callback(result(u, true, Status.RUNNING if status is None else status))
+                callback(result(u, true, Status.RUNNING if status is None or refined else status))
             except StopIteration:
                 status = Status.CALLBACK if status is None else status
     u = fine.solution(state)
     state = b = None  # memory for what follows
     if lift is not None:
         u = fine.plus(u, lift)
-    if delicate:
-        if fixed or status > Status.ROUNDOFF:
-            norm = fine.misfit(g, u)
-        else:
-            u, norm, exact = refine(levels, g, u, target)
-            done = norm <= target
-            status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
-            status = status if bool((done | exact).all()) else Status.STAGNATION
+    if refined:
+        u, norm, exact = refine(levels, g, u, target)
+        done = norm <= target
+        status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
+        status = status if bool((done | exact).all()) else Status.STAGNATION
+    elif delicate:
+        norm = fine.misfit(g, u)
     return result(u, norm, status)
 
 

@@ -221,11 +221,9 @@ class PoissonLevel(ConvLevel):
         return self._restore(self._residual(state, self.A[0]), state.batch)
 
     @torch.no_grad()
-    def roundoff(self, state: State) -> Tensor:
+    def roundoff(self, u: Tensor) -> Tensor:
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
-        if state.u is None:
-            return state.g.new_zeros(state.batch)
-        return self.eps * 2 * self.diagonal * _norm(state.u.flatten(1)).reshape(state.batch)
+        return self.eps * 2 * self.diagonal * self.norm(u)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""

@@ -240,6 +240,17 @@ def test_float32_takes_tiny_and_huge_sides():
         mgcore.solve(mgnet.poisson_levels((33, 33)), np.stack([g, 1e-170 * g]))
 
 
+def test_rounding_is_taken_out_of_the_members_that_have_it():
+    g = np.stack([np.zeros((65, 65)), np.ones((65, 65)), 1e-9 * np.ones((65, 65))])
+    levels = mgnet.poisson_levels((65, 65), dtype="float32", smoother="sor")
+    for border in (0.0, 0 * g + np.array([0.0, 1e3, 1e3])[:, None, None]):
+        solution = mgcore.solve(levels, g, boundary=border, rtol=1e-6)
+        assert solution.status == mgcore.Status.ROUNDOFF
+        for k, u in enumerate(solution.u.numpy()):
+            u_h = direct_solution(g[k], border=np.broadcast_to(border, g.shape)[k])
+            assert np.linalg.norm(u - u_h) <= 32 * np.finfo("f4").eps * np.linalg.norm(u_h)
+
+
 @pytest.mark.parametrize(
     ("shape", "extent"), [((3, 8193), 1.0), ((513, 513), (1, 1.128)), ((33, 17, 33), (1, 9, 80))]
 )
