@@ -45,8 +45,9 @@ _MESSAGES = {
     Status.RUNNING: "running",
 }
 
-# A cycle that reduces a residual of rounding errors by less than this has reached them.
-_SLOW = 0.5
+# A cycle that reduces the residual by less than _SLOW, when it is within _LEVEL times the bound of
+# what rounding makes, has reached rounding errors; `refine` finds out whether that is so.
+_SLOW, _LEVEL = 0.5, 4
 # Less than 5 % in ten cycles is stagnation; the slowest cycle with coarse grids needs one.
 _PATIENCE, _STAGNANT = 10, 0.95
 # Smoothers that do converge may let the residual grow at first, but not by this factor.
@@ -230,8 +231,10 @@ def solve(
                 status = Status.CONVERGED
             elif relative[-1] > _SLOW * relative[-2]:
                 u = fine.solution(state)
-                u = u if lift is None else fine.plus(u, lift)
-                small = (norm <= target) | (norm <= fine.roundoff(u))
+                rounding = fine.roundoff(u)
+                if lift is not None:
+                    rounding = rounding + fine.roundoff(fine.plus(u, lift))
+                small = (norm <= target) | (norm <= _LEVEL * rounding)
                 status = Status.ROUNDOFF if bool(small.all()) else status
         refined = status is Status.ROUNDOFF or (delicate and status is Status.CONVERGED)
         if callback is not None:
