@@ -23,7 +23,7 @@ import mgcore
 
 __all__ = ["busy_cores", "seconds"]
 
-SHAPES = ((257, 257), (513, 513), (1025, 1025), (2049, 2049), (65, 65, 65))
+SHAPES = ((513, 513), (1025, 1025), (2049, 2049), (65, 65, 65))
 
 _STEPS = """
 import sys, torch

@@ -83,6 +83,11 @@ class SolverLevel(Level[S], Protocol[S]):
     #: Numbers in g up to this do not overflow on their way through a cycle.
     room: float
 
+    @property
+    @abstractmethod
+    def direct(self) -> bool:
+        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
+
     @abstractmethod
     def nodes(self, values: Any, name: str) -> Any:
         """Validate `values` as node values; return them as an array of this level's kind."""

@@ -96,6 +96,11 @@ class MixedLevel(PoissonLevel):
         self.rtol, self.atol = rtol, atol
         self.work_units = 0.0
 
+    @property
+    def direct(self) -> bool:
+        """Whether the cycles for a correction reach the coarsest grid, which solves exactly."""
+        return max(visit.level for visit in self.then) == len(self.inner) - 1
+
     def start(self, g: Any, u: Any = None) -> Any:  # type: ignore[override]
         """The state for A u = g; `u` is copied and its border values are taken as zero.
 

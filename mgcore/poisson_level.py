@@ -211,6 +211,11 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- what solve asks of the finest level ----------------------------------------------------
 
+    @property
+    def direct(self) -> bool:
+        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
+        return self.coarse is None
+
     def nodes(self, values: Any, name: str) -> np.ndarray:
         """`values` as a node array of this level's dtype."""
         return node_array(values, self.grid, self.dtype, name)
@@ -332,7 +337,7 @@ class PoissonLevel(SolverLevel[State]):
             coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype))
         space = sums = None
         if self._fused:
-            # One strip where the grid fits one core's cache, else one a thread.
+            # One strip where the grid is small, else one a thread.
             assert self.coarse is not None
             most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
             small = self.size * self.dtype.itemsize < SMALL

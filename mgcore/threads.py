@@ -97,18 +97,21 @@ class _Cores:
     """Whether the cores are there for us, told by how long threads wait for one.
 
     A parallel loop ends when the last of its threads has had its turn. With other processes on the
-    same cores that takes milliseconds, however short the loop: a solve of 2 ms took 230. One thread
-    is faster then; several are tried again after a while, ever longer.
+    same cores that takes milliseconds, however short the loop. One thread is faster then; several
+    are tried again after a while, ever longer. Threads that solve at the same time share this
+    without a lock: the worst that comes of it is a judgement on other loops.
     """
 
     # Seconds: of parallel loops to judge by; of the first and the longest time on one thread.
     _ENOUGH, _FIRST, _LONGEST = 0.005, 0.05, 1.0
-    # What threads wait for a core, as a part of what the loops take: under .05 if nobody else wants
-    # it, .5 to 1 if somebody does.
+    # For how many of the threads, on average, there is no core: of two .05 if nobody else wants
+    # one, .5 to 1 if somebody does.
     _BUSY = 0.2
+    # Asking takes time, the more threads the process has: so often as that is a fiftieth.
+    _SELDOM = 50
 
     def __init__(self) -> None:
-        self._loops = self._waited = self._asked = self._until = 0.0
+        self._loops = self._waited = self._asked = self._until = self._cost = 0.0
         self._pause = self._FIRST
 
     def withdrawn(self) -> bool:
@@ -124,10 +127,11 @@ class _Cores:
         yield
         now = time.perf_counter()
         self._loops += now - began
-        if self._loops < self._ENOUGH:
+        if self._loops < max(self._ENOUGH, self._SELDOM * self._cost):
             return
         before, self._waited, self._asked = self._waited, _waited(), now
-        busy = self._waited - before > self._BUSY * self._loops
+        self._cost = time.perf_counter() - now
+        busy = self._waited - before > self._BUSY * count() * self._loops
         self._loops = 0.0
         if busy:
             self._until = now + self._pause

@@ -157,6 +157,11 @@ class PoissonLevel(ConvLevel):
 
     # --- what solve asks of the finest level ------------------------------------------------------
 
+    @property
+    def direct(self) -> bool:
+        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
+        return self.coarse is None
+
     def nodes(self, values: Any, name: str) -> Tensor:
         """`values` as a tensor of this level's dtype and device."""
         return self._tensor(values, name)

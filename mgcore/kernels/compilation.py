@@ -64,7 +64,7 @@ def summing(function: Callable) -> Any:
 def parallel(function: Callable) -> Callable:
     """Compile a function with parallel loops, safe to call from threads and forked processes.
 
-    Where there is one thread to use, or the first array fits one core's cache, the loops are
+    Where there is one thread to use, or the first array is small, the loops are
     compiled as plain ones and no threads are touched: see :func:`mgcore.threads.usable`.
     """
     many = _compiled(function, parallel=True, **_ALLOCATING)
