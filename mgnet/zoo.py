@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -126,7 +127,7 @@ def build(name: str, num_classes: int | None = None, in_channels: int | None = N
 
 def network(name: str) -> Network:
     """The entry with this name; ValueError with the nearest names if there is none."""
-    if name in ZOO:
+    if isinstance(name, str) and name in ZOO:
         return ZOO[name]
     near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in ZOO], n=3, cutoff=0.4)
     known = [n for word in near for n in ZOO if n.lower() == word]
@@ -136,7 +137,7 @@ def network(name: str) -> Network:
 
 # --- the entries ------------------------------------------------------------------------------
 
-WIDER = (64, 128, 256, 512)
+WIDTHS = (64, 128, 256, 512)
 
 
 def _linear(in_channels: int, num_classes: int) -> nn.Module:
@@ -172,7 +173,14 @@ def _classic() -> list[Network]:
     ]  # fmt: skip
 
 
-#: Accuracies on CIFAR-10 and CIFAR-100 by the kernels that a stage shares.
+_KINDS: dict[str, tuple[Callable[..., nn.Module], str, tuple[int, ...]]] = {
+    "resnet18": (ResNet, "ResNet", (2, 2, 2, 2)),
+    "preact-resnet18": (PreActResNet, "pre-act ResNet", (2, 2, 2, 2)),
+    "resnet34": (ResNet, "ResNet", (3, 4, 6, 3)),
+    "preact-resnet34": (PreActResNet, "pre-act ResNet", (3, 4, 6, 3)),
+}
+
+#: Accuracies on CIFAR-10 and CIFAR-100 and the count, by the kernels that a stage shares.
 _TABLE = {
     "resnet18": {"": "94.22 76.08 11M", "A": "94.34 76.32 8.1M",
                  "B": "93.95 74.23 9.7M", "AB": "93.30 74.85 6.6M"},
@@ -208,8 +216,7 @@ def _resnets() -> list[Network]:
     }  # fmt: skip
     entries = []
     for base, rows in _TABLE.items():
-        kind, family = (PreActResNet, "pre-act ResNet") if "preact" in base else (ResNet, "ResNet")
-        steps = (2, 2, 2, 2) if base.endswith("18") else (3, 4, 6, 3)
+        kind, family, steps = _KINDS[base]
         for shared, row in rows.items():
             ten, hundred, count = row.split()
             builder = partial(kind, steps=steps, share_A="A" in shared, share_B="B" in shared)
@@ -217,137 +224,172 @@ def _resnets() -> list[Network]:
             results = (Result("CIFAR-10", ten, count, note), Result("CIFAR-100", hundred, count))
             more = () if shared else _OTHER_TABLES.get(base, ())
             name = f"{base}-{shared}" if shared else base
-            structure = f"[{','.join(map(str, steps))}], {words[shared]}"
+            structure = f"{_brackets(steps)}, {words[shared]}"
             entries.append(Network(name, family, structure, builder, "CIFAR-10", results + more))
-    # The large stem is for large pictures; the sharing forms are published on small ones only.
-    for kind, family, base in (
-        (ResNet, "ResNet", "resnet"), (PreActResNet, "pre-act ResNet", "preact-resnet"),
-    ):  # fmt: skip
-        for layers, steps in ((18, (2, 2, 2, 2)), (34, (3, 4, 6, 3))):
-            measured = base == "resnet" and layers == 18
-            entries.append(
-                Network(
-                    f"{base}{layers}-imagenet", family,
-                    f"[{','.join(map(str, steps))}], A and B for each block, large stem",
-                    partial(kind, steps=steps, stem="large"), "ImageNet",
-                    (Result("ImageNet", "72.12", "11.2M", _HEADLESS),) if measured else (),
-                )
-            )  # fmt: skip
-    return entries
+    # The sharing forms are published on small pictures only.
+    return [*entries, *(_for_imagenet(base) for base in _TABLE)]
+
+
+def _for_imagenet(base: str) -> Network:
+    kind, family, steps = _KINDS[base]
+    results = (Result("ImageNet", "72.12", "11.2M", _HEADLESS),) if base == "resnet18" else ()
+    structure = f"{_brackets(steps)}, A and B for each block, large stem"
+    builder = partial(kind, steps=steps, stem="large")
+    return Network(f"{base}-imagenet", family, structure, builder, "ImageNet", results)
+
+
+def _brackets(numbers: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, numbers))}]"
 
 
 _UNKNOWN = "cannot be reconciled: the published network is not described"
 _OURS = "channels not published; ours are those for ImageNet"
-_COUNTED = "structure found from the count"
+_COURSE = "from a course at Penn State, 2022"
+
+
+def _mgnet(name: str, structure: str, *results: Result, **options: Any) -> Network:
+    family = "hat MgNet" if "sigma" in options else "MgNet"
+    builder = partial(MgNet, **options)
+    return Network(name, family, structure, builder, results[0].data, results)
 
 
 def _mgnets() -> list[Network]:
-    course = "from a course at Penn State, 2022"
-    own = {"channels": WIDER, "share_B": False, "stem": "large"}
-    wide = own | {"channels": (128, 256, 512, 1024), "steps": (3, 4, 6, 3)}
-    pulse = {"channels": 8, "steps": (4,) * 5, "Pi": False, "dim": 1}
-    narrow = Result(
-        "CIFAR-10", "91.14", "2,349,994",
-        "ours, last epoch: python examples/train_cifar.py --epochs 14 --compile (docs/results.md)",
-    )  # fmt: skip
+    shared, own = "A and B shared", "A shared, B for each iteration"
     return [
-        Network(name, "MgNet", structure, partial(MgNet, **options), results[0].data, results)
-        for name, structure, options, results in (
-            ("mgnet-256", "[2,2,2,2], 256, A and B shared", {"channels": 256},
-             (Result("CIFAR-10", "96.00", "8.2M"), Result("CIFAR-100", "79.94", "8.3M"))),
-            ("mgnet-512", "[2,2,2,2], 512, A and B shared", {"channels": 512},
-             (Result("CIFAR-100", "81.35", "33.1M"),)),
-            ("mgnet-1024", "[2,2,2,2], 1024, A and B shared", {"channels": 1024},
-             (Result("CIFAR-100", "82.46", "132.2M"),)),
-            ("mgnet-imagenet", "[2,2,2,2], [64,128,256,512], A shared, B for each iteration, large "
-             "stem", own, (Result("ImageNet", "73.36", "13.0M"),)),
-            ("mgnet-imagenet-wide", "[3,4,6,3], [128,256,512,1024], A shared, B for each iteration,"
-             " large stem", wide, (Result("ImageNet", "78.59", "71.3M"),)),
-            ("mgnet-64-short", "[1,1,1,1], 64", {"channels": 64, "steps": (1, 1, 1, 1)},
-             (Result("CIFAR-10", "", "520,394", course),)),
-            ("mgnet-64", "[2,2,2,2], 64, A and B shared", {"channels": 64},
-             (Result("CIFAR-10", "", "521,418", course),)),
-            ("mgnet-64-own-B", "[2,2,2,2], 64, A shared, B for each iteration",
-             {"channels": 64, "share_B": False}, (Result("CIFAR-10", "", "668,874", course),)),
-            ("mgnet-narrow", "[2,2,2,2], [32,64,128,256], A and B shared",
-             {"channels": (32, 64, 128, 256)}, (narrow,)),
-            ("mgnet-pulse", "1D, [4,4,4,4,4], 8, A and B shared, no Pi", pulse,
-             (Result("pulse", "84.68", "3,450", _COUNTED),)),
-        )
+        _mgnet(
+            "mgnet-256", f"[2,2,2,2], 256, {shared}",
+            Result("CIFAR-10", "96.00", "8.2M"), Result("CIFAR-100", "79.94", "8.3M"),
+            channels=256,
+        ),
+        _mgnet(
+            "mgnet-512", f"[2,2,2,2], 512, {shared}", Result("CIFAR-100", "81.35", "33.1M"),
+            channels=512,
+        ),
+        _mgnet(
+            "mgnet-1024", f"[2,2,2,2], 1024, {shared}", Result("CIFAR-100", "82.46", "132.2M"),
+            channels=1024,
+        ),
+        _mgnet(
+            "mgnet-imagenet", f"[2,2,2,2], [64,128,256,512], {own}, large stem",
+            Result("ImageNet", "73.36", "13.0M"),
+            channels=WIDTHS, share_B=False, stem="large",
+        ),
+        _mgnet(
+            "mgnet-imagenet-wide", f"[3,4,6,3], [128,256,512,1024], {own}, large stem",
+            Result("ImageNet", "78.59", "71.3M"),
+            channels=(128, 256, 512, 1024), steps=(3, 4, 6, 3), share_B=False, stem="large",
+        ),
+        _mgnet(
+            "mgnet-64-short", "[1,1,1,1], 64", Result("CIFAR-10", "", "520,394", _COURSE),
+            channels=64, steps=(1, 1, 1, 1),
+        ),
+        _mgnet(
+            "mgnet-64", f"[2,2,2,2], 64, {shared}", Result("CIFAR-10", "", "521,418", _COURSE),
+            channels=64,
+        ),
+        _mgnet(
+            "mgnet-64-own-B", f"[2,2,2,2], 64, {own}",
+            Result("CIFAR-10", "", "668,874", _COURSE),
+            channels=64, share_B=False,
+        ),
+        _mgnet(
+            "mgnet-narrow", f"[2,2,2,2], [32,64,128,256], {shared}",
+            Result(
+                "CIFAR-10", "91.14", "2,349,994", "ours, last epoch: "
+                "python examples/train_cifar.py --epochs 14 --compile (docs/results.md)",
+            ),
+            channels=(32, 64, 128, 256),
+        ),
+        _mgnet(
+            "mgnet-pulse", f"1D, [4,4,4,4,4], 8, {shared}, no Pi",
+            Result("pulse", "84.68", "3,450", "structure found from the count"),
+            channels=8, steps=(4, 4, 4, 4, 4), Pi=False, dim=1,
+        ),
+        Network(
+            "resnet-pulse", "ResNet", "1D, [2,2,2,2], [16,32,64,128], A and B for each block",
+            partial(ResNet, channels=(16, 32, 64, 128), dim=1), "pulse",
+            (Result("pulse", "84.73", "232,642", _UNKNOWN),),
+        ),
     ]  # fmt: skip
 
 
-def _resnet_for_pulses() -> Network:
-    builder = partial(ResNet, channels=(16, 32, 64, 128), dim=1)
-    results = (Result("pulse", "84.73", "232,642", _UNKNOWN),)
-    structure = "1D, [2,2,2,2], [16,32,64,128], A and B for each block"
-    return Network("resnet-pulse", "ResNet", structure, builder, "pulse", results)
+def _hat(*supports: float, trainable: bool = False) -> dict[str, Any]:
+    """The options for Hat-[...], one support for each level."""
+    return {"sigma": [partial(Hat, M, trainable) for M in supports], "share_sigma": True}
 
 
 def _hats() -> list[Network]:
-    """MgNet with [64,128,256,512] channels, A and B shared, and ResNet-18, with the hat."""
-    base = {"channels": WIDER}
-    large = base | {"stem": "large"}
+    """What the two tables on the hat activation hold, ReLU beside it."""
     words = "[2,2,2,2], [64,128,256,512], A and B shared"
-
-    def hat(*supports: int, trainable: bool = False) -> dict:
-        makers = [partial(Hat, M, trainable) for M in supports]
-        return {"sigma": makers, "share_sigma": True}
-
     up, down = (5, 10, 15, 20), (20, 15, 10, 5)
-    mgnets = [
-        ("mgnet-shared", words, base,
-         (Result("CIFAR-10", "94.74", "3.1M", _UNKNOWN),
-          Result("CIFAR-100", "77.07", "5.7M", _UNKNOWN))),
-        ("mgnet-hat", f"{words}, Hat-[5,10,15,20]", base | hat(*up),
-         (Result("MNIST", "99.68", "", _OURS), Result("CIFAR-10", "93.23", "", _OURS),
-          Result("CIFAR-100", "70.96", "", _OURS),
-          Result("CIFAR-10", "94.95", "3.1M", _UNKNOWN + ", nor its supports"),
-          Result("CIFAR-100", "77.54", "5.7M", _UNKNOWN + ", nor its supports"))),
-        ("mgnet-hat-reversed", f"{words}, Hat-[20,15,10,5]", base | hat(*down),
-         (Result("MNIST", "99.64", "", _OURS), Result("CIFAR-10", "92.87", "", _OURS),
-          Result("CIFAR-100", "70.56", "", _OURS))),
-        ("mgnet-hat-trained", f"{words}, Hat-[5,10,15,20] trained",
-         base | hat(*up, trainable=True),
-         (Result("CIFAR-10", "94.15", "", _OURS), Result("CIFAR-100", "72.24", "", _OURS))),
-        ("mgnet-hat-trained-reversed", f"{words}, Hat-[20,15,10,5] trained",
-         base | hat(*down, trainable=True),
-         (Result("CIFAR-10", "93.99", "", _OURS), Result("CIFAR-100", "72.18", "", _OURS))),
-        ("mgnet-imagenet-shared", f"{words}, large stem", large,
-         (Result("ImageNet", "72.36", "9.9M"),)),
-        ("mgnet-hat-imagenet", f"{words}, large stem, Hat-[10,20,30,40]",
-         large | hat(10, 20, 30, 40), (Result("ImageNet", "72.69", "9.9M"),)),
-        ("mgnet-hat-imagenet-reversed", f"{words}, large stem, Hat-[40,30,20,10]",
-         large | hat(40, 30, 20, 10), (Result("ImageNet", "71.87"),)),
-    ]  # fmt: skip
-    entries = [
-        Network(name, "hat MgNet" if "hat" in name else "MgNet", structure,
-                partial(MgNet, **options), "CIFAR-10" if "imagenet" not in name else "ImageNet",
-                results)
-        for name, structure, options, results in mgnets
-    ]  # fmt: skip
-    supports = "supports not published, ours are [5,10,15,20]"
-    words = "[2,2,2,2], A and B for each block, Hat-[5,10,15,20]"
-    small = partial(ResNet, **hat(*up))
-    entries.append(
+    supports = "supports not published; ours are [5,10,15,20]"
+    return [
+        _mgnet(
+            "mgnet-shared", words,
+            Result("CIFAR-10", "94.74", "3.1M", _UNKNOWN),
+            Result("CIFAR-100", "77.07", "5.7M", _UNKNOWN),
+            channels=WIDTHS,
+        ),
+        _mgnet(
+            "mgnet-hat", f"{words}, Hat-[5,10,15,20]",
+            Result("CIFAR-10", "93.23", "", _OURS),
+            Result("CIFAR-100", "70.96", "", _OURS),
+            Result("MNIST", "99.68", "", _OURS),
+            Result("CIFAR-10", "94.95", "3.1M", f"{_UNKNOWN}, nor its supports"),
+            Result("CIFAR-100", "77.54", "5.7M", f"{_UNKNOWN}, nor its supports"),
+            channels=WIDTHS, **_hat(*up),
+        ),
+        _mgnet(
+            "mgnet-hat-reversed", f"{words}, Hat-[20,15,10,5]",
+            Result("CIFAR-10", "92.87", "", _OURS),
+            Result("CIFAR-100", "70.56", "", _OURS),
+            Result("MNIST", "99.64", "", _OURS),
+            channels=WIDTHS, **_hat(*down),
+        ),
+        _mgnet(
+            "mgnet-hat-trained", f"{words}, Hat-[5,10,15,20] trained",
+            Result("CIFAR-10", "94.15", "", _OURS),
+            Result("CIFAR-100", "72.24", "", _OURS),
+            channels=WIDTHS, **_hat(*up, trainable=True),
+        ),
+        _mgnet(
+            "mgnet-hat-trained-reversed", f"{words}, Hat-[20,15,10,5] trained",
+            Result("CIFAR-10", "93.99", "", _OURS),
+            Result("CIFAR-100", "72.18", "", _OURS),
+            channels=WIDTHS, **_hat(*down, trainable=True),
+        ),
+        _mgnet(
+            "mgnet-imagenet-shared", f"{words}, large stem", Result("ImageNet", "72.36", "9.9M"),
+            channels=WIDTHS, stem="large",
+        ),
+        _mgnet(
+            "mgnet-hat-imagenet", f"{words}, large stem, Hat-[10,20,30,40]",
+            Result("ImageNet", "72.69", "9.9M"),
+            channels=WIDTHS, stem="large", **_hat(10, 20, 30, 40),
+        ),
+        _mgnet(
+            "mgnet-hat-imagenet-reversed", f"{words}, large stem, Hat-[40,30,20,10]",
+            Result("ImageNet", "71.87"),
+            channels=WIDTHS, stem="large", **_hat(40, 30, 20, 10),
+        ),
         Network(
-            "resnet18-hat", "hat ResNet", words, small, "CIFAR-10",
-            (Result("CIFAR-10", "94.79", "11.2M", supports),
-             Result("CIFAR-100", "76.47", "11.2M", supports)),
-        )
-    )  # fmt: skip
-    entries.append(
+            "resnet18-hat", "hat ResNet", "[2,2,2,2], A and B for each block, Hat-[5,10,15,20]",
+            partial(ResNet, **_hat(*up)), "CIFAR-10",
+            (
+                Result("CIFAR-10", "94.79", "11.2M", supports),
+                Result("CIFAR-100", "76.47", "11.2M", supports),
+            ),
+        ),
         Network(
-            "resnet18-hat-imagenet", "hat ResNet", f"{words}, large stem",
-            partial(small, stem="large"), "ImageNet",
+            "resnet18-hat-imagenet", "hat ResNet",
+            "[2,2,2,2], A and B for each block, large stem, Hat-[5,10,15,20]",
+            partial(ResNet, stem="large", **_hat(*up)), "ImageNet",
             (Result("ImageNet", "72.46", "11.2M", f"{_HEADLESS}; {supports}"),),
-        )
-    )  # fmt: skip
-    return entries
+        ),
+    ]  # fmt: skip
 
 
 #: The networks by name, in the order of the table that ``python -m mgnet`` prints.
 ZOO: dict[str, Network] = {
-    entry.name: entry
-    for entry in (*_classic(), *_resnets(), _resnet_for_pulses(), *_mgnets(), *_hats())
+    entry.name: entry for entry in (*_classic(), *_resnets(), *_mgnets(), *_hats())
 }

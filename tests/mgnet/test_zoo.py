@@ -1,6 +1,7 @@
 """The zoo: every entry builds, and has the published size, or the table says that it has not."""
 
 import importlib
+import pathlib
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from mgnet.cost import count_parameters
 from mgnet.zoo import DATA_SETS, ZOO, Result
 
 main = importlib.import_module("mgnet.__main__")
+ROOT = pathlib.Path(__file__).parents[2]
 
 # Published figures that are not the size of what can be built, and what the note says of them.
 DIFFERENT = {
@@ -106,12 +108,23 @@ def test_build():
         ("MgNet256", "near are mgnet-256"),
         ("mgnet-64-own-b", "near are mgnet-64-own-B"),
         ("zzz", "unknown network 'zzz'; `python -m mgnet` lists all"),
-        (3, "unknown network 3"),
+        (["mgnet-64"], r"unknown network \['mgnet-64'\]"),
     ],
 )
 def test_unknown_names(name, message):
     with pytest.raises(ValueError, match=message):
         mgnet.build(name)
+
+
+def test_what_is_ours_is_documented():
+    measured = [r for entry in ZOO.values() for r in entry.results if r.note.startswith("ours")]
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for result in measured:
+        command = result.note.split(": ")[1].removesuffix(" (docs/results.md)")
+        assert command in results
+        assert f"Last epoch: {result.accuracy} %" in results
+        assert f"{result.parameters} parameters" in results
+    assert len(measured) == 1
 
 
 def test_the_table():
