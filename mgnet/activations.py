@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Hat(nn.Module):
 
     def __init__(self, support: float, trainable: bool = False):
         super().__init__()
-        if not (support > 0 and math.isfinite(support)):
+        if not isinstance(support, Real) or not 0 < support < math.inf:
             raise ValueError(f"support must be a positive number, got {support!r}")
         self.trainable = trainable
         self._fixed = float(support)
@@ -119,7 +120,7 @@ def per_level(sigma: Sigma, levels: int, *, share: bool = False) -> list[Callabl
     ValueError
         If a list has another length, or an entry is neither a module nor makes one.
     """
-    choices = list(sigma) if isinstance(sigma, (list, tuple)) else [sigma] * levels
+    choices = list(sigma) if isinstance(sigma, (list, tuple, nn.ModuleList)) else [sigma] * levels
     if len(choices) != levels:
         raise ValueError(
             f"a list for sigma needs one entry for each level, got {len(choices)} for "

@@ -59,5 +59,5 @@ def pictures(f: Tensor, in_channels: int, dim: int, smallest: int) -> None:
     if min(f.shape[2:]) < smallest:
         raise ValueError(
             f"this network needs pictures of at least {smallest} pixels a side, "
-            f"got {tuple(f.shape[2:])}; use fewer levels or larger pictures"
+            f"got {tuple(f.shape[2:])}; enlarge them, or build it with fewer levels or a small stem"
         )

@@ -149,7 +149,7 @@ class ConvLevel(nn.Module, Level[State]):
             raise ValueError(
                 "this level has no restriction R, so a cycle cannot leave it downwards"
             )
-        r = self.R(self.residual(state))
+        r = self.R(self._residual(state, self.A[-1]))
         u = None if self.Pi is None or state.u is None else self.Pi(state.u)
         if u is None or self.form == "residual":
             return State(u, r)
@@ -184,7 +184,7 @@ class ConvLevel(nn.Module, Level[State]):
 
     def residual_norm(self, state: State) -> Tensor:
         """||g - A u||_2 for each member of the batch."""
-        return torch.linalg.vector_norm(self.residual(state).flatten(1), dim=1)
+        return torch.linalg.vector_norm(self._residual(state, self.A[-1]).flatten(1), dim=1)
 
     def ascend(self, state: State, coarse: State, steps: int) -> State:
         """Prolong, then smooth with the kernels of the way up."""

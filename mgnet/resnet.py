@@ -194,7 +194,10 @@ class PreActResNet(nn.Module):
     residual correction is a minus (theorem on MgNet and pre-act ResNet, He & Xu 2019). Kernels are
     trained from values as likely as their negatives, so the sign is a matter of names. Batch
     normalisation comes before every sigma, one for each block even where blocks share kernels, and
-    once more, with sigma, before the pooling (He, Zhang, Ren & Sun 2016, "Identity mappings").
+    once more, with sigma, before the pooling (He, Zhang, Ren & Sun 2016, "Identity mappings"). None
+    follows the stem: the first block begins with it.
+
+    The levels carry u along, which nobody reads here; it costs one addition for each block.
 
     The first block of each later stage halves the grid: ``r' = S s - A sigma(B s)`` with
     s = sigma(r), B and the 1x1 convolution S with stride 2. It is the restriction R of the level

@@ -66,7 +66,7 @@ def test_heaviside_is_forward_only():
         output.sum().backward()
 
 
-@pytest.mark.parametrize("support", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("support", [0, -1.0, float("nan"), float("inf"), "5"])
 def test_a_support_that_is_no_positive_number(support):
     with pytest.raises(ValueError, match="support must be a positive number"):
         Hat(support)
@@ -118,9 +118,11 @@ def test_state_dict_round_trip_and_copies():
 
 def test_a_list_gives_every_level_its_own():
     channels = (4, 6)
-    model = MgNet(channels=channels, steps=(1, 1), sigma=[nn.PReLU(c) for c in channels])
-    sizes = [m.weight.numel() for m in model.modules() if isinstance(m, nn.PReLU)]
-    assert sizes == [4, 4, 4, 6, 6, 6, 6]  # stem, before, after; Pi, R, before, after
+    choice = [nn.PReLU(c) for c in channels]
+    for sigma in (choice, nn.ModuleList(choice)):
+        model = MgNet(channels=channels, steps=(1, 1), sigma=sigma)
+        sizes = [m.weight.numel() for m in model.modules() if isinstance(m, nn.PReLU)]
+        assert sizes == [4, 4, 4, 6, 6, 6, 6]  # stem, before, after; Pi, R, before, after
     assert model(torch.randn(2, 3, 8, 8)).shape == (2, 10)
 
 
