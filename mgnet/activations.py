@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any
 
 import torch
@@ -53,7 +52,7 @@ class Hat(nn.Module):
 
     def __init__(self, support: float, trainable: bool = False):
         super().__init__()
-        if not isinstance(support, Real) or not 0 < support < math.inf:
+        if not isinstance(support, (int, float)) or not 0 < support < math.inf:
             raise ValueError(f"support must be a positive number, got {support!r}")
         self.trainable = trainable
         self._fixed = float(support)
