@@ -11,5 +11,6 @@ from mgnet.classifier import MgNet
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel
 from mgnet.poisson import poisson_levels
+from mgnet.zoo import build
 
-__all__ = ["ConvLevel", "MgNet", "SymmetricKernel", "poisson_levels", "train_smoother"]
+__all__ = ["ConvLevel", "MgNet", "SymmetricKernel", "build", "poisson_levels", "train_smoother"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
 
 from mgcore.cycle import run, slash_cycle
-from mgnet.level import ConvLevel, conv
+from mgnet import gate
+from mgnet.activations import Sigma, per_level
+from mgnet.level import ConvLevel, batch_norm, conv
+from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
 
@@ -42,28 +43,39 @@ class MgNet(nn.Module):
         "feature" runs (u, g) as above; "residual" runs (u, r) with r = g - A u, which needs fewer
         convolutions. With `share_A` they are the same function and share checkpoints; without,
         they are different networks.
-    sigma : Module or callable returning one
-        The activation; a module is copied for each place.
+    sigma : Module, callable returning one, or list of these
+        The activation; a module is copied for each place. A list has one entry for each level, such
+        as ``[Hat(5), Hat(10)]`` or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi
+        is that of the level they lead to.
+    share_sigma : bool
+        One sigma for all places of a level, so that what it trains is there once.
     norm : bool
         Batch normalisation before every sigma.
+    Pi : bool
+        Start a level from u' = sigma(Pi u), or from u' = 0.
+    stem : {"small", "large"}
+        For small pictures (32 x 32) a kernel that keeps the grid, for large ones (224 x 224) 7x7
+        with stride 2 and max pooling: :func:`mgnet.stem.make_stem`.
     kernel_size : int
-        Side of the kernels, odd.
+        Side of the kernels, odd; that of the large stem is 7.
     dim : {1, 2, 3}
         1 for series, 2 for pictures, 3 for volumes.
 
     Raises
     ------
     ValueError
-        If channels and steps differ in length, a number is not positive, the form is unknown, a
-        switch is neither True nor False, or sigma makes no module;
+        If channels and steps differ in length, a number is not positive, the form or the stem is
+        unknown, a switch is neither True nor False, or sigma makes no module or is a list of
+        another length;
         in `forward`, if the picture is too small for the levels or has other channels.
 
     Notes
     -----
     The residual form never uses the A of its very last iteration, the feature form not that of its
-    very first, where u = 0. Where such a kernel is used nowhere else, it takes no gradient
-    (`requires_grad` is False), so optimisers and DistributedDataParallel do not wait for one; it
-    stays in the state dict, for both forms to have the same.
+    very first, where u = 0 (without Pi, that of the first on each level). Where such a kernel is
+    used nowhere else, it takes no gradient (`requires_grad` is False), so optimisers and
+    DistributedDataParallel do not wait for one; it stays in the state dict, for both forms to have
+    the same.
 
     Examples
     --------
@@ -82,45 +94,32 @@ class MgNet(nn.Module):
         share_B: bool = True,
         form: str = "residual",
         *,
-        sigma: nn.Module | Callable[[], nn.Module] = nn.ReLU,
+        sigma: Sigma = nn.ReLU,
+        share_sigma: bool = False,
         norm: bool = True,
+        Pi: bool = True,
+        stem: str = "small",
         kernel_size: int = 3,
         dim: int = 2,
     ):
         super().__init__()
-        steps = tuple(steps) if isinstance(steps, Iterable) else (steps,)
-        channels = tuple(channels) if isinstance(channels, Iterable) else (channels,) * len(steps)
-        if len(channels) != len(steps):
-            raise ValueError(
-                f"channels and steps need one number for each level, got {len(channels)} channels "
-                f"{channels} and {len(steps)} steps {steps}"
-            )
-        for name, numbers in (
-            ("in_channels", (in_channels,)), ("num_classes", (num_classes,)),
-            ("channels", channels), ("steps", steps), ("kernel_size", (kernel_size,)),
-        ):  # fmt: skip
-            if not numbers or not all(isinstance(n, Integral) and int(n) > 0 for n in numbers):
-                raise ValueError(f"{name} must be positive whole numbers, got {numbers}")
+        channels, steps = gate.levels_of(channels, steps)
+        gate.positive(in_channels=in_channels, num_classes=num_classes, kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd for the grid to stay, got {kernel_size}")
         if dim not in (1, 2, 3):
             raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
-        for name, switch, on, off in (
-            ("norm", norm, "batch normalisation before every sigma", "none"),
-            ("share_A", share_A, "one A for all iterations of a level", "one for each"),
-            ("share_B", share_B, "one B for all iterations of a level", "one for each"),
-        ):
-            if not isinstance(switch, bool):
-                raise ValueError(f"{name} must be True ({on}) or False ({off}), got {switch!r}")
+        gate.switch("norm", norm, "batch normalisation before every sigma", "none")
+        gate.switch("Pi", Pi, "a trained first guess u' = sigma(Pi u) on each level", "u' = 0")
+        gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
+        sigmas = per_level(sigma, len(steps), share=share_sigma)
 
-        batch_norm = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dim]
-
-        def activation(c: int) -> nn.Module:
-            act = copy.deepcopy(sigma) if isinstance(sigma, nn.Module) else _made_by(sigma)
+        def activation(level: int) -> nn.Module:
+            act = sigmas[level]()
             if norm:
-                return nn.Sequential(batch_norm(c), act)
+                return nn.Sequential(batch_norm(dim, channels[level]), act)
             if getattr(act, "inplace", False):
                 setattr(act, "inplace", False)  # noqa: B010 - it would overwrite the residual itself
             return act
@@ -128,39 +127,38 @@ class MgNet(nn.Module):
         def kernels(c: int, count: int) -> list[nn.Module]:
             return [conv(dim, c, c, kernel_size) for _ in range(count)]
 
-        def halve(c: int, c_next: int) -> nn.Module:
-            return nn.Sequential(conv(dim, c, c_next, kernel_size, stride=2), activation(c_next))
+        def halve(level: int) -> nn.Module:
+            c, c_next = channels[level : level + 2]
+            theta = conv(dim, c, c_next, kernel_size, stride=2)
+            return nn.Sequential(theta, activation(level + 1))
 
-        self.stem = nn.Sequential(
-            conv(dim, in_channels, channels[0], kernel_size), activation(channels[0])
+        self.stem = make_stem(
+            stem, dim, in_channels, channels[0], activation(0), kernel_size=kernel_size
         )
+        self.smallest = reduction(stem) * 2 ** (len(steps) - 1)
         levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
-            c_next = channels[level + 1] if level + 1 < len(steps) else None
+            coarsest = level + 1 == len(steps)
             levels.append(
                 ConvLevel(
                     A=kernels(c, 1 if share_A else count),
                     B=kernels(c, 1 if share_B else count),
-                    before=[activation(c) for _ in range(count)],
-                    after=[activation(c) for _ in range(count)],
-                    Pi=None if c_next is None else halve(c, c_next),
-                    R=None if c_next is None else halve(c, c_next),
+                    before=[activation(level) for _ in range(count)],
+                    after=[activation(level) for _ in range(count)],
+                    Pi=halve(level) if Pi and not coarsest else None,
+                    R=None if coarsest else halve(level),
                     form=form,
                 )
             )
         for fine, coarse in pairwise(levels):
             fine.coarse = coarse
-        idle = levels[-1].A[-1] if form == "residual" else levels[0].A[0]
-        count = steps[-1] if form == "residual" else steps[0]
-        restricts = form == "feature" and len(steps) > 1  # by way of the level's last A
-        if (count == 1 and not restricts) or (count > 1 and not share_A):
-            idle.requires_grad_(False)
+        self._freeze_idle(levels, steps, form)
         self.levels: Any = nn.ModuleList(levels)
         self.head = nn.Linear(channels[-1], num_classes)
 
     def features(self, f: Tensor) -> Tensor:
         """u on the coarsest level, ``(batch, channels[-1], *coarsest grid)``."""
-        self._check(f)
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
         state = self.levels[0].start(self.stem(f))
         return self.levels[-1].solution(run(self.levels, self.cycle, state))
 
@@ -168,30 +166,16 @@ class MgNet(nn.Module):
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
         return self.head(self.features(f).flatten(2).mean(2))
 
-    def _check(self, f: Tensor) -> None:
-        if not isinstance(f, Tensor) or not f.is_floating_point():
-            kind = f.dtype if isinstance(f, Tensor) else type(f).__name__
-            raise ValueError(f"pictures must be a floating-point tensor, got {kind}")
-        smallest = 2 ** (len(self.levels) - 1)
-        if f.ndim != self.dim + 2 or f.shape[1] != self.in_channels:
-            raise ValueError(
-                f"pictures must have shape (batch, {self.in_channels}, "
-                f"{', '.join(['n'] * self.dim)}), got {tuple(f.shape)}"
-            )
-        if min(f.shape[2:]) < smallest:
-            raise ValueError(
-                f"{len(self.levels)} levels need pictures of at least {smallest} pixels a side, "
-                f"got {tuple(f.shape[2:])}; use fewer levels or larger pictures"
-            )
-
-
-def _made_by(sigma: Callable[[], nn.Module]) -> nn.Module:
-    try:
-        made = sigma()
-    except TypeError:  # a function of tensors, or nothing that can be called
-        made = None
-    if not isinstance(made, nn.Module):
-        raise ValueError(
-            f"sigma must be a module or a callable that makes one, such as nn.ReLU, got {sigma!r}"
-        )
-    return made
+    @staticmethod
+    def _freeze_idle(levels: Sequence[ConvLevel], steps: Sequence[int], form: str) -> None:
+        """No gradient for the kernels A that no iteration reads (see the notes of the class)."""
+        coarsest = levels[-1]
+        if form == "residual":
+            if steps[-1] == 1 or len(coarsest.A) > 1:
+                coarsest.A[-1].requires_grad_(False)
+            return
+        from_zero = levels[:1] if levels[0].Pi is not None else levels
+        for level, count in zip(from_zero, steps, strict=False):
+            # The first iteration skips A u, as u = 0; the last A serves the restriction.
+            if len(level.A) > 1 or (count == 1 and level is coarsest):
+                level.A[0].requires_grad_(False)

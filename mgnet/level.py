@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from mgcore.level import Level
 
-__all__ = ["ConvLevel", "FixedConv", "State", "conv", "convolve"]
+__all__ = ["ConvLevel", "FixedConv", "State", "batch_norm", "conv", "convolve"]
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _STRAIGHT = (F.conv1d, F.conv2d, F.conv3d)
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
@@ -177,6 +178,10 @@ class ConvLevel(nn.Module, Level[State]):
         """The iterate u, ``(batch, channels, *interior)``."""
         return torch.zeros_like(state.g) if state.u is None else state.u
 
+    def residual(self, state: State) -> Tensor:
+        """r = g - A u with the level's last A, ``(batch, channels, *interior)``."""
+        return self._residual(state, self.A[-1])
+
     def residual_norm(self, state: State) -> Tensor:
         """||g - A u||_2 for each member of the batch."""
         return torch.linalg.vector_norm(self._residual(state, self.A[-1]).flatten(1), dim=1)
@@ -227,6 +232,11 @@ def conv(
     return _CONV[dim](
         in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
     )
+
+
+def batch_norm(dim: int, channels: int) -> nn.Module:
+    """Batch normalisation with a trained scale and shift for each channel."""
+    return _BATCH_NORM[dim](channels)
 
 
 class FixedConv(nn.Module):

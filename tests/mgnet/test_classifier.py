@@ -13,6 +13,8 @@ from mgcore.cycle import run, slash_cycle
 from mgnet import MgNet
 from mgnet.cost import count_parameters, multiply_adds
 
+IMAGENET = {"num_classes": 1000, "stem": "large"}
+
 
 @pytest.mark.parametrize(
     ("options", "count"),
@@ -21,6 +23,20 @@ from mgnet.cost import count_parameters, multiply_adds
         ({"num_classes": 100}, 8_301_924),
         ({"num_classes": 100, "channels": 512}, 33_118_820),
         ({"num_classes": 100, "channels": 1024}, 132_297_828),
+        ({"channels": 64, "steps": (1, 1, 1, 1)}, 520_394),
+        ({"channels": 64}, 521_418),
+        ({"channels": 64, "share_B": False}, 668_874),
+        (IMAGENET | {"channels": (64, 128, 256, 512)}, 9_897_256),
+        (IMAGENET | {"channels": (64, 128, 256, 512), "share_B": False}, 13_030_696),
+        (
+            IMAGENET | {"channels": (128, 256, 512, 1024), "steps": (3, 4, 6, 3), "share_B": False},
+            71_270_504,
+        ),
+        (
+            {"in_channels": 1, "num_classes": 2, "channels": 8, "steps": (4,) * 5, "Pi": False}
+            | {"dim": 1},
+            3_450,
+        ),
     ],
 )
 @pytest.mark.parametrize("form", ["residual", "feature"])
@@ -50,10 +66,13 @@ def both_forms(**options):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("share_B", [True, False])
-@pytest.mark.parametrize("steps", [(2, 3, 2), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("steps", "options"),
+    [((2, 3, 2), {}), ((1, 1, 1), {}), ((2, 3, 2), {"Pi": False}), ((1, 2, 1), {"stem": "large"})],
+)
 @pytest.mark.parametrize("size", [16, 17])
-def test_the_forms_agree_when_A_is_shared(training, share_B, steps, size):
-    residual, feature = both_forms(share_B=share_B, steps=steps)
+def test_the_forms_agree_when_A_is_shared(training, share_B, steps, options, size):
+    residual, feature = both_forms(share_B=share_B, steps=steps, **options)
     x = torch.randn(6, 3, size, size, dtype=torch.float64)
     outputs = []
     for model in (residual, feature):
@@ -113,14 +132,34 @@ def reachable(model, x):
     ],
 )
 def test_an_A_that_nobody_reads_takes_no_gradient(form, share_A, steps, idle):
+    assert_idle(MgNet(channels=4, steps=steps, share_A=share_A, form=form), idle)
+    # It stays in the state dict: checkpoints of both forms have the same parameters.
     model = MgNet(channels=4, steps=steps, share_A=share_A, form=form)
+    other = MgNet(channels=4, steps=steps, share_A=share_A)
+    assert other.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("form", "share_A", "steps", "idle"),
+    [
+        ("residual", False, (2, 2), {"levels.1.A.1.weight"}),
+        ("feature", False, (2, 2), {"levels.0.A.0.weight", "levels.1.A.0.weight"}),
+        ("feature", False, (1, 2), {"levels.1.A.0.weight"}),
+        ("feature", True, (1, 1), {"levels.1.A.0.weight"}),
+        ("feature", True, (1, 2), set()),
+    ],
+)
+def test_without_Pi_every_level_starts_from_zero(form, share_A, steps, idle):
+    model = MgNet(channels=4, steps=steps, share_A=share_A, form=form, Pi=False)
+    assert all(level.Pi is None for level in model.levels)
+    assert_idle(model, idle)
+
+
+def assert_idle(model, idle):
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == idle
     everything = {name for name, _ in model.named_parameters()}
     assert reachable(model, torch.randn(4, 3, 8, 8)) == everything - idle
-    # It stays in the state dict: checkpoints of both forms have the same parameters.
-    other = MgNet(channels=4, steps=steps, share_A=share_A)
-    assert other.state_dict().keys() == model.state_dict().keys()
 
 
 DISTRIBUTED = """
@@ -196,6 +235,11 @@ def test_options():
         (lambda: MgNet(sigma=torch.relu), "sigma must be a module or a callable that makes one"),
         (lambda: MgNet(sigma="relu"), "such as nn.ReLU, got 'relu'"),
         (lambda: MgNet(sigma=lambda: 3), "sigma must be a module or a callable"),
+        (lambda: MgNet(sigma=[nn.ReLU, nn.ReLU]), "one entry for each level, got 2 for 4 levels"),
+        (lambda: MgNet(share_sigma=1), "share_sigma must be True .* or False .*, got 1"),
+        (lambda: MgNet(Pi=None), "Pi must be True .* or False .*, got None"),
+        (lambda: MgNet(stem="7x7"), "unknown stem '7x7'; known are 'small', 'large'"),
+        (lambda: MgNet(channels=4, stem="large")(torch.ones(1, 3, 16, 16)), "at least 32 pixels"),
         (lambda: MgNet(channels=4)(torch.ones(1, 3, 4, 4)), "at least 8 pixels a side"),
         (lambda: MgNet(channels=4)(torch.ones(1, 1, 32, 32)), r"\(batch, 3, n, n\)"),
         (lambda: MgNet(channels=4)(torch.ones(3, 32, 32)), r"\(batch, 3, n, n\)"),

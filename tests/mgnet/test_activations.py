@@ -1,0 +1,135 @@
+"""Hat and Heaviside, and one sigma for each level of a network."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mgnet import MgNet
+from mgnet.activations import Hat, Heaviside, per_level
+from mgnet.cost import count_parameters
+
+x = torch.linspace(-3, 9, 4001, dtype=torch.float64)
+
+
+def three_terms(x, M):
+    return torch.relu(x) - 2 * torch.relu(x - M / 2) + torch.relu(x - M)
+
+
+@pytest.mark.parametrize("support", [0.7, 1.0, 5.0])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_hat_equals_its_formula(support, trainable):
+    hat = Hat(support, trainable).double()
+    torch.testing.assert_close(
+        hat(x), three_terms(x, support), rtol=0, atol=1e-6 * trainable + 1e-14
+    )
+    assert hat(torch.tensor([1e8])) == 0
+
+
+def test_gradients_in_x_and_in_the_support():
+    hat = Hat(5, trainable=True).double()
+    xs = x.clone().requires_grad_()
+    hat(xs).square().sum().backward()
+    M = hat.support.detach().clone().requires_grad_()
+    ys = x.clone().requires_grad_()
+    three_terms(ys, M).square().sum().backward()
+    torch.testing.assert_close(xs.grad, ys.grad)
+    # What is trained is log M: d/d(log M) = M d/dM.
+    torch.testing.assert_close(hat.log_support.grad, M.detach() * M.grad)
+    assert M.grad > 1
+
+
+def test_hat_becomes_relu_as_the_support_grows():
+    gaps = [float((Hat(M)(x) - torch.relu(x)).abs().max()) for M in (4, 8, 16, 32)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] == 9  # behind its support the hat is zero
+    assert gaps[2:] == [2, 0]  # hat(9) = 16 - 9; from M = 18 on nothing of the descent is seen
+
+
+def test_a_trained_support_stays_positive():
+    hat = Hat(0.1, trainable=True)
+    optimiser = torch.optim.SGD(hat.parameters(), lr=10.0)
+    for _ in range(20):
+        optimiser.zero_grad()
+        hat(torch.tensor([0.04, 0.06])).sum().backward()
+        optimiser.step()
+        assert hat.support > 0
+    assert hat.support < 0.04
+
+
+def test_heaviside_is_forward_only():
+    step = Heaviside()
+    torch.testing.assert_close(step(torch.tensor([-1.0, 0.0, 2.0])), torch.tensor([0.0, 0.0, 1.0]))
+    output = step(torch.ones(2, requires_grad=True))
+    with pytest.raises(RuntimeError, match="train with nn.Sigmoid"):
+        output.sum().backward()
+
+
+@pytest.mark.parametrize("support", [0, -1.0, float("nan"), float("inf"), "5"])
+def test_a_support_that_is_no_positive_number(support):
+    with pytest.raises(ValueError, match="support must be a positive number"):
+        Hat(support)
+
+
+SUPPORTS = (5, 10, 15, 20)
+
+
+def hat_net(trainable=True, supports=SUPPORTS):
+    hats = [Hat(M, trainable) for M in supports]
+    return MgNet(channels=(4, 6, 8, 8), steps=(1, 2, 1, 1), sigma=hats, share_sigma=True)
+
+
+def test_one_trained_support_for_each_level():
+    torch.manual_seed(0)
+    model = hat_net()
+    trained = [p for name, p in model.named_parameters() if name.endswith("log_support")]
+    assert [round(p.exp().item()) for p in trained] == list(SUPPORTS)
+    assert count_parameters(model) == count_parameters(hat_net(trainable=False)) + 4
+    # All places of a level hold the same parameter: the stem's and R's of the level they lead to.
+    one = model.stem[1][1].log_support
+    first, second = model.levels[0], model.levels[1]
+    for place in (first.before[0], first.after[0]):
+        assert place[1].log_support is one
+    for place in (first.R[1], first.Pi[1], *second.before, *second.after):
+        assert place[1].log_support is trained[1]
+
+
+def test_all_supports_get_a_gradient():
+    torch.manual_seed(0)
+    model = hat_net(supports=(1, 1, 1, 1))
+    model(torch.randn(8, 3, 16, 16)).square().sum().backward()
+    trained = [p for name, p in model.named_parameters() if name.endswith("log_support")]
+    assert all(p.grad != 0 for p in trained)
+    assert "support=1, trainable=True" in repr(model)
+
+
+def test_state_dict_round_trip_and_copies():
+    model, other = hat_net(), hat_net()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    other.load_state_dict(model.state_dict())
+    f = torch.randn(4, 3, 16, 16)
+    torch.testing.assert_close(other(f), model(f), rtol=0, atol=0)
+    twin = copy.deepcopy(model)  # sharing survives: a copy has as many parameters
+    assert count_parameters(twin) == count_parameters(model)
+
+
+def test_a_list_gives_every_level_its_own():
+    channels = (4, 6)
+    choice = [nn.PReLU(c) for c in channels]
+    for sigma in (choice, nn.ModuleList(choice)):
+        model = MgNet(channels=channels, steps=(1, 1), sigma=sigma)
+        sizes = [m.weight.numel() for m in model.modules() if isinstance(m, nn.PReLU)]
+        assert sizes == [4, 4, 4, 6, 6, 6, 6]  # stem, before, after; Pi, R, before, after
+    assert model(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_modules_are_copied_so_networks_stay_apart():
+    hats = [Hat(5, trainable=True)]
+    for share in (True, False):
+        (make,) = per_level(hats, 1, share=share)
+        first, second = make(), make()
+        assert (first is second) == share
+        assert first is not hats[0]

@@ -1,0 +1,139 @@
+"""The zoo: every entry builds, and has the published size, or the table says that it has not."""
+
+import importlib
+import pathlib
+
+import pytest
+import torch
+
+import mgnet
+from mgnet.cost import count_parameters
+from mgnet.zoo import DATA_SETS, ZOO, Result
+
+main = importlib.import_module("mgnet.__main__")
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Published figures that are not the size of what can be built, and what the note says of them.
+DIFFERENT = {
+    ("preact-resnet18", "CIFAR-10", "10.2M"): "ResNet-1001",
+    ("resnet18-imagenet", "ImageNet", "11.2M"): "without the head",
+    ("resnet18-hat-imagenet", "ImageNet", "11.2M"): "without the head",
+    ("resnet-pulse", "pulse", "232,642"): "cannot be reconciled",
+    ("mgnet-shared", "CIFAR-10", "3.1M"): "cannot be reconciled",
+    ("mgnet-shared", "CIFAR-100", "5.7M"): "cannot be reconciled",
+    ("mgnet-hat", "CIFAR-10", "3.1M"): "cannot be reconciled",
+    ("mgnet-hat", "CIFAR-100", "5.7M"): "cannot be reconciled",
+} | {
+    (f"{kind}resnet{layers}-{shared}", "CIFAR-10", count): "with 100 classes"
+    for kind in ("", "preact-")
+    for layers, shared, count in ((18, "B", "9.7M"), (18, "AB", "6.6M"), (34, "AB", "6.7M"))
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_sizes_are_those_published_or_marked(name):
+    entry = ZOO[name]
+    assert entry.name == name
+    for result in entry.results or (Result(entry.data),):
+        parameters, operations = main.cost(name, result.data)  # builds it, and runs it on meta
+        assert parameters > 0
+        assert operations > 0
+        why = DIFFERENT.get((name, result.data, result.parameters))
+        assert result.agrees(parameters) == (why is None)
+        assert why is None or why in result.note
+        shown = main.row(entry, result)[3]
+        assert shown == result.parameters + " (differs)" * (why is not None)
+
+
+def test_every_known_difference_is_in_the_zoo():
+    published = {(n, r.data, r.parameters) for n, entry in ZOO.items() for r in entry.results}
+    assert published >= DIFFERENT.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "count"),
+    [
+        ("logistic-regression", "MNIST", 7_850),
+        ("one-hidden-layer", "MNIST", 795_010),
+        ("lenet-5", "MNIST", 61_706),
+        ("alexnet", "ImageNet", 61_100_840),
+        ("resnet18", "CIFAR-10", 11_173_962),
+        ("resnet18-AB", "CIFAR-100", 6_575_268),
+        ("resnet34-B", "CIFAR-100", 14_766_500),
+        ("resnet34-imagenet", "ImageNet", 21_797_672),
+        ("mgnet-256", "CIFAR-100", 8_301_924),
+        ("mgnet-1024", "CIFAR-100", 132_297_828),
+        ("mgnet-imagenet", "ImageNet", 13_030_696),
+        ("mgnet-imagenet-wide", "ImageNet", 71_270_504),
+        ("mgnet-hat-imagenet", "ImageNet", 9_897_256),
+        ("mgnet-narrow", "CIFAR-10", 2_349_994),
+        ("mgnet-pulse", "pulse", 3_450),
+        ("mgnet-hat-trained", "CIFAR-10", 9_381_706 + 4),
+    ],
+)
+def test_exact_sizes(name, data, count):
+    assert main.cost(name, data)[0] == count
+
+
+def test_a_printed_count_is_rounded_or_cut_off():
+    assert Result("MNIST", parameters="8.2M").agrees(8_278_794)  # cut off
+    assert Result("MNIST", parameters="8.3M").agrees(8_278_794)  # rounded
+    assert not Result("MNIST", parameters="8.4M").agrees(8_278_794)
+    assert not Result("MNIST", parameters="8.1M").agrees(8_278_794)
+    assert Result("MNIST", parameters="11M").agrees(11_220_132)
+    assert not Result("MNIST", parameters="12M").agrees(11_220_132)
+    assert Result("MNIST", parameters="3,450").agrees(3_450)
+    assert not Result("MNIST", parameters="3,450").agrees(3_451)
+    assert Result("MNIST").agrees(1)
+
+
+def test_build():
+    with torch.device("meta"):
+        default = mgnet.build("mgnet-64")
+        other = mgnet.build("mgnet-64", num_classes=7, in_channels=1)
+    assert count_parameters(default) == 521_418
+    assert count_parameters(other) == 521_418 - 3 * 65 - 2 * 9 * 64
+    net = mgnet.build("mgnet-pulse", in_channels=2)
+    assert net(torch.randn(3, 2, 64)).shape == (3, DATA_SETS["pulse"].classes)
+    # Two networks of one name share nothing, their trained supports included.
+    with torch.device("meta"):
+        first, second = (set(mgnet.build("mgnet-hat-trained").parameters()) for _ in range(2))
+    assert not first & second
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet-18", r"unknown network 'resnet-18'; near are resnet18, .*`python -m mgnet` lists"),
+        ("MgNet256", "near are mgnet-256"),
+        ("mgnet-64-own-b", "near are mgnet-64-own-B"),
+        ("zzz", "unknown network 'zzz'; `python -m mgnet` lists all"),
+        (["mgnet-64"], r"unknown network \['mgnet-64'\]"),
+    ],
+)
+def test_unknown_names(name, message):
+    with pytest.raises(ValueError, match=message):
+        mgnet.build(name)
+
+
+def test_what_is_ours_is_documented():
+    measured = [r for entry in ZOO.values() for r in entry.results if r.note.startswith("ours")]
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for result in measured:
+        command = result.note.split(": ")[1].removesuffix(" (docs/results.md)")
+        assert command in results
+        assert f"Last epoch: {result.accuracy} %" in results
+        assert f"{result.parameters} parameters" in results
+    assert len(measured) == 1
+
+
+def test_the_table():
+    header, *rows = main.table().split("\n\n")[0].splitlines()
+    assert header.split("  ")[0] == "name"
+    assert len(rows) == sum(max(1, len(entry.results)) for entry in ZOO.values())
+    (row,) = (row for row in rows if row.startswith("mgnet-1024"))
+    cells = [cell.strip() for cell in row.split("  ") if cell.strip()]
+    assert cells == [
+        "mgnet-1024", "CIFAR-100", "132,297,828", "132.2M", "57.6 G", "82.46",
+        "[2,2,2,2], 1024, A and B shared",
+    ]  # fmt: skip
