@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from mgnet import MgNet, data
+from mgnet import MgNet, data, gate
 from mgnet.checkpoint import CHECKPOINT, RATES
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.folder import claimed
@@ -29,7 +29,6 @@ from mgnet.training import (
     Interrupted,
     Recipe,
     Trainer,
-    check_device,
     fastest_layout,
     saved_recipe,
 )
@@ -78,8 +77,12 @@ def main(argv: list[str] | None = None) -> list[Epoch]:
         hint = ""
         if (Path(args.out) / CHECKPOINT).exists():
             saved = saved_recipe(args.out)
-            lower = " ".join(f"--{n.replace('_', '-')} {getattr(saved, n) / 10:g}" for n in RATES)
-            hint = f"\nfor example: {command} {lower}"
+            used = {n: getattr(args, n) or getattr(saved, n) for n in RATES}
+            lower = [
+                f"--{n.replace('_', '-')} {min(rate, getattr(saved, n)) / 10:g}"
+                for n, rate in used.items()
+            ]  # behind those given, which they overrule
+            hint = f"\nfor example: {command} {' '.join(lower)}"
         sys.exit(f"train_cifar: {error}{hint}")
     except (OSError, ValueError) as error:  # one clear sentence, no traceback
         sys.exit(f"train_cifar: {error}")
@@ -91,7 +94,7 @@ def main(argv: list[str] | None = None) -> list[Epoch]:
 
 def train(args: argparse.Namespace) -> list[Epoch]:
     """Train, printing a line for each epoch."""
-    check_device(args.device)
+    gate.device(args.device)
     if args.resume:
         saved = saved_recipe(args.out)
     elif (Path(args.out) / CHECKPOINT).exists():

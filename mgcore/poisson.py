@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -146,6 +146,7 @@ def solve_poisson(
         raise ValueError(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
+    cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
     if progress:
         callback = print_progress(callback)
     how: Any = {"boundary": boundary, "atol": atol, "maxiter": maxiter}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
+from numbers import Integral, Real
 from typing import NamedTuple
 
 from mgcore.grid import Grid
@@ -86,8 +87,11 @@ class Chebyshev:
     degree: int = 2
 
     def __post_init__(self) -> None:
-        if self.degree != int(self.degree) or self.degree < 1:
-            raise ValueError(f"the degree of Chebyshev must be 1 or more, got {self.degree}")
+        if not isinstance(self.degree, Integral) or not 1 <= self.degree <= 1000:
+            raise ValueError(
+                f"the degree of Chebyshev must be a whole number, 1 or more and 1000 at most, got "
+                f"{self.degree!r}"
+            )
 
     def sweeps(self, grid: Grid) -> tuple[Sweep, ...]:
         """The sweeps of one step on `grid`."""
@@ -174,5 +178,5 @@ def smoother(choice: str | Smoother) -> Smoother:
 
 
 def _check_omega(omega: float) -> None:
-    if not 0 < omega < 2:
+    if not isinstance(omega, Real) or not 0 < omega < 2:
         raise ValueError(f"omega must lie between 0 and 2, got {omega}")

@@ -161,8 +161,8 @@ def solve(
 
     What a success says of the error, with u_h the exact solution of the difference equations:
 
-    - CONVERGED: ||u - u_h||_2 <= max(rtol ||b||_2, atol) / lambda, lambda the smallest eigenvalue
-      of A.
+    - CONVERGED: ||u - u_h||_2 <= max(rtol ||b||_2, atol) / lambda + eps ||u||_2, lambda the
+      smallest eigenvalue of A.
     - ROUNDOFF: ||u - u_h||_2 <= 32 eps ||u||_2, eps that of the dtype (1.2e-7 in float32), however
       fine the grid. The residual may be far above the tolerance even so: rounding u alone makes one
       of up to eps ||A|| ||u||, which is larger than ||b|| where eps times the condition number is
@@ -170,8 +170,8 @@ def solve(
     """
     if callback is not None and not callable(callback):
         raise ValueError(f"callback must be callable, got {callback!r}")
-    if len(levels) == 0:
-        raise ValueError("there are no levels; make them by poisson_levels")
+    if not isinstance(levels, Sequence) or not levels or not hasattr(levels[0], "nodes"):
+        raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels))
     rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
@@ -344,7 +344,7 @@ def _tolerances(
     if rtol is None:
         rtol = 1e-8 if eps < 1e-10 else 1e-4
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if not isinstance(value, Real) or not 0 <= value < math.inf:
+        if not isinstance(value, Real) or not 0 <= value <= sys.float_info.max:
             raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
     if not isinstance(maxiter, Integral) or maxiter < 0:
         raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
+import torch
 from torch import Tensor
 
-__all__ = ["levels_of", "pictures", "positive", "sharing", "switch"]
+__all__ = ["device", "levels_of", "pictures", "positive", "sharing", "switch"]
 
 
 def levels_of(
@@ -44,6 +45,15 @@ def sharing(**switches: bool) -> None:
     for name, value in switches.items():
         letter = name.removeprefix("share_")
         switch(name, value, f"one {letter} for all iterations of a level", "one for each")
+
+
+def device(name: str | torch.device) -> torch.device:
+    """A device that torch can compute on here; the meta device, which computes nothing, is none."""
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError, TypeError):
+        raise ValueError(f"torch finds no device {str(name)!r} here to compute on") from None
+    return torch.device(name)
 
 
 def pictures(f: Tensor, in_channels: int, dim: int, smallest: int) -> None:

@@ -24,6 +24,7 @@ from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
+from mgnet import gate
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import ConvLevel, FixedConv, State
 
@@ -254,9 +255,12 @@ class PoissonLevel(ConvLevel):
         if not callable(boundary) and values.ndim:
             return values
         try:
-            return values.broadcast_to(self.grid.shape)
+            shape = torch.broadcast_shapes(values.shape, self.grid.shape)  # a batch may stay one
         except RuntimeError:
-            raise does_not_broadcast(tuple(values.shape), self.grid) from None
+            shape = values.shape
+        if shape[-self.grid.ndim :] != self.grid.shape:
+            raise does_not_broadcast(tuple(values.shape), self.grid)
+        return values.expand(shape)
 
     @property
     def _laplacian(self) -> Laplacian:
@@ -321,11 +325,9 @@ def poisson_levels(
     """
     grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
-    name = check_dtype(dtype)
+    name, where = check_dtype(dtype), gate.device(device)
     levels = [
-        PoissonLevel(
-            grid, record, restriction, prolongation, getattr(torch, name), torch.device(device)
-        )
+        PoissonLevel(grid, record, restriction, prolongation, getattr(torch, name), where)
         for grid in grids
     ]
     for fine, coarse in pairwise(levels):

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mgnet import gate
 from mgnet.checkpoint import (
     CHECKPOINT,
     RATES,
@@ -49,7 +50,6 @@ __all__ = [
     "Interrupted",
     "Recipe",
     "Trainer",
-    "check_device",
     "fastest_layout",
     "saved_recipe",
 ]
@@ -112,6 +112,8 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
                 raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be below 2^63, got {self.seed}")
         for name in ("momentum", "sgd_momentum", "warmup", "label_smoothing"):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) < 1:
@@ -207,11 +209,13 @@ class Trainer:
                 f"shift {recipe.shift} is not smaller than the pictures, "
                 f"{tuple(data.train_images.shape[2:])}"
             )
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError("no parameter of the model is trainable: requires_grad is False")
         if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
             raise ValueError(
                 "the model is on the meta device, without weights: build it on the CPU"
             )
-        self.recipe, self.device = recipe, check_device(device)
+        self.recipe, self.device = recipe, gate.device(device)
         self.folder = None if folder is None else Path(folder)
         self.progress, self.on_epoch = progress, on_epoch
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -266,6 +270,7 @@ class Trainer:
                 self._train_epoch(stop)
                 if stop.is_set():  # since the epoch's last step
                     self._interrupt()
+            self._write_log()  # a finished run that stopped between both files lacks its last row
         return self.history
 
     def _train_epoch(self, stop: threading.Event) -> None:
@@ -401,10 +406,15 @@ class Trainer:
         with self._claimed_folder():
             self.folder.mkdir(parents=True, exist_ok=True)
             self.checksum = write_checkpoint(self.folder / CHECKPOINT, self._content())
-            with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
-                writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
-                writer.writeheader()
-                writer.writerows(asdict(row) for row in self.history)
+            self._write_log()
+
+    def _write_log(self) -> None:
+        if self.folder is None:
+            return
+        with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.history)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Take up a run where its checkpoint left it, with the learning rates of this recipe.
@@ -482,12 +492,14 @@ class Trainer:
 
     def _refuse_another_run(self, checkpoint: Path, log: Path) -> None:
         if checkpoint.exists():
-            mine = self.checksum is not None and read_checksum(checkpoint) == self.checksum
-        else:
-            mine = not log.exists()
-        if not mine:
+            if self.checksum is None or read_checksum(checkpoint) != self.checksum:
+                raise CheckpointError(
+                    f"{self.folder} holds another run: resume that, or name another folder"
+                )
+        elif log.exists():
             raise CheckpointError(
-                f"{self.folder} holds another run: resume that, or name another folder"
+                f"{log} belongs to a run whose checkpoint is gone: move it away, or name another "
+                "folder"
             )
 
     def _random_state(self) -> dict[str, Tensor]:
@@ -612,8 +624,13 @@ def _stop_flag() -> Iterator[threading.Event]:
         yield flag  # only the main thread may set handlers
         return
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A job in the background ignores Ctrl-C, and goes on doing so.
-    usual = {number: previous for number, previous in usual.items() if previous != signal.SIG_IGN}
+    # A job in the background ignores Ctrl-C, and goes on doing so; None is a handler in C, which
+    # could not be put back.
+    usual = {
+        number: previous
+        for number, previous in usual.items()
+        if previous not in (signal.SIG_IGN, None)
+    }
 
     def restore() -> None:
         for number, previous in usual.items():
@@ -636,18 +653,3 @@ def _momenta(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
     name = "momentum" if isinstance(optimizer, Muon) else "momentum_buffer"
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return {k: {name: p} for k, p in enumerate(parameters)}
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """A device that torch can compute on here.
-
-    Raises
-    ------
-    ValueError
-        If it cannot; the meta device, on which nothing is computed, included.
-    """
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, ImportError):
-        raise ValueError(f"torch finds no device {str(device)!r} here to compute on") from None
-    return torch.device(device)

@@ -19,7 +19,7 @@ import mgnet
 from mgcore import Chebyshev, GaussSeidel, Grid, Jacobi, Status
 
 # More unknowns than these, in 1D, 2D and 3D, make the factorisation slow.
-MOST = (5_000, 20_000, 4_000)
+MOST = (10_000, 20_000, 8_000)
 
 
 def differences(u, grid):
@@ -116,7 +116,7 @@ class Problem:
 
     def solve(self):
         g, border, guess = self.arrays()
-        how = {"boundary": border, "cycle": self.cycle, "rtol": self.rtol, "maxiter": 100}
+        how = {"boundary": border, "cycle": self.cycle, "rtol": self.rtol, "maxiter": 200}
         grid = {"extent": self.extent, "smoother": self.smoother}
         if self.backend == "numpy":
             return mgcore.solve_poisson(
@@ -133,7 +133,8 @@ def problems(draw):
     while np.prod([2**s - 1 for s in powers]) > MOST[ndim - 1]:  # halve the longest side
         powers[powers.index(max(powers))] -= 1
     backend = draw(st.sampled_from(["numpy", "numpy", "torch"]))
-    smoothers = ["sor", "sor", "redblack", "jacobi", Chebyshev(2), Chebyshev(3), Jacobi(0.7)]
+    smoothers = ["sor", "sor", "redblack", "jacobi", Chebyshev(2), Chebyshev(3), Jacobi(0.5)]
+    smoothers += [GaussSeidel("redblack", 0.5)]
     smoothers += [GaussSeidel("lexicographic")] if backend == "numpy" else []
     precisions = ["float64", "float32"] + (["mixed"] if backend == "numpy" else [])
     return Problem(
@@ -175,9 +176,8 @@ def check(problem):
         lift = exact_lift(border, grid)
         b = np.linalg.norm(g[inside] - differences(lift, grid))
         rtol = problem.rtol or (1e-4 if problem.precision == "float32" else 1e-8)
-        scale = max(b, solution.residuals[0])
-        target = rtol * scale
-        assert error <= 1.02 * target / lowest_eigenvalue(grid) + 4 * eps * size
+        target = rtol * (b or solution.residuals[0])
+        assert error <= 1.02 * target / lowest_eigenvalue(grid) + eps * size
     else:
         assert solution.status is Status.ROUNDOFF
         assert error <= 32 * eps * max(size, np.linalg.norm(u))

@@ -93,6 +93,13 @@ def test_callbacks_see_the_work_of_all_cycles():
         solve_poisson(rough((33, 33)), precision="mixed", callback=3)
 
 
+def test_a_cycle_may_be_told_once():
+    g = rough((9, 9))
+    expected = solve_poisson(g, precision="mixed", cycle="v").u
+    visits = (tuple(visit) for visit in mgcore.v_cycle(3))
+    np.testing.assert_array_equal(solve_poisson(g, precision="mixed", cycle=visits).u, expected)
+
+
 def test_precision_is_checked_and_chosen():
     g = np.ones((17, 17))
     assert solve_poisson(g, precision="float32").u.dtype == np.float32

@@ -225,6 +225,37 @@ def test_rounding_errors_are_told_from_slow_cycles():
     assert np.linalg.norm(solution.u - u_h) < 32 * np.finfo("f4").eps * np.linalg.norm(u_h)
 
 
+@pytest.mark.parametrize(
+    ("shape", "extent", "smoother"),
+    [
+        ((65, 65, 65), (1, 1.4, 1), "jacobi"),
+        ((65, 65, 65), 1.0, GaussSeidel("redblack", 0.3)),
+        ((257, 257), 1.0, GaussSeidel("redblack", 0.2)),
+        ((8193,), 1.0, Jacobi(0.1)),
+    ],
+)
+def test_slow_cycles_do_not_hide_an_error(shape, extent, smoother):
+    # One of them finds a part of the error only.
+    g = np.ones(shape, "f4")
+    how = {"cycle": "v", "rtol": 1e-6, "maxiter": 400}
+    solution = solve_poisson(g, extent=extent, smoother=smoother, **how)
+    u_h = direct_solution(g, extent)
+    assert solution.status == Status.ROUNDOFF
+    assert np.linalg.norm(solution.u - u_h) <= 32 * np.finfo("f4").eps * np.linalg.norm(u_h)
+
+
+def test_without_a_direct_solver_nothing_is_called_rounding():
+    # Far from the coarsest grid, smooth errors are out of sight.
+    g = np.ones(8193, "f4")
+    nearly = 1.1 * direct_solution(g)
+    for levels in (1, 2, 3):
+        chain = poisson_levels(8193, dtype="float32")[:levels]
+        assert not solve(chain, g, nearly.astype("f4")).success
+    x = np.linspace(0, 1, 8193)
+    weak = {"cycle": [(0, 1), (1, 2), (0, 1)], "precision": "mixed"}
+    assert not solve_poisson(np.full(8193, 1e-6), boundary=x**2, extent=0.0159, **weak).success
+
+
 # --- the caller's data --------------------------------------------------------------------------
 
 
@@ -411,7 +442,12 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(G, extent=1e-18, precision="float32"), "in other units"),
         (lambda: solve_poisson(G, boundary="neumann"), "other conditions than Dirichlet's"),
         (lambda: solve_poisson(G, boundary=10**400), "beyond the range of floats"),
-        (lambda: solve([], G), "make them by poisson_levels"),
+        *(
+            (lambda levels=levels: solve(levels, G), "levels must be made by poisson_levels")
+            for levels in ([], 3, None, [1, 2])
+        ),
+        (lambda: solve_poisson(G, rtol=10**400), "rtol must be a number"),
+        (lambda: solve_poisson(G, atol=10**400), "atol must be a number"),
         (lambda: solve_poisson({1: 2}), "must hold real numbers"),
         (lambda: solve_poisson(G, callback=3), "callback must be callable"),
         (lambda: solve_poisson(G, u0=1e300 * G), "the residual of u0 overflows"),

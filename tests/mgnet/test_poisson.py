@@ -210,6 +210,8 @@ def test_batches_of_border_values_and_first_guesses():
         levels, np.stack([g, g]), boundary=borders, u0=np.zeros((17, 17)), rtol=1e-10
     )
     assert solution.success
+    again = mgcore.solve(levels, g, boundary=lambda x, y: torch.from_numpy(borders), rtol=1e-10)
+    torch.testing.assert_close(again.u, solution.u, rtol=1e-8, atol=1e-8)
     for u, border in zip(solution.u, borders, strict=True):
         assert abs(u.numpy() - direct_solution(g, border=border)).max() < 1e-9
 
@@ -378,6 +380,10 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
             for s in ("sor", "chebyshev")
         ),
         (lambda: mgnet.poisson_levels((9, 9), extent=1e-18, dtype="float32"), "in other units"),
+        *(
+            (lambda d=d: mgnet.poisson_levels((9, 9), device=d), "torch finds no device")
+            for d in ("x", "meta", "cuda:99")
+        ),
     ],
 )  # fmt: skip
 def test_bad_input(call, message):

@@ -125,6 +125,24 @@ def test_an_interrupted_run_resumes_exactly(digits, tmp_path, epoch, step, numbe
         assert len(list(csv.DictReader(stream))) == 3
 
 
+def test_a_finished_run_that_lacks_a_row_of_its_log_gets_it(digits, tmp_path):
+    recipe = replace(RECIPE, epochs=2)
+    trainer(digits, recipe, tmp_path).fit()
+    whole = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    again = trainer(digits, recipe, tmp_path)
+    again.resume(tmp_path)
+    again.fit()
+    assert (tmp_path / "log.csv").read_text() == whole
+
+
+def test_a_log_without_its_checkpoint_is_left_alone(digits, tmp_path):
+    (tmp_path / "log.csv").write_text("epoch\n1\n")
+    with pytest.raises(CheckpointError, match="belongs to a run whose checkpoint is gone"):
+        trainer(digits, folder=tmp_path).fit()
+    assert (tmp_path / "log.csv").read_text() == "epoch\n1\n"
+
+
 def test_interruption_without_a_folder_says_that_nothing_was_saved(digits):
     run = trainer(digits)
     stop_at(run, 0, 2)
@@ -341,7 +359,7 @@ def test_a_folder_with_another_run_is_refused(digits, tmp_path):
         with pytest.raises(CheckpointError, match="holds another run: resume that, or name"):
             write()
     (tmp_path / "checkpoint.pt").unlink()
-    with pytest.raises(CheckpointError, match="holds another run"):  # its log is left
+    with pytest.raises(CheckpointError, match="checkpoint is gone"):  # its log is left
         other.fit()
     (tmp_path / "checkpoint.pt").write_bytes(before[:-1])  # damaged, but somebody's
     with pytest.raises(CheckpointError, match="holds another run"):
@@ -588,6 +606,13 @@ def test_mirrored_scores_are_the_mean_of_both():
         (lambda d: Recipe(warmup=1.0), r"warmup must lie in \[0, 1\)"),
         (lambda d: Recipe(momentum=2), r"momentum must lie in \[0, 1\)"),
         (lambda d: Recipe(sgd_lr=-1), "sgd_lr must be zero or more"),
+        (lambda d: Recipe(seed=2**63), "seed must be below"),
+        (
+            lambda d: Trainer(
+                MgNet(1, 10, channels=4, steps=(1,)).requires_grad_(False), d, RECIPE
+            ),
+            "no parameter of the model is trainable",
+        ),
         (lambda d: trainer(d, Recipe(shift=8)), "shift 8 is not smaller than the pictures"),
         (lambda d: trainer(d, Recipe(batch_size=2000)), "larger than the 1437"),
         (lambda d: Recipe(lr="fast"), "lr must be zero or more, got 'fast'"),
