@@ -101,14 +101,14 @@ def train(args: argparse.Namespace) -> list[Epoch]:
         raise ValueError(
             f"{args.out} holds a run already: go on with it by --resume, or name another --out"
         )
-    with claimed(Path(args.out)):
-        pass  # refused now if at all, rather than when the data are read
     given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
     if args.flip is None:  # a mirrored digit is no digit
         given["flip"] = args.dataset not in ("digits", "mnist")
     if args.resume:
         given |= {name: getattr(saved, name) for name in RATES if given[name] is None}
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    with claimed(Path(args.out)):
+        pass  # refused now if at all, rather than when the data are read
     pictures = data.load(args.dataset, args.data)
     torch.manual_seed(recipe.seed)
     shape = tuple(pictures.train_images.shape[1:])

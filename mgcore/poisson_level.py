@@ -12,8 +12,7 @@ import numpy as np
 from mgcore.boundary import Lift
 from mgcore.gate import node_array, stiffness
 from mgcore.grid import Grid
-from mgcore.kernels import FUSED, KERNELS
-from mgcore.kernels.compilation import SMALL
+from mgcore.kernels import FUSED, KERNELS, compilation
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -340,7 +339,7 @@ class PoissonLevel(SolverLevel[State]):
             # One strip where the grid is small, else one a thread.
             assert self.coarse is not None
             most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
-            small = self.size * self.dtype.itemsize < SMALL
+            small = self.size * self.dtype.itemsize < compilation.SMALL
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
