@@ -150,7 +150,7 @@ def problems(draw):
         smoother=draw(st.sampled_from(smoothers)),
         cycle=draw(st.sampled_from(["fmg", "fmg", "v", "w", "f"])),
         rtol=draw(st.sampled_from([None, None, 1e-3, 1e-6, 1e-12])),
-        threads=draw(st.sampled_from([1, 2])),
+        threads=draw(st.sampled_from(sorted({1, min(2, mgcore.threads.count())}))),
         seed=draw(st.integers(0, 3)),
     )
 
