@@ -7,9 +7,9 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("mgnet needs PyTorch: pip install 'mgcore[torch]'", name="torch") from None
 
-from mgnet.classifier import MgNet
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel
+from mgnet.mgnet import MgNet
 from mgnet.poisson import poisson_levels
 from mgnet.zoo import build
 

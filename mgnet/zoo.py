@@ -12,7 +12,7 @@ from torch import nn
 
 from mgnet.activations import Hat
 from mgnet.classic import AlexNet, LeNet5, LogisticRegression, OneHiddenLayer, PlainCNN
-from mgnet.classifier import MgNet
+from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
 
 __all__ = ["DATA_SETS", "ZOO", "DataSet", "Network", "Result", "build", "network"]
