@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from mgnet.folder import atomic
+from mgnet.recipe import MAY_CHANGE
 
 __all__ = [
     "CHECKPOINT",
-    "RATES",
     "CheckpointError",
     "compare_checkpoint",
     "non_finite",
@@ -33,12 +33,10 @@ __all__ = [
 #: Name of the file in a run's folder.
 CHECKPOINT = "checkpoint.pt"
 
-#: What of a recipe may change when a run is resumed.
-RATES = ("lr", "sgd_lr")
-
 _FIELDS: dict[str, type] = {
-    "model": dict, "optimizers": list, "recipe": dict, "identity": dict, "random": dict,
-    "epoch": int, "step": int, "sums": Tensor, "seconds": float, "history": list,
+    "model": dict, "average": dict, "optimizers": list, "scaler": dict, "recipe": dict,
+    "record": dict, "identity": dict, "epoch": int, "step": int, "sums": Tensor, "seconds": float,
+    "history": list,
 }  # fmt: skip
 
 _MARK = b"\nsha256 "
@@ -164,7 +162,7 @@ def compare_checkpoint(
     saved : dict
         What the checkpoint holds, from :func:`read_checkpoint`.
     here : dict
-        What the run at hand would save. Recipes may differ in `RATES`.
+        What the run at hand would save. Recipes may differ in `MAY_CHANGE`.
     buffers : sequence of dict
         What each optimizer keeps for each of its parameters, once it has taken a step.
     row : dict
@@ -180,8 +178,11 @@ def compare_checkpoint(
     _compare_recipes(path, saved["recipe"], here["recipe"])
     _compare_identities(path, saved["identity"], here["identity"])
     _check_optimizers(path, saved["optimizers"], here["optimizers"], buffers)
+    if _outline(saved["average"]) != _outline(here["average"]):
+        raise _malformed(path, "the averaged weights are not those of the model")
     _check_progress(path, saved, here, row, steps)
-    _check_random_state(path, saved["random"], here["random"])
+    if _outline(saved["scaler"]) != _outline(here["scaler"]):
+        raise _malformed(path, "the scale of the gradients is missing, or has no use here")
     if (name := non_finite(saved)) is not None:
         raise _malformed(path, f"{name} is not finite")
 
@@ -220,12 +221,12 @@ def _compare_recipes(path: Path, there: dict[str, Any], here: dict[str, Any]) ->
             f"{path} has a recipe of another version: {name} is {there.get(name, 'missing')!r} "
             f"there and {here.get(name, 'missing')!r} here"
         )
-    other = {k: v for k, v in there.items() if here[k] != v and k not in RATES}
+    other = {k: v for k, v in there.items() if here[k] != v and k not in MAY_CHANGE}
     if other:
         changes = ", ".join(f"{k} {v!r} (now {here[k]!r})" for k, v in other.items())
         raise CheckpointError(
-            f"{path} was made with another recipe: {changes}; resume with that (only the rates "
-            f"{' and '.join(RATES)} may change)"
+            f"{path} was made with another recipe: {changes}; resume with that (only "
+            f"{', '.join(MAY_CHANGE)} may change)"
         )
 
 
@@ -273,26 +274,26 @@ def _members(optimizer: dict[str, Any]) -> Any:
 def _check_progress(
     path: Path, saved: dict[str, Any], here: dict[str, Any], row: dict[str, Any], steps: int
 ) -> None:
-    epoch, step, epochs = saved["epoch"], saved["step"], here["recipe"]["epochs"]
-    if not 0 <= epoch <= epochs:
-        raise _malformed(path, f"{epoch} epochs of {epochs} are done")
-    if not 0 <= step <= (steps if epoch < epochs else 0):
-        raise _malformed(path, f"{step} steps of {steps} are done after {epoch} epochs of {epochs}")
+    epoch, step, planned = saved["epoch"], saved["step"], saved["recipe"]["epochs"]
+    if not 0 <= epoch <= planned:
+        raise _malformed(path, f"{epoch} epochs of {planned} are done")
+    if not 0 <= step <= (steps if epoch < planned else 0):
+        raise _malformed(
+            path, f"{step} steps of {steps} are done after {epoch} epochs of {planned}"
+        )
     sums = saved["sums"]
     if _outline(sums) != _outline(here["sums"]) or bool((sums < 0).any()) or saved["seconds"] < 0:
-        raise _malformed(path, "its sums over an epoch are not two numbers and seconds, 0 or more")
+        raise _malformed(path, "its sums over an epoch and seconds are not numbers, 0 or more")
     rows = saved["history"]
     if len(rows) != epoch or any(_outline(r) != _outline(row) for r in rows):
         raise _malformed(path, f"the history is not one of {epoch} epochs")
-    if any(r["epoch"] != k + 1 or min(r.values()) < 0 for k, r in enumerate(rows)):
+    if any(r["epoch"] != k + 1 or min(_numbers(r)) < 0 for k, r in enumerate(rows)):
         raise _malformed(path, "the history's numbers are out of order or negative")
+    epochs, begun = here["recipe"]["epochs"], epoch + (step > 0)
+    if epochs < begun:
+        raise CheckpointError(f"{path} is in epoch {begun} already: choose epochs {begun} or more")
 
 
-def _check_random_state(path: Path, there: dict[str, Any], here: dict[str, Tensor]) -> None:
-    if "cpu" not in there or not set(there) <= {"cpu", "cuda"}:
-        raise _malformed(path, "the state of the random generators is missing or of other devices")
-    for device in set(there) & set(here):
-        try:
-            torch.Generator(device).set_state(there[device])
-        except (RuntimeError, TypeError):
-            raise _malformed(path, f"the random generator's state on {device} is none") from None
+def _numbers(row: Mapping[str, Any]) -> list[float]:
+    """All numbers of a row, also those in its parts."""
+    return [n for v in row.values() for n in (_numbers(v) if isinstance(v, Mapping) else [v])]

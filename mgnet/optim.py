@@ -1,4 +1,4 @@
-"""Muon: momentum that is orthogonalised before it moves a kernel."""
+"""Muon, momentum that is orthogonalised before it moves a kernel; and which weights it gets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,44 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Muon"]
+from mgnet.recipe import Recipe
+
+__all__ = ["Muon", "make_optimizers", "momenta"]
+
+
+def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the kernels behind the stem, if `recipe` says so, and SGD for everything else.
+
+    Parameters
+    ----------
+    model : Module
+        What is in its `stem` is left to SGD: a picture has few channels to turn.
+    recipe : Recipe
+    """
+    stem = getattr(model, "stem", None)
+    outside = set() if stem is None else set(map(id, stem.parameters()))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    kernels = [
+        p for p in trained if recipe.optimizer == "muon" and p.ndim > 2 and id(p) not in outside
+    ]
+    taken = set(map(id, kernels))
+    rest = [p for p in trained if id(p) not in taken]
+    everywhere = recipe.weight_decay if recipe.decay == "all" else 0.0
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": everywhere},
+    ]
+    sgd = torch.optim.SGD(groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.nesterov)
+    return [Muon(kernels, recipe.lr, recipe.momentum), sgd] if kernels else [sgd]
+
+
+def momenta(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What an optimizer's state dict holds for each parameter after steps, in shape and dtype."""
+    name = "momentum" if isinstance(optimizer, Muon) else "momentum_buffer"
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {k: {name: p} for k, p in enumerate(parameters)}
 
 
 class Muon(torch.optim.Optimizer):

@@ -5,32 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mgnet.training import Epoch
+from mgnet.journal import Epoch
 
 __all__ = ["plot_history"]
 
 
 def plot_history(ax: Any, history: Sequence[Epoch]) -> Any:
-    """Accuracy on training and test pictures, epoch by epoch.
+    """Accuracy on training and test examples, epoch by epoch; the loss where there is none.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     history : sequence of Epoch
+        One at least.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
+    last = history[-1].test
+    measure = "accuracy" if "accuracy" in last else "loss"
+    factor, unit = (100, " (%)") if measure == "accuracy" else (1, "")
     epochs = [row.epoch for row in history]
-    train, test = (
-        [100 * getattr(row, f"{part}_accuracy") for row in history] for part in ("train", "test")
-    )
+    train = [factor * row.train[measure] for row in history]
+    test = [factor * row.test[measure] for row in history]
     ax.plot(epochs, train, label="training, augmented")
     ax.plot(epochs, test, label="test")
     ax.plot(epochs[-1:], test[-1:], "o", color="C1")
-    ax.set(xlabel="epoch", ylabel="accuracy (%)")
-    ax.set_title(f"last epoch: {history[-1].test_accuracy:.2%} of the test pictures")
-    ax.legend(frameon=False, loc="lower right")
+    ax.set(xlabel="epoch", ylabel=f"{measure}{unit}")
+    figure = f"{last[measure]:.2%}" if measure == "accuracy" else f"{last[measure]:.4g}"
+    ax.set_title(f"test {measure} after the last epoch: {figure}")
+    ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return ax

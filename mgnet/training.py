@@ -1,36 +1,32 @@
-"""Training a classifier of pictures: one recipe, exact resume, the last epoch reported.
+"""The training engine: steps, rates, exact resume, files, processes.
 
-The data set stays on the device as uint8; crops and flips are made there, a batch at a time. All
+What is trained for is a task (:mod:`mgnet.tasks`), how is a recipe (:mod:`mgnet.recipe`). All
 randomness is a function of (seed, epoch, step), so a run that was interrupted and resumed goes
 through the very numbers of one that was not.
 """
 
 from __future__ import annotations
 
-import copy
-import csv
 import math
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Real
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mgnet import gate
+from mgnet import gate, journal
 from mgnet.checkpoint import (
     CHECKPOINT,
-    RATES,
     CheckpointError,
     compare_checkpoint,
     non_finite,
@@ -38,9 +34,17 @@ from mgnet.checkpoint import (
     read_checksum,
     write_checkpoint,
 )
-from mgnet.data import PictureSet
-from mgnet.folder import FolderError, atomic, claimed
-from mgnet.optim import Muon
+from mgnet.classifier import Classifier, write_weights
+from mgnet.folder import FolderError, claimed
+from mgnet.interruption import Interrupted, stop_flag
+from mgnet.journal import Epoch
+from mgnet.optim import make_optimizers, momenta
+from mgnet.pictures import PictureSet
+from mgnet.precision import autocast, memory_format, parameter_dtype, resolved
+from mgnet.processes import ALONE, LostProcessError, Processes, peers
+from mgnet.recipe import Recipe
+from mgnet.seeds import generator, hashed
+from mgnet.tasks import Classification, Step, Task
 
 __all__ = [
     "CheckpointError",
@@ -48,109 +52,14 @@ __all__ = [
     "Epoch",
     "FolderError",
     "Interrupted",
+    "LostProcessError",
     "Recipe",
     "Trainer",
-    "fastest_layout",
-    "saved_recipe",
 ]
 
-LOG = "log.csv"
+WEIGHTS = "weights.safetensors"
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """Hyperparameters of a training run.
-
-    Attributes
-    ----------
-    epochs, batch_size : int
-    optimizer : {"muon", "sgd"}
-        "muon" turns every kernel but the stem's by :class:`mgnet.optim.Muon` and trains the rest
-        by SGD; "sgd" trains everything by Nesterov SGD.
-    lr, momentum : float
-        Of Muon.
-    sgd_lr, sgd_momentum, weight_decay : float
-        Of SGD; the decay acts on kernels and matrices, not on biases and batch normalisation.
-    label_smoothing : float
-    warmup : float
-        Fraction of all steps in which the rate grows linearly from zero; afterwards it falls
-        linearly to zero.
-    shift : int
-        Pictures are shifted by up to so many pixels a way, reflected at the border.
-    flip : bool
-        Mirror every picture in every other epoch (which ones first is random).
-    seed : int
-    precision : {"bfloat16", "float32", "float64"}
-        Everything below float32 runs under autocast.
-    channels_last : bool
-    """
-
-    epochs: int = 10
-    batch_size: int = 256
-    optimizer: str = "muon"
-    lr: float = 0.24
-    momentum: float = 0.6
-    sgd_lr: float = 0.1
-    sgd_momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    warmup: float = 0.0
-    shift: int = 2
-    flip: bool = True
-    seed: int = 0
-    precision: str = "float32"
-    channels_last: bool = False
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in ("muon", "sgd"):
-            raise ValueError(f"unknown optimizer {self.optimizer!r}; known are 'muon', 'sgd'")
-        if self.precision not in ("bfloat16", "float32", "float64"):
-            raise ValueError(
-                f"unknown precision {self.precision!r}; known are 'bfloat16', 'float32', 'float64'"
-            )
-        for name, least in (("epochs", 1), ("batch_size", 2), ("shift", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
-                raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
-        if self.seed >= 2**63:
-            raise ValueError(f"seed must be below 2^63, got {self.seed}")
-        for name in ("momentum", "sgd_momentum", "warmup", "label_smoothing"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 <= float(value) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
-        for name in ("lr", "sgd_lr", "weight_decay"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 <= float(value) < float("inf"):
-                raise ValueError(f"{name} must be zero or more, got {value!r}")
-        for name in ("flip", "channels_last"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        for field in fields(self):  # a NumPy number in a checkpoint could not be read back
-            plain: Any = type(field.default)
-            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
-
-    def rate(self, progress: float) -> float:
-        """Factor of the learning rates when `progress`, in [0, 1), of the steps are done."""
-        if progress < self.warmup:
-            return progress / self.warmup
-        return (1 - progress) / (1 - self.warmup)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A row of the log: means over one epoch, accuracies in [0, 1]."""
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    seconds: float
-    images_per_second: float
-
-
-class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM came; the message names the checkpoint that holds all done so far."""
+FILES = (CHECKPOINT, WEIGHTS, journal.LOG, journal.CURVE, journal.RUN)
 
 
 class DivergenceError(ArithmeticError):
@@ -158,39 +67,52 @@ class DivergenceError(ArithmeticError):
 
 
 class Trainer:
-    """Trains a model on a set of pictures and keeps log and checkpoints.
+    """Trains a model for a task and keeps log and checkpoints.
 
     Parameters
     ----------
     model : Module
-        Classifier of (batch, channels, height, width). If it has a `stem`, Muon leaves that to SGD.
-    data : PictureSet
+        A network of (batch, channels, *grid), or a classifier that is to be trained further.
+    data : PictureSet or Task
+        Labelled examples, or what else there is to be trained for.
     recipe : Recipe
     device : str or torch.device
     folder : path, optional
-        Where log.csv and checkpoint.pt go, after every epoch; nothing is written without it. One
-        run at a time trains in a folder: its process locks the file .lock there, which stays.
+        Where log.csv, checkpoint.pt and run.json go, after every epoch, and curve.png and
+        weights.safetensors at the end; nothing is written without it. One run at a time trains in
+        a folder: its process locks the file .lock there, which stays.
     compile : bool
         Run the steps through :func:`torch.compile`.
     progress : bool
         Show a bar for each epoch on stderr, where that is a terminal.
     on_epoch : callable, optional
         Called with each finished :class:`Epoch`.
+    tensorboard : bool
+        Write the log for TensorBoard, too; needs the package tensorboard.
+    processes : Processes
+        This one's place among those that train together: :func:`mgnet.processes.joined`.
 
     Attributes
     ----------
+    model : Module
+        What is trained: for labelled examples a :class:`mgnet.classifier.Classifier`, which
+        normalises them.
+    trained : Module
+        The same, or with `recipe.ema` the average of its weights over the last steps.
+    recipe : Recipe
+        The given one with what it left open decided; `choice` says it in words.
     history : list of Epoch
 
     Raises
     ------
     ValueError
-        If recipe, pictures, model and device do not go together; the message says how.
+        If recipe, data, model and device do not go together; the message says how.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        data: PictureSet,
+        data: PictureSet | Task,
         recipe: Recipe,
         *,
         device: str | torch.device = "cpu",
@@ -198,16 +120,20 @@ class Trainer:
         compile: bool = False,
         progress: bool = True,
         on_epoch: Callable[[Epoch], None] | None = None,
+        tensorboard: bool = False,
+        processes: Processes = ALONE,
     ):
-        if recipe.batch_size > len(data.train_images):
+        self.task = Classification(data) if isinstance(data, PictureSet) else data
+        self.device, self.processes = gate.device(device), processes
+        if recipe.batch_size > self.task.size:
             raise ValueError(
-                f"batches of {recipe.batch_size} are larger than the {len(data.train_images)} "
-                "training pictures; choose a smaller batch_size"
+                f"batches of {recipe.batch_size} are larger than the {self.task.size} training "
+                "examples; choose a smaller batch_size"
             )
-        if recipe.shift >= min(data.train_images.shape[2:]):
+        if recipe.batch_size % (recipe.accumulate * processes.count):
             raise ValueError(
-                f"shift {recipe.shift} is not smaller than the pictures, "
-                f"{tuple(data.train_images.shape[2:])}"
+                f"batch_size {recipe.batch_size} cannot be shared by {processes.count} processes "
+                f"in {recipe.accumulate} equal parts each"
             )
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError("no parameter of the model is trainable: requires_grad is False")
@@ -215,37 +141,50 @@ class Trainer:
             raise ValueError(
                 "the model is on the meta device, without weights: build it on the CPU"
             )
-        self.recipe, self.device = recipe, gate.device(device)
         self.folder = None if folder is None else Path(folder)
-        self.progress, self.on_epoch = progress, on_epoch
-        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-        self.model = model.to(self.device, dtype, memory_format=self.layout)  # type: ignore[call-overload]
-        self.call: Any = torch.compile(self.model) if compile else self.model
-        self.dtype = dtype
-        mean, std = data.channel_statistics()
-        self.mean = mean.to(self.device, dtype)[:, None, None]
-        # A channel that is the same everywhere stays zero.
-        self.std = std.clamp_min(1e-3).to(self.device, dtype)[:, None, None]
-        self.images = data.train_images.to(self.device)
-        self.labels = data.train_labels.to(self.device)
-        self.test_images = data.test_images.to(self.device)
-        self.test_labels = data.test_labels.to(self.device)
-        self.optimizers = _optimizers(self.model, recipe)
-        self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
-        self.steps = len(self.images) // recipe.batch_size  # the last, smaller batch is left out
-        self.epoch = self.step = 0  # the next step to take
-        self.sums = torch.zeros(2, device=self.device)  # of loss, of hits
-        # Which pictures start mirrored is random; then it alternates (Jordan 2024).
-        first = torch.randint(2, (len(self.images),), generator=_generator(recipe.seed, -1))
-        self.mirrored = first.to(self.device)
+        self.progress, self.on_epoch = progress and processes.first, on_epoch
+        self.asked = recipe
+        self.model = self.task.model(model)
+        self._decide(recipe)
         # What a checkpoint must agree on besides the weights' names and shapes.
-        self.identity = {"data": f"{data.name}, {len(self.images)} pictures", "model": str(model)}
-        self.classes = len(data.classes)
+        self.identity = {"data": self.task.name, "model": str(model)}
+        self.optimizers = make_optimizers(self.model, self.recipe)
+        self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.scaler = torch.amp.GradScaler(  # float16 underflows without
+            self.device.type, enabled=self.recipe.precision == "float16"
+        )
+        self.average: Any = None
+        if recipe.ema:
+            # Statistics of normalisations are averaged as the weights are.
+            self.average = AveragedModel(
+                self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
+            )
+        self.parallel: Any = self.model
+        if processes.count > 1:
+            self.parallel = DistributedDataParallel(self.model)
+        self.forward: Any = torch.compile(self.parallel) if compile else self.parallel
+        self.steps = self.task.size // recipe.batch_size  # the last, smaller batch is left out
+        self.epoch = self.step = 0  # the next step to take
+        self.sums = torch.zeros(len(self.task.measures), device=self.device)
         self.history: list[Epoch] = []
         self.seconds = 0.0
         self.checksum: str | None = None  # of the checkpoint that this run wrote or resumed from
         self.claimed = False  # whether the folder is
+        self.board = _board(self.folder) if tensorboard and processes.first else None
+
+    def _decide(self, recipe: Recipe) -> None:
+        """Settle precision and layout, and have model and data in them."""
+        dim = self.task.dim
+        self.recipe, self.choice = resolved(recipe, self.device, dim)
+        self.dtype = parameter_dtype(self.recipe)
+        layout = memory_format(self.recipe, dim)
+        self.model.to(self.device, self.dtype, memory_format=layout)  # type: ignore[call-overload]
+        self.task.prepare(self.recipe, self.device, layout)
+
+    @property
+    def trained(self) -> nn.Module:
+        """The model, or the average of its weights, as it is measured and used."""
+        return self.model if self.average is None else self.average.module
 
     # --- training -------------------------------------------------------------------------------
 
@@ -264,133 +203,134 @@ class Trainer:
             Before the first step, if nothing can be written to the folder or another process
             trains there; later, if a file cannot be written. What was done so far is then still
             here: `fit` goes on with it.
+        LostProcessError
+            If another process of the run has ended.
         """
-        with _stop_flag() as stop, self._claimed_folder():
+        devices = [self.device] if self.device.type == "cuda" else []
+        with (
+            stop_flag() as stop,
+            torch.random.fork_rng(devices),  # every step seeds torch's own generators
+            self._claimed_folder(),
+        ):
+            self._write_run()
             while self.epoch < self.recipe.epochs:
                 self._train_epoch(stop)
-                if stop.is_set():  # since the epoch's last step
+                if self.processes.any(stop.is_set(), self.device):  # since the last step
                     self._interrupt()
-            self._write_log()  # a finished run that stopped between both files lacks its last row
+            self._finish()
         return self.history
 
     def _train_epoch(self, stop: threading.Event) -> None:
-        r = self.recipe
-        order = torch.randperm(len(self.images), generator=_generator(r.seed, self.epoch))
-        order = order.to(self.device)
-        bar = tqdm(
-            total=self.steps, initial=self.step, unit="step", leave=False,
-            desc=f"epoch {self.epoch + 1}/{r.epochs}", disable=None if self.progress else True,
-        )  # fmt: skip
         self.model.train()
-        began = time.perf_counter()
-        while self.step < self.steps:
-            batch = order[self.step * r.batch_size : (self.step + 1) * r.batch_size]
-            self._train_step(batch)
-            bar.update()
-            if self.step % 20 == 0 and not bar.disable:
-                loss, hits = (self.sums / (self.step * r.batch_size)).tolist()
-                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{hits:.1%}")
-            if stop.is_set():
-                self.seconds += time.perf_counter() - began
-                bar.close()
-                self._interrupt()
-        self._synchronize()
-        self.seconds += time.perf_counter() - began
-        bar.close()
-        seen = self.steps * r.batch_size
-        loss, hits = (self.sums / seen).tolist()
-        if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}")
-        self._check_weights()
-        test_loss, test_accuracy = self.evaluate()
-        if not math.isfinite(test_loss):
-            raise self._diverged(f"the test loss is {test_loss}")
-        row = Epoch(
-            self.epoch + 1, loss, hits, test_loss, test_accuracy,
-            self.seconds, seen / self.seconds,
-        )  # fmt: skip
-        self.history.append(row)
-        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
-        self.sums.zero_()
-        self.save()
-        if self.on_epoch is not None:
-            self.on_epoch(row)
+        with self._bar() as bar:
+            began = time.perf_counter()
+            for parts in self.task.batches(self._plan()):
+                self._train_step(parts)
+                bar.update()
+                if self.step % 20 == 0 and not bar.disable:
+                    seen = self.step * self.recipe.batch_size / self.processes.count
+                    bar.set_postfix(self._named((self.sums / seen).tolist()))
+                if self.processes.any(stop.is_set(), self.device):
+                    self.seconds += time.perf_counter() - began
+                    bar.close()
+                    self._interrupt()
+            self._synchronize()
+            self.seconds += time.perf_counter() - began
+        self._end_epoch()
 
-    def _train_step(self, batch: Tensor) -> None:
+    def _plan(self) -> Iterator[Step]:
+        """The steps of the epoch that are still to be taken."""
+        r = self.recipe
+        order = torch.randperm(self.task.size, generator=generator(r.seed, self.epoch))
+        parts = self.processes.share(r.batch_size, r.accumulate)
+        batches = order.split(r.batch_size)
+        for step, indices in enumerate(islice(batches, self.step, self.steps), self.step):
+            yield Step(indices, self.epoch, step, parts)
+
+    def _train_step(self, parts: Iterator[Any]) -> None:
         r = self.recipe
         factor = r.rate((self.epoch * self.steps + self.step) / (r.epochs * self.steps))
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        pictures = self._augmented(batch)
-        labels = self.labels[batch]
-        with self._autocast():
-            scores = self.call(self._normalised(pictures))
-        if scores.ndim != 2 or scores.shape[1] < self.classes:
-            raise ValueError(
-                f"the model must give (batch, {self.classes}) scores for {self.classes} classes, "
-                f"got {tuple(scores.shape)}"
-            )
-        scores = scores.to(self.dtype)
-        loss = F.cross_entropy(scores, labels, label_smoothing=r.label_smoothing)
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        hits = (scores.detach().argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.detach() * len(batch), hits]).float()
+        # For a sigma that draws, such as dropout: another stream for each process.
+        torch.manual_seed(hashed(r.seed, self.epoch, self.step, -1 - self.processes.rank))
+        for k, batch in enumerate(parts):
+            waits = self.processes.count > 1 and k + 1 < r.accumulate
+            with self.parallel.no_sync() if waits else nullcontext(), peers():
+                measured = self.task.loss(self._call, batch)
+                self.scaler.scale(measured["loss"] / r.accumulate).backward()
+            values = torch.stack([measured[name].detach() for name in self.task.measures])
+            share = r.batch_size // (r.accumulate * self.processes.count)
+            self.sums += values.to(self.sums.dtype) * share
+        self._update()
         self.step += 1
 
-    def _augmented(self, batch: Tensor) -> Tensor:
-        """Shifted and mirrored pictures, by one gather with reflected indices."""
-        r = self.recipe
-        generator = _generator(r.seed, self.epoch, self.step)
-        size = self.images.shape[2:]
-        index = []
-        for n in size:
-            shift = torch.randint(-r.shift, r.shift + 1, (len(batch), 1), generator=generator)
-            i = (torch.arange(n) + shift).abs()  # reflect at 0 ...
-            index.append((n - 1 - (n - 1 - i).abs()).to(self.device))  # ... and at n - 1
-        rows, columns = index
-        if r.flip:
-            flip = (self.mirrored[batch] + self.epoch) % 2 == 1
-            columns = torch.where(flip[:, None], size[1] - 1 - columns, columns)
-        pictures = self.images[batch]
-        at = torch.arange(len(batch), device=self.device)[:, None, None]
-        gathered = pictures.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]]
-        return gathered.permute(0, 3, 1, 2)
+    def _update(self) -> None:
+        """Move the weights by their gradients."""
+        if self.recipe.clip:
+            for optimizer in self.optimizers:
+                self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
 
-    def _normalised(self, pictures: Tensor) -> Tensor:
-        x = (pictures.to(self.dtype) / 255 - self.mean) / self.std
-        return x.contiguous(memory_format=self.layout)
+    def _call(self, *inputs: Tensor) -> Tensor:
+        """The model in the precision of the run, its result in that of the weights."""
+        with autocast(self.recipe, self.device):
+            return self.forward(*inputs).to(self.dtype)
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self.recipe.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+    def _end_epoch(self) -> None:
+        """Measure, check, log and save."""
+        seen = self.steps * self.recipe.batch_size
+        train = self._named((self.processes.add(self.sums) / seen).tolist())
+        if not math.isfinite(train["loss"]):
+            raise self._diverged(f"the loss is {train['loss']}")
+        self._check_weights()
+        test = self.evaluate()
+        if not math.isfinite(test["loss"]):
+            raise self._diverged(f"the test loss is {test['loss']}")
+        row = Epoch(self.epoch + 1, train, test, self.seconds, seen / self.seconds)
+        self.history.append(row)
+        self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
+        self.sums.zero_()
+        self.save()
+        if self.board is not None:
+            for name, value in row.flat().items():
+                self.board.add_scalar(name.replace("_", "/", 1), value, row.epoch)
+            self.board.flush()
+        if self.on_epoch is not None and self.processes.first:
+            self.on_epoch(row)
 
-    # --- evaluation -----------------------------------------------------------------------------
+    def evaluate(self, **views: Any) -> dict[str, float]:
+        """Means over the test examples; for a classifier, `views` average as in its `scores`."""
+        self.processes.agree(self.trained)
+        self.trained.eval()
+        with torch.no_grad(), autocast(self.recipe, self.device):
+            sums, count = self.task.test(
+                self.trained, lambda size: self.processes.share(size)[0], **views
+            )
+        numbers = [sums[name] for name in self.task.measures]
+        *total, count = self.processes.add(
+            torch.tensor([*numbers, count], dtype=torch.float64, device=self.device)
+        ).tolist()
+        return self._named([number / count for number in total])
 
-    @torch.no_grad()
-    def scores(self, pictures: Tensor, *, mirror: bool = False, batch_size: int = 500) -> Tensor:
-        """Class scores of uint8 pictures, (N, classes); `mirror` averages over mirror images."""
-        self.model.eval()
-        parts = []
-        for some in pictures.to(self.device).split(batch_size):
-            with self._autocast():
-                score = self.model(self._normalised(some)).to(self.dtype)
-                if mirror:
-                    score = (score + self.model(self._normalised(some.flip(-1)))) / 2
-            parts.append(score)
-        return torch.cat(parts)
+    def _named(self, numbers: list[float]) -> dict[str, float]:
+        return dict(zip(self.task.measures, numbers, strict=True))
 
-    def evaluate(self, *, mirror: bool = False) -> tuple[float, float]:
-        """Loss and accuracy on the test pictures."""
-        scores = self.scores(self.test_images, mirror=mirror)
-        loss = F.cross_entropy(scores, self.test_labels).item()
-        hits = (scores.argmax(1) == self.test_labels).sum().item()
-        return loss, hits / len(self.test_labels)
+    def _bar(self) -> Any:
+        return tqdm(
+            total=self.steps, initial=self.step, unit="step", leave=False,
+            desc=f"epoch {self.epoch + 1}/{self.recipe.epochs}",
+            disable=None if self.progress else True,
+        )  # fmt: skip
 
-    # --- checkpoints ----------------------------------------------------------------------------
+    # --- files ----------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write checkpoint and log, each whole or not at all; nothing without a folder.
@@ -400,26 +340,39 @@ class Trainer:
         DivergenceError, CheckpointError, FolderError
             As `fit` does; nothing is written then.
         """
-        if self.folder is None:
+        content = self._content()
+        if (name := non_finite(content)) is not None:
+            raise self._diverged(f"{name} is not finite")
+        if self.folder is None or not self.processes.first:
             return
-        self._check_weights()
         with self._claimed_folder():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.checksum = write_checkpoint(self.folder / CHECKPOINT, self._content())
-            self._write_log()
+            self.checksum = write_checkpoint(self.folder / CHECKPOINT, content)
+            journal.write_log(self.folder, self.history, self.task.measures)
 
-    def _write_log(self) -> None:
-        if self.folder is None:
+    def _finish(self) -> None:
+        """What a finished run leaves besides its checkpoint."""
+        if self.folder is None or not self.processes.first:
             return
-        with atomic(self.folder / LOG) as path, path.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in self.history)
+        # A run that stopped between both files lacks the last row of its log.
+        journal.write_log(self.folder, self.history, self.task.measures)
+        journal.write_curve(self.folder, self.history)
+        write_weights(self.folder / WEIGHTS, self.trained.state_dict(), self._record())
+
+    def _write_run(self) -> None:
+        if self.folder is None or not self.processes.first:
+            return
+        about = {
+            "data": self.task.name, "record": self._record(), "recipe": asdict(self.recipe),
+            "processes": self.processes.count,
+        }  # fmt: skip
+        journal.write_run(self.folder, about, self.device)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Take up a run where its checkpoint left it, with the learning rates of this recipe.
+        """Take up a run where its checkpoint left it, with this recipe's rates and epochs.
 
-        With those of the checkpoint, too, the run goes on exactly as if it had not stopped.
+        With those of the checkpoint, too, the run goes on exactly as if it had not stopped. With
+        more epochs a run goes on that was finished, its rates as the schedule has them at that
+        part of the longer run.
 
         Parameters
         ----------
@@ -429,46 +382,60 @@ class Trainer:
         Raises
         ------
         CheckpointError
-            If there is none, it is damaged, or it is of another model, data set or recipe, learning
-            rates aside. Nothing has changed then.
+            If there is none, it is damaged, or it is of another model, data set or recipe, rates
+            and epochs aside. Nothing has changed then.
         """
         path, saved = read_checkpoint(path)
         # Everything is compared before anything is loaded.
-        buffers = [_momenta(o) for o in self.optimizers]
-        row = asdict(Epoch(1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-        compare_checkpoint(path, saved, self._content(), buffers, row, self.steps)
+        buffers = [momenta(o) for o in self.optimizers]
+        blank = dict.fromkeys(self.task.measures, 0.0)
+        row = asdict(Epoch(1, blank, blank, 0.0, 0.0))
+        here = self._content()
+        here["recipe"] = _left_open(self.asked, here["recipe"], saved["recipe"])
+        compare_checkpoint(path, saved, here, buffers, row, self.steps)
+        if here["recipe"] != asdict(self.recipe):
+            self._decide(Recipe(**here["recipe"]))
         self.model.load_state_dict(saved["model"])
+        if self.average is not None:
+            self.average.module.load_state_dict(saved["average"])
+            self.average.n_averaged.fill_(saved["epoch"] * self.steps + saved["step"])
         for optimizer, there in zip(self.optimizers, saved["optimizers"], strict=True):
             groups = optimizer.state_dict()["param_groups"]  # these follow from the recipe
             optimizer.load_state_dict({"state": there["state"], "param_groups": groups})
+        self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
-        self.sums = saved["sums"].to(self.device)
+        # The first process has the sums of all.
+        self.sums = saved["sums"].to(self.device) * self.processes.first
         self.history = [Epoch(**row) for row in saved["history"]]
         self.checksum = saved["checksum"]
-        torch.set_rng_state(saved["random"]["cpu"])
-        if "cuda" in saved["random"] and self.device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random"]["cuda"], self.device)
 
     def _content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         return {
             "model": self.model.state_dict(),
+            "average": {} if self.average is None else self.average.module.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
-            "recipe": asdict(self.recipe),
-            "epoch": self.epoch, "step": self.step,
-            "sums": self.sums, "seconds": self.seconds,
+            "scaler": self.scaler.state_dict(),
+            "recipe": asdict(self.recipe), "record": self._record(), "identity": self.identity,
+            "epoch": self.epoch, "step": self.step, "sums": self.sums, "seconds": self.seconds,
             "history": [asdict(row) for row in self.history],
-            "identity": self.identity,
-            "random": self._random_state(),
         }  # fmt: skip
 
+    def _record(self) -> dict[str, Any]:
+        """From what the model is built again; nothing if that cannot be said."""
+        try:
+            return self.model.record() if isinstance(self.model, Classifier) else {}
+        except ValueError:  # a network of the caller's own
+            return {}
+
     def _check_weights(self) -> None:
-        """Raise where a number that a checkpoint would hold is not finite."""
-        if (name := non_finite(self._content())) is not None:
-            raise self._diverged(f"{name} is not finite")
+        """Raise in all processes where one has a number that is not finite."""
+        name = non_finite(self._content())
+        if self.processes.any(name is not None, self.device):
+            raise self._diverged(f"{name or 'a number of another process'} is not finite")
 
     def _diverged(self, what: str) -> DivergenceError:
-        rates = ", ".join(f"{name} {getattr(self.recipe, name):g}" for name in RATES)
+        rates = f"lr {self.recipe.lr:g}, sgd_lr {self.recipe.sgd_lr:g}"
         advice = f"{what} in epoch {self.epoch + 1}: lower the learning rates ({rates})"
         if self.folder is None or not (self.folder / CHECKPOINT).exists():
             return DivergenceError(f"{advice}; there is no checkpoint yet to resume from")
@@ -479,11 +446,11 @@ class Trainer:
     @contextmanager
     def _claimed_folder(self) -> Iterator[None]:
         """Keep other runs out of the folder, and this one out of a folder that holds another."""
-        if self.folder is None or self.claimed:
+        if self.folder is None or self.claimed or not self.processes.first:
             yield
             return
-        with claimed(self.folder, (CHECKPOINT, LOG)):
-            self._refuse_another_run(self.folder / CHECKPOINT, self.folder / LOG)
+        with claimed(self.folder, FILES):
+            self._refuse_another_run(self.folder / CHECKPOINT, self.folder / journal.LOG)
             self.claimed = True
             try:
                 yield
@@ -502,96 +469,34 @@ class Trainer:
                 "folder"
             )
 
-    def _random_state(self) -> dict[str, Tensor]:
-        """State of torch's own generators, for a sigma that draws, such as dropout."""
-        state = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self.device)
-        return state
-
     def _interrupt(self) -> None:
         where = f"in epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
         if self.epoch == self.recipe.epochs:
             where = "after the last epoch"
         if self.folder is None:
             raise Interrupted(f"interrupted {where}; nothing was saved, as no folder was given")
+        self.processes.agree(self.model)
+        self._gather_sums()
+        self._check_weights()
         self.save()
         raise Interrupted(f"interrupted {where}; saved in {self.folder / CHECKPOINT}")
+
+    def _gather_sums(self) -> None:
+        """Have the sums of all processes in the first one, and zeros in the others."""
+        self.processes.add(self.sums)
+        self.sums *= self.processes.first
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def fastest_layout(
-    model: nn.Module,
-    data: PictureSet,
-    recipe: Recipe,
-    device: str | torch.device = "cpu",
-    *,
-    precisions: Sequence[str] = ("bfloat16", "float32"),
-    channels_last: Sequence[bool] = (True, False),
-) -> Recipe:
-    """`recipe` with the precision and memory layout that train `model` fastest on this machine.
-
-    A few steps of a copy are timed in float32 and bfloat16, channels first and last: bfloat16 is
-    two to three times faster on processors with instructions for it, and far slower on others.
-
-    Parameters
-    ----------
-    precisions, channels_last : sequence
-        What to choose from; nothing is timed where there is no choice.
-
-    Returns
-    -------
-    Recipe
-        `recipe` with `precision` and `channels_last` set.
-    """
-    candidates = [
-        replace(recipe, precision=p, channels_last=c) for p in precisions for c in channels_last
-    ]
-    if len(candidates) == 1:
-        return candidates[0]
-
-    def seconds(candidate: Recipe) -> float:
-        # The copy spares the caller's parameters and the statistics of its batch normalisation.
-        trainer = Trainer(copy.deepcopy(model), data, candidate, device=device, progress=False)
-        batch = torch.arange(min(64, candidate.batch_size), device=trainer.device)
-        times = []
-        for _ in range(4):
-            began = time.perf_counter()
-            trainer._train_step(batch)
-            trainer._synchronize()
-            times.append(time.perf_counter() - began)
-        return min(times[1:])
-
-    return min(candidates, key=seconds)
-
-
-def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    kernels = [
-        p for name, p in trained.items()
-        if recipe.optimizer == "muon" and p.ndim > 2 and not name.startswith("stem.")
-    ]  # fmt: skip
-    taken = set(map(id, kernels))
-    rest = [p for p in trained.values() if id(p) not in taken]
-    groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    sgd = torch.optim.SGD(
-        groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.sgd_momentum > 0
-    )
-    return [Muon(kernels, recipe.lr, recipe.momentum), sgd] if kernels else [sgd]
-
-
-def _generator(*key: int) -> torch.Generator:
-    """A generator on the CPU that depends on all numbers of `key`, the same on every machine."""
-    seed = 0
-    for number in key:  # a multiplicative congruential hash: nearby keys give unrelated seeds
-        seed = ((seed ^ (number & 0xFFFFFFFF)) * 6364136223846793005 + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed(seed)
+def _left_open(asked: Recipe, decided: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    """The recipe where what was asked to be decided is as the saved one has it."""
+    same = {
+        n: saved[n] for n in ("precision", "layout") if getattr(asked, n) == "auto" and n in saved
+    }
+    return decided | same
 
 
 def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -603,7 +508,7 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
         If there is none, or the recipe is not one of this version.
     """
     path, saved = read_checkpoint(path)
-    names, found = {f.name for f in fields(Recipe)}, set(saved["recipe"])
+    names, found = set(asdict(Recipe())), set(saved["recipe"])
     if found != names:
         name = min(map(str, found ^ names))
         raise CheckpointError(
@@ -616,40 +521,14 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
         raise CheckpointError(f"{path} has a recipe that cannot be: {error}") from None
 
 
-@contextmanager
-def _stop_flag() -> Iterator[threading.Event]:
-    """Set a flag at the first SIGINT or SIGTERM; what comes after that acts as usual."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # only the main thread may set handlers
-        return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A job in the background ignores Ctrl-C, and goes on doing so; None is a handler in C, which
-    # could not be put back.
-    usual = {
-        number: previous
-        for number, previous in usual.items()
-        if previous not in (signal.SIG_IGN, None)
-    }
-
-    def restore() -> None:
-        for number, previous in usual.items():
-            signal.signal(number, previous)
-
-    def handler(number: int, frame: Any) -> None:
-        flag.set()
-        restore()
-
+def _board(folder: Path | None) -> Any:
+    """A writer for TensorBoard."""
+    if folder is None:
+        raise ValueError("TensorBoard needs a folder to read from: name one")
     try:
-        for number in usual:
-            signal.signal(number, handler)
-        yield flag
-    finally:
-        restore()
-
-
-def _momenta(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """What an optimizer's state dict holds for each parameter after steps, in shape and dtype."""
-    name = "momentum" if isinstance(optimizer, Muon) else "momentum_buffer"
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    return {k: {name: p} for k, p in enumerate(parameters)}
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError(
+            "there is no tensorboard to write for: pip install tensorboard, or do without"
+        ) from None
+    return SummaryWriter(str(folder / "tensorboard"))

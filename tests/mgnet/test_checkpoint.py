@@ -14,7 +14,7 @@ from mgnet.checkpoint import CheckpointError, non_finite, read_checkpoint, write
 from mgnet.data import load
 from mgnet.training import Recipe, Trainer, saved_recipe
 
-RECIPE = Recipe(epochs=3, batch_size=128, shift=1)
+RECIPE = Recipe(epochs=3, batch_size=128, shift=1, precision="float32")
 
 
 def trainer(folder=None, recipe=RECIPE):
@@ -136,19 +136,25 @@ MALFORMED = [
     (put("step", value=12), "12 steps of 11 are done"),
     (put("step", value=-1), "-1 steps of 11"),
     (lambda s: s.update(epoch=3, step=1), "1 steps of 11 are done after 3 epochs of 3"),
-    (put("seconds", value=-1.0), "seconds, 0 or more"),
+    (put("seconds", value=-1.0), "seconds are not numbers, 0 or more"),
     (put("seconds", value=nan), "seconds is not finite"),
     (put("seconds", value="long"), "seconds is of type str"),
-    (put("sums", value=torch.zeros(3)), "two numbers"),
-    (put("sums", value=torch.zeros(2).double()), "two numbers"),
-    (put("sums", value=-torch.ones(2)), "two numbers"),
+    (put("sums", value=torch.zeros(3)), "sums over an epoch and seconds are not numbers"),
+    (put("sums", value=torch.zeros(2).double()), "sums over an epoch and seconds are not numbers"),
+    (put("sums", value=-torch.ones(2)), "sums over an epoch and seconds are not numbers"),
     (put("sums", value=[0.0, 0.0]), "sums is of type list"),
     (put("model", value=[]), "model is of type list"),
-    (drop("model", "head.bias"), "another model: head.bias is missing there"),
-    (put("model", "head.bias", value=5), "another model: head.bias is int there"),
-    (put("model", "head.bias", value=torch.zeros(9)), r"head.bias is \(9,\) there"),
-    (put("model", "head.bias", value=torch.zeros(10).half()), "head.bias is of another type"),
-    (put("model", "head.bias", value=torch.full((10,), nan)), "model.head.bias is not finite"),
+    (drop("model", "network.head.bias"), "another model: network.head.bias is missing there"),
+    (put("model", "network.head.bias", value=5), "another model: network.head.bias is int there"),
+    (put("model", "network.head.bias", value=torch.zeros(9)), r"head.bias is \(9,\) there"),
+    (
+        put("model", "network.head.bias", value=torch.zeros(10).half()),
+        "network.head.bias is of another type",
+    ),
+    (
+        put("model", "network.head.bias", value=torch.full((10,), nan)),
+        "head.bias is not finite",
+    ),
     (put("model", 5, value=torch.zeros(1)), "another model: 5 is"),
     (put("optimizers", value=[]), "0 optimizers instead of 2"),
     (put("optimizers", 0, value=5), "an optimizer must hold state, param_groups"),
@@ -180,15 +186,13 @@ MALFORMED = [
     (put("history", 0, value=5), "history is not one of 2 epochs"),
     (drop("history", 0, "seconds"), "history is not one of 2 epochs"),
     (put("history", 0, "more", value=1.0), "history is not one of 2 epochs"),
-    (put("history", 0, "train_loss", value="low"), "history is not one of 2 epochs"),
-    (put("history", 0, "train_loss", value=-1.0), "out of order or negative"),
-    (put("history", 0, "test_loss", value=nan), "history.0.test_loss is not finite"),
+    (put("history", 0, "train", "loss", value="low"), "history is not one of 2 epochs"),
+    (put("history", 0, "train", "loss", value=-1.0), "out of order or negative"),
+    (put("history", 0, "test", "loss", value=nan), "history.0.test.loss is not finite"),
     (put("history", 0, "epoch", value=2), "out of order or negative"),
-    (put("random", value={}), "state of the random generators is missing"),
-    (put("random", "more", value=5), "or of other devices"),
-    (put("random", "cpu", value=5), "random generator's state on cpu is none"),
-    (put("random", "cpu", value=torch.zeros(7).byte()), "random generator's state on cpu is none"),
-    (put("random", "cpu", value=torch.zeros(5056)), "random generator's state on cpu is none"),
+    (put("scaler", value={"scale": 2.0}), "the scale of the gradients is missing, or has no use"),
+    (put("average", value={"x": torch.zeros(1)}), "averaged weights are not those of the model"),
+    (put("record", value=[]), "record is of type list"),
 ]
 
 
@@ -223,7 +227,10 @@ def test_the_unchanged_file_fits(checkpoint, tmp_path):
     [
         (drop("lr"), "recipe of another version: lr is missing"),
         (put("beta", value=1), "recipe of another version: beta is unknown"),
-        (put("lr", value="fast"), "recipe that cannot be: lr must be zero or more, got 'fast'"),
+        (
+            put("lr", value="fast"),
+            "that cannot be: lr must be a number, 0 or more, got 'fast'",
+        ),
         (put("epochs", value=0), "recipe that cannot be: epochs must be a whole number"),
     ],
 )

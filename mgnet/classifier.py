@@ -1,0 +1,336 @@
+"""A classifier as it is used: normalisation, network, names of the classes; and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mgnet import record
+from mgnet.checkpoint import read_checkpoint
+from mgnet.folder import atomic
+
+__all__ = ["Classifier", "Normalise", "Prediction", "load"]
+
+#: Key of the record in a file of weights.
+_KEY = "mgnet"
+
+_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std, channel by channel.
+
+    Parameters
+    ----------
+    mean, std : Tensor
+        (channels,) in the units of x: of a uint8 picture between 0 and 255. A channel that is the
+        same everywhere becomes zero.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("std", torch.where(std > 0, std, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` is (batch, channels, *grid) of any type; the result has that of the mean."""
+        shape = (-1, *[1] * (x.ndim - 2))
+        return (x.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier sees in N examples.
+
+    Attributes
+    ----------
+    labels : ndarray
+        (N,) the most probable class of each.
+    names : list of str
+        Their names.
+    probabilities : ndarray
+        (N, classes), each row of sum 1.
+    """
+
+    labels: np.ndarray
+    names: list[str]
+    probabilities: np.ndarray
+
+    def __repr__(self) -> str:
+        some = [f"{n} {p:.0%}" for n, p in zip(self.names, self.probabilities.max(1), strict=True)]
+        more = f", ... {len(some)} in all" if len(some) > 5 else ""
+        return f"Prediction({', '.join(some[:5])}{more})"
+
+
+class Classifier(nn.Module):
+    """A network that takes examples as they are stored, uint8 pictures for instance.
+
+    Parameters
+    ----------
+    network : Module
+        Takes normalised (batch, channels, *grid), gives (batch, classes) scores.
+    normalise : Normalise
+    classes : sequence of str
+        Names of the labels 0, 1, ...
+    dtype : {"uint8", "float32"}
+        Of the examples that it was trained on.
+
+    Examples
+    --------
+    >>> from mgnet import MgNet
+    >>> picture = torch.randint(256, (3, 8, 8), dtype=torch.uint8)
+    >>> gray = Normalise(torch.full((3,), 128.0), torch.full((3,), 64.0))
+    >>> seer = Classifier(MgNet(3, 2, channels=4, steps=(1,)), gray, ["cat", "dog"])
+    >>> seer.predict(picture).probabilities.shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalise: Normalise,
+        classes: Sequence[str],
+        dtype: str = "uint8",
+    ):
+        super().__init__()
+        if dtype not in _DTYPES:
+            raise ValueError(f"examples are {' or '.join(_DTYPES)}, got {dtype!r}")
+        self.network, self.normalise = network, normalise
+        self.classes, self.dtype = tuple(map(str, classes)), dtype
+
+    @property
+    def stem(self) -> nn.Module | None:
+        """The network's, if it has one."""
+        return getattr(self.network, "stem", None)
+
+    def forward(self, examples: Tensor) -> Tensor:
+        """Scores (batch, classes) of (batch, channels, *grid)."""
+        return self.network(self.normalise(examples))
+
+    # --- use ------------------------------------------------------------------------------------
+
+    def predict(self, examples: Tensor | np.ndarray, *, batch_size: int = 500) -> Prediction:
+        """Labels, names and probabilities of examples.
+
+        Parameters
+        ----------
+        examples : Tensor or ndarray
+            (N, channels, *grid) or a single one without the first axis, of the type that the
+            network was trained on.
+        batch_size : int
+            How many are computed at once.
+
+        Raises
+        ------
+        ValueError
+            If shape or type are others.
+        """
+        scores = self.scores(self._examples(examples), batch_size=batch_size)
+        probabilities = scores.softmax(1).cpu().numpy()
+        labels = probabilities.argmax(1)
+        return Prediction(labels, [self.classes[k] for k in labels], probabilities)
+
+    def confusion(self, examples: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> np.ndarray:
+        """How often class i was taken for class j: entry (i, j) of a (classes, classes) matrix."""
+        given = np.asarray(labels, np.int64)
+        seen = self.predict(examples).labels
+        if given.shape != seen.shape:
+            raise ValueError(f"{len(seen)} examples need as many labels, got shape {given.shape}")
+        if given.size and not 0 <= given.min() <= given.max() < len(self.classes):
+            raise ValueError(f"labels must run from 0 to {len(self.classes) - 1}")
+        count = len(self.classes)
+        return np.bincount(count * given + seen, minlength=count**2).reshape(count, count)
+
+    def features(self, examples: Tensor | np.ndarray) -> list[Tensor]:
+        """What the network computes on every level, the finest first: u, for a MgNet.
+
+        Raises
+        ------
+        ValueError
+            If the network has no levels, or shape or type of the examples are others.
+        """
+        if not hasattr(self.network, "features"):
+            raise ValueError(f"{type(self.network).__name__} has no levels to look at")
+        examples = self._examples(examples)
+        with _evaluating(self), torch.no_grad():
+            return self.network.features(self.normalise(examples))
+
+    def scores(
+        self, examples: Tensor, *, flip: bool = False, shift: int = 0, batch_size: int = 500
+    ) -> Tensor:
+        """Scores (N, classes) in evaluation mode, without gradients.
+
+        Parameters
+        ----------
+        examples : Tensor
+            (N, channels, *grid)
+        flip : bool
+            Average over both mirror images (along the last axis).
+        shift : int
+            Average over moves by -shift, 0 and shift pixels along all axes at once, what lies
+            outside reflected.
+        batch_size : int
+        """
+        device = self.normalise.mean.device
+        with _evaluating(self), torch.no_grad():
+            parts = [
+                self._averaged(_views(part.to(device), flip, shift))
+                for part in examples.split(batch_size)
+            ]
+        return torch.cat(parts)
+
+    def _averaged(self, views: list[Tensor]) -> Tensor:
+        scores = [self(view).to(self.normalise.mean.dtype) for view in views]
+        return torch.stack(scores).mean(0)
+
+    def _examples(self, examples: Tensor | np.ndarray) -> Tensor:
+        given = torch.as_tensor(examples)
+        if self.dtype == "uint8" and given.dtype != torch.uint8:
+            raise ValueError(
+                f"the network was trained on uint8 from 0 to 255, got {given.dtype}; multiply "
+                "pictures in [0, 1] by 255 and round: (255 * x).round().to(torch.uint8)"
+            )
+        if self.dtype == "float32" and not given.dtype.is_floating_point:
+            raise ValueError(f"the network was trained on floating point, got {given.dtype}")
+        dim, channels = getattr(self.network, "dim", 2), len(self.normalise.mean)
+        given = given[None] if given.ndim == dim + 1 else given
+        if given.ndim != dim + 2 or given.shape[1] != channels:
+            axes = ", ".join(["n"] * dim)
+            raise ValueError(
+                f"examples must be (N, {channels}, {axes}) or one ({channels}, {axes}), got "
+                f"{tuple(given.shape)}"
+            )
+        return given.to(self.normalise.mean.device)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def record(self) -> dict[str, Any]:
+        """What it is built from, in plain values that JSON can write.
+
+        Raises
+        ------
+        ValueError
+            If the network is not one of this package, or was given a sigma that has no name.
+        """
+        return {
+            **record.describe(self.network),
+            "classes": list(self.classes),
+            "channels": len(self.normalise.mean),
+            "dtype": self.dtype,
+        }
+
+    def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
+        """Write weights and record to a safetensors file, which :func:`load` reads.
+
+        Parameters
+        ----------
+        path : path
+        half : bool
+            Write float16: half the size, and scores that differ in the third digit.
+        """
+        write_weights(Path(path), self.state_dict(), self.record(), half=half)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and back to the one before."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def _views(examples: Tensor, flip: bool, shift: int) -> list[Tensor]:
+    """The examples, moved and mirrored."""
+    views = [examples]
+    for move in (-shift, shift) if shift else ():
+        view = examples
+        for axis, n in enumerate(examples.shape[2:], 2):
+            i = (torch.arange(n, device=examples.device) + move).abs()  # reflect at 0 ...
+            view = view.index_select(axis, n - 1 - (n - 1 - i).abs())  # ... and at n - 1
+        views.append(view)
+    return views + [view.flip(-1) for view in views] if flip else views
+
+
+def write_weights(
+    path: Path, weights: dict[str, Tensor], about: dict[str, Any], *, half: bool = False
+) -> None:
+    """A safetensors file with a record in its header, whole or not at all."""
+    plain = {
+        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in weights.items()
+    }
+    raw = safetensors.torch.save(plain, {_KEY: json.dumps(about)})
+    with atomic(path) as temporary:
+        temporary.write_bytes(raw)
+
+
+def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:
+    """The classifier that a training run, or :meth:`Classifier.save`, has written.
+
+    Parameters
+    ----------
+    path : path
+        A file of weights (.safetensors), a checkpoint, or the folder of a run.
+    device : str or torch.device
+
+    Returns
+    -------
+    Classifier
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, it is damaged, or it does not say how the network is built.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        about, weights = _read_weights(path)
+    else:
+        path, saved = read_checkpoint(path)
+        about, weights = saved["record"], saved["average"] or saved["model"]
+    try:
+        model = rebuild(about)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not say how its network is built: {error}") from None
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {path} are not those of its network: {error}") from None
+    return model.to(device).eval()
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
+    try:
+        with safetensors.safe_open(path, "pt") as stream:
+            header = stream.metadata() or {}
+        return json.loads(header[_KEY]), safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or not a file of mgnet's: {error!r}") from None
+
+
+def rebuild(about: dict[str, Any]) -> Classifier:
+    """A classifier of the given record, untrained."""
+    channels = about["channels"]
+    unit = Normalise(torch.zeros(channels), torch.ones(channels))
+    network = record.rebuild({key: about[key] for key in ("network", "options")})
+    return Classifier(network, unit, about["classes"], about["dtype"])

@@ -1,0 +1,192 @@
+"""What a network is trained for: how batches are made, what the loss is, what is measured.
+
+The engine, :class:`mgnet.training.Trainer`, knows steps, rates, files and processes; all it asks a
+task is in :class:`Task`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgnet.augment import Augmentation, Mixture
+from mgnet.classifier import Classifier, Normalise
+from mgnet.pictures import PictureSet
+from mgnet.recipe import Recipe
+
+__all__ = ["Classification", "Step", "Task"]
+
+
+class Step(NamedTuple):
+    """Where a step of a run stands, and what of its batch this process computes.
+
+    Attributes
+    ----------
+    indices : Tensor
+        (B,) numbers of the examples in the batch, of all processes together, on the CPU.
+    epoch, step : int
+        Counted from 0.
+    parts : sequence of slice
+        This process's shares of the batch, which it runs one after another.
+    """
+
+    indices: Tensor
+    epoch: int
+    step: int
+    parts: Sequence[slice]
+
+
+class Task(ABC):
+    """What the engine asks of a task.
+
+    Attributes
+    ----------
+    name : str
+        Of the data; a checkpoint is resumed with data of the same name only.
+    size : int
+        Number of training examples.
+    dim : int
+        Axes of the grid: 1, 2 or 3.
+    measures : tuple of str
+        What is measured, "loss" first.
+    """
+
+    name: str
+    size: int
+    dim: int
+    measures: tuple[str, ...] = ("loss",)
+
+    @abstractmethod
+    def model(self, network: nn.Module) -> nn.Module:
+        """The module that is trained, made of the caller's."""
+
+    @abstractmethod
+    def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
+        """Get ready to make batches by `recipe`, on `device`, in the given layout.
+
+        Raises
+        ------
+        ValueError
+            If the recipe does not go with the data.
+        """
+
+    @abstractmethod
+    def batch(self, step: Step, part: slice) -> Any:
+        """The examples of one part of a batch: a function of `step`, part and seed alone."""
+
+    def batches(self, steps: Iterable[Step]) -> Iterator[Iterator[Any]]:
+        """For each step its parts, one after another. A task may read ahead."""
+        for step in steps:
+            yield (self.batch(step, part) for part in step.parts)
+
+    @abstractmethod
+    def loss(self, call: Callable[..., Tensor], batch: Any) -> dict[str, Tensor]:
+        """Means of all `measures` over a part of a batch, the loss with its gradient.
+
+        Parameters
+        ----------
+        call : callable
+            The model, in the precision of the run.
+        batch
+            What `batch` returned.
+        """
+
+    @abstractmethod
+    def test(self, model: nn.Module, part: Callable[[int], slice]) -> tuple[dict[str, float], int]:
+        """Sums of all `measures` over test examples, and the number of these.
+
+        Parameters
+        ----------
+        model : Module
+            In evaluation mode and in the precision of the run.
+        part : callable
+            What this process does of so many test examples.
+        """
+
+
+class Classification(Task):
+    """Labelled series, pictures or volumes that fit into memory, trained by cross entropy.
+
+    The examples stay on the device as they are stored; what augments them runs there, too.
+
+    Parameters
+    ----------
+    data : PictureSet
+    """
+
+    measures = ("loss", "accuracy")
+
+    def __init__(self, data: PictureSet):
+        self.data = data
+        self.size = len(data.train_images)
+        self.dim = data.train_images.ndim - 2
+        self.name = f"{data.name}, {self.size} examples"
+
+    def model(self, network: nn.Module) -> nn.Module:
+        """The network as a :class:`mgnet.classifier.Classifier` of these classes."""
+        if isinstance(network, Classifier):
+            return network
+        mean, std = self._statistics()
+        dtype = "uint8" if self.data.train_images.dtype == torch.uint8 else "float32"
+        return Classifier(network, Normalise(mean, std), self.data.classes, dtype)
+
+    def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
+        """Move the examples to the device."""
+        self.recipe, self.device, self.layout = recipe, device, layout
+        images = self.data.train_images.to(device)
+        # What is the mean before is zero behind the normalisation.
+        blank = self._statistics()[0].to(device)
+        blank = blank.round().to(torch.uint8) if images.dtype == torch.uint8 else blank
+        self.augmentation = Augmentation(images, recipe, blank)
+        self.labels = self.data.train_labels.to(device)
+
+    def batch(self, step: Step, part: slice) -> tuple[Mixture, Tensor, Tensor]:
+        """Augmented examples and their two labels, equal unless they are mixtures."""
+        mixture = self.augmentation(step.indices, step.epoch, step.step, part)
+        examples = mixture.examples.contiguous(memory_format=self.layout)
+        first, second = (self.labels[i.to(self.device)] for i in (mixture.first, mixture.second))
+        return mixture._replace(examples=examples), first, second
+
+    def loss(
+        self, call: Callable[..., Tensor], batch: tuple[Mixture, Tensor, Tensor]
+    ) -> dict[str, Tensor]:
+        """Cross entropy with smoothed labels; accuracy on the larger share of a mixture."""
+        mixture, first, second = batch
+        scores = call(mixture.examples)
+        classes = len(self.data.classes)
+        if scores.ndim != 2 or scores.shape[1] < classes:
+            raise ValueError(
+                f"the model must give (batch, {classes}) scores for {classes} classes, "
+                f"got {tuple(scores.shape)}"
+            )
+        smoothing = self.recipe.label_smoothing
+        loss = F.cross_entropy(scores, first, label_smoothing=smoothing)
+        if mixture.share < 1:
+            other = F.cross_entropy(scores, second, label_smoothing=smoothing)
+            loss = mixture.share * loss + (1 - mixture.share) * other
+        labels = first if mixture.share >= 0.5 else second
+        hits = (scores.detach().argmax(1) == labels).to(loss.dtype).mean()
+        return {"loss": loss, "accuracy": hits}
+
+    def test(
+        self, model: nn.Module, part: Callable[[int], slice], **views: Any
+    ) -> tuple[dict[str, float], int]:
+        """Sums of cross entropy and hits; `views` average as in `Classifier.scores`."""
+        mine = part(len(self.data.test_images))
+        examples, labels = self.data.test_images[mine], self.data.test_labels[mine].to(self.device)
+        if len(labels) == 0:
+            return dict.fromkeys(self.measures, 0.0), 0
+        scores = model.scores(examples, **views)
+        loss = F.cross_entropy(scores, labels, reduction="sum").item()
+        return {"loss": loss, "accuracy": (scores.argmax(1) == labels).sum().item()}, len(labels)
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel, in the units of the examples."""
+        mean, std = self.data.channel_statistics()
+        scale = 255 if self.data.train_images.dtype == torch.uint8 else 1
+        return mean * scale, std * scale
