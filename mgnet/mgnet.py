@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ConvLevel, batch_norm, conv
+from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel, batch_norm, conv
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
+
+FORMS: dict[str, type[ConvLevel]] = {"feature": FeatureLevel, "residual": ResidualLevel}
 
 
 class MgNet(nn.Module):
@@ -112,6 +114,8 @@ class MgNet(nn.Module):
         gate.switch("norm", norm, "batch normalisation before every sigma", "none")
         gate.switch("Pi", Pi, "a trained first guess u' = sigma(Pi u) on each level", "u' = 0")
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
+        if form not in FORMS:
+            raise ValueError(f"unknown form {form!r}; known are {', '.join(map(repr, FORMS))}")
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
         sigmas = per_level(sigma, len(steps), share=share_sigma)
@@ -140,19 +144,20 @@ class MgNet(nn.Module):
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
             coarsest = level + 1 == len(steps)
             levels.append(
-                ConvLevel(
+                FORMS[form](
                     A=kernels(c, 1 if share_A else count),
                     B=kernels(c, 1 if share_B else count),
                     before=[activation(level) for _ in range(count)],
                     after=[activation(level) for _ in range(count)],
                     Pi=halve(level) if Pi and not coarsest else None,
                     R=None if coarsest else halve(level),
-                    form=form,
                 )
             )
         for fine, coarse in pairwise(levels):
             fine.coarse = coarse
-        self._freeze_idle(levels, steps, form)
+        for level, count in enumerate(steps):
+            for A in levels[level].idle(count, from_zero=level == 0 or not Pi):
+                A.requires_grad_(False)  # see the notes of the class
         self.levels: Any = nn.ModuleList(levels)
         self.head = nn.Linear(channels[-1], num_classes)
 
@@ -165,17 +170,3 @@ class MgNet(nn.Module):
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
         return self.head(self.features(f).flatten(2).mean(2))
-
-    @staticmethod
-    def _freeze_idle(levels: Sequence[ConvLevel], steps: Sequence[int], form: str) -> None:
-        """No gradient for the kernels A that no iteration reads (see the notes of the class)."""
-        coarsest = levels[-1]
-        if form == "residual":
-            if steps[-1] == 1 or len(coarsest.A) > 1:
-                coarsest.A[-1].requires_grad_(False)
-            return
-        from_zero = levels[:1] if levels[0].Pi is not None else levels
-        for level, count in zip(from_zero, steps, strict=False):
-            # The first iteration skips A u, as u = 0; the last A serves the restriction.
-            if len(level.A) > 1 or (count == 1 and level is coarsest):
-                level.A[0].requires_grad_(False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ConvLevel, batch_norm, conv
+from mgnet.level import ResidualLevel, batch_norm, conv
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["PreActResNet", "ResNet"]
@@ -176,7 +176,7 @@ class _Block(nn.Module):
 class PreActResNet(nn.Module):
     """MgNet in its residual form, read out at r: stages of ``r <- r - A sigma(B sigma(r))``.
 
-    Every stage is a :class:`mgnet.ConvLevel`, and :func:`mgcore.cycle.run` walks them.
+    Every stage is a :class:`mgnet.ResidualLevel`, and :func:`mgcore.cycle.run` walks them.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ class PreActResNet(nn.Module):
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0])
         self.smallest = reduction(stem) * 2 ** (len(plan.steps) - 1)
-        levels: list[ConvLevel] = []
+        levels: list[ResidualLevel] = []
         iterations = []
         for stage, count in enumerate(plan.steps):
             A, B = plan.kernels(stage)
@@ -245,12 +245,11 @@ class PreActResNet(nn.Module):
                 R = _Restriction(plan.activation(stage - 1), plan.shortcut(stage), correction)
                 levels[-1].R = R
             levels.append(
-                ConvLevel(
+                ResidualLevel(
                     A=A,
                     B=B,
                     before=[plan.activation(stage) for _ in range(count)] or None,
                     after=[plan.activation(stage) for _ in range(count)] or None,
-                    form="residual",
                 )
             )
             iterations.append(count)

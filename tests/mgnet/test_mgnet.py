@@ -106,7 +106,7 @@ def test_r_does_not_depend_on_Pi():
     for net in (model, other):
         state = net.levels[0].start(net.stem(x))
         states.append(run(net.levels, slash_cycle((2, 3, 0)), state))
-    torch.testing.assert_close(states[0].g, states[1].g, rtol=0, atol=0)
+    torch.testing.assert_close(states[0].r, states[1].r, rtol=0, atol=0)
     assert (states[0].u - states[1].u).abs().max() > 1e-3
 
 
