@@ -157,8 +157,7 @@ class AlexNet(nn.Module):
     def __init__(self, in_channels: int = 3, num_classes: int = 1000, *, stem: str = "large"):
         super().__init__()
         gate.positive(in_channels=in_channels, num_classes=num_classes)
-        if stem not in STEMS:
-            raise ValueError(f"unknown stem {stem!r}; known are {', '.join(map(repr, STEMS))}")
+        gate.one_of("stem", stem, STEMS)
         self.in_channels = in_channels
         large = stem == "large"
         self.smallest = 63 if large else 16

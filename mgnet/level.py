@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.level import Level
+from mgnet.iteration import Iteration
 
 __all__ = [
     "ConvLevel",
@@ -96,6 +97,9 @@ class ConvLevel(nn.Module, Level[S]):
         Prolongation of the coarser level's correction. Only cycles that come up again need it.
     sweeps : int
         Kernels that make one smoothing step: 2 for red-black, k for Chebyshev(k).
+    iteration : Iteration, optional
+        How earlier iterates enter the next one, a rule of :mod:`mgnet.iteration`; each visit of
+        the level begins it anew. By default u + e follows u.
 
     Raises
     ------
@@ -107,7 +111,8 @@ class ConvLevel(nn.Module, Level[S]):
     A chain is linked by ``fine.coarse = coarse``: the coarser level's A makes the right-hand side
     A' u' of its problem. The coarser level does not become a submodule of the finer.
 
-    A kind says what its state holds: `start`, `_residual`, `_correct` and `_below` are its own.
+    A kind says what its state holds: `start`, `_residual`, `_correct`, `_blend` and `_below` are
+    its own.
     """
 
     #: The next coarser level, None on the coarsest; whoever builds the chain sets it.
@@ -125,6 +130,7 @@ class ConvLevel(nn.Module, Level[S]):
         R: nn.Module | None = None,
         P: nn.Module | None = None,
         sweeps: int = 1,
+        iteration: Iteration | None = None,
     ):
         super().__init__()
         if sweeps < 1:
@@ -136,6 +142,7 @@ class ConvLevel(nn.Module, Level[S]):
         self.after = None if after is None else _as_list(after, "after")
         self.Pi, self.R, self.P = Pi, R, P
         self.sweeps = sweeps
+        self.iteration = iteration
         self.coarse = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -158,6 +165,10 @@ class ConvLevel(nn.Module, Level[S]):
     @abstractmethod
     def _correct(self, state: S, e: Tensor, A: nn.Module) -> S:
         """The state of u + e."""
+
+    @abstractmethod
+    def _blend(self, states: Sequence[S], weights: Sequence[Tensor | float]) -> S:
+        """The state of the weighted sum of the iterates of `states`; the weights add up to 1."""
 
     @abstractmethod
     def _below(self, u: Tensor | None, r: Tensor) -> S:
@@ -234,6 +245,7 @@ class ConvLevel(nn.Module, Level[S]):
     # --- the iteration ----------------------------------------------------------------------------
 
     def _iterate(self, state: S, kernels: nn.ModuleList, steps: int) -> S:
+        earlier: list[S] = []
         for i in range(steps * self.sweeps):
             A = _pick(self.A, i)
             state = self._settled(state)
@@ -243,6 +255,10 @@ class ConvLevel(nn.Module, Level[S]):
             e = _pick(kernels, i)(e)
             if self.after is not None:
                 e = _pick(self.after, i)(e)
+            if self.iteration is not None:
+                weights, factor = self.iteration.weights(i)
+                earlier = [*earlier, state][-len(weights) :]
+                state, e = self._blend(earlier, weights), factor * e
             state = self._correct(state, e, A)
         return state
 
@@ -276,6 +292,9 @@ class FeatureLevel(ConvLevel[State]):
 
     def _correct(self, state: State, e: Tensor, A: nn.Module) -> State:
         return state._replace(u=_add(state.u, e))
+
+    def _blend(self, states: Sequence[State], weights: Sequence[Tensor | float]) -> State:
+        return states[-1]._replace(u=_sum([state.u for state in states], weights))
 
     def _below(self, u: Tensor | None, r: Tensor) -> State:
         if u is None:
@@ -320,12 +339,24 @@ class ResidualLevel(ConvLevel[ResidualState]):
     def _correct(self, state: ResidualState, e: Tensor, A: nn.Module) -> ResidualState:
         return ResidualState(_add(state.u, e), self._settled(state).r, owed=(A, e))
 
+    def _blend(
+        self, states: Sequence[ResidualState], weights: Sequence[Tensor | float]
+    ) -> ResidualState:
+        u = _sum([state.u for state in states], weights)
+        return ResidualState(u, _sum([state.r for state in states], weights))
+
     def _below(self, u: Tensor | None, r: Tensor) -> ResidualState:
         return ResidualState(u, r)
 
 
 def _add(u: Tensor | None, e: Tensor) -> Tensor:
     return e if u is None else u + e
+
+
+def _sum(tensors: Sequence[Tensor | None], weights: Sequence[Tensor | float]) -> Any:
+    """The weighted sum, None standing for zero."""
+    terms = [w * t for t, w in zip(tensors, weights, strict=True) if t is not None]
+    return sum(terms[1:], terms[0]) if terms else None
 
 
 def conv(

@@ -11,11 +11,17 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
+from mgnet.iteration import Chebyshev, Iteration, Multistep
 from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel, batch_norm, conv
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
 
+ITERATIONS: dict[str, type[Iteration] | None] = {
+    "single": None,
+    "multistep": Multistep,
+    "chebyshev": Chebyshev,
+}
 FORMS: dict[str, type[ConvLevel]] = {"feature": FeatureLevel, "residual": ResidualLevel}
 
 
@@ -45,6 +51,9 @@ class MgNet(nn.Module):
         "feature" runs (u, g) as above; "residual" runs (u, r) with r = g - A u, which needs fewer
         convolutions. With `share_A` they are the same function and share checkpoints; without,
         they are different networks.
+    iteration : {"single", "multistep", "chebyshev"}
+        "single" is u <- u + e as above. The others add e to a trained sum of all earlier iterates,
+        or of the last two: :mod:`mgnet.iteration`. They start out as the same network.
     sigma : Module, callable returning one, or list of these
         The activation; a module is copied for each place. A list has one entry for each level, such
         as ``[Hat(5), Hat(10)]`` or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi
@@ -66,9 +75,9 @@ class MgNet(nn.Module):
     Raises
     ------
     ValueError
-        If channels and steps differ in length, a number is not positive, the form or the stem is
-        unknown, a switch is neither True nor False, or sigma makes no module or is a list of
-        another length;
+        If channels and steps differ in length, a number is not positive, the form, the iteration or
+        the stem is unknown, a switch is neither True nor False, or sigma makes no module or is a
+        list of another length;
         in `forward`, if the picture is too small for the levels or has other channels.
 
     Notes
@@ -96,6 +105,7 @@ class MgNet(nn.Module):
         share_B: bool = True,
         form: str = "residual",
         *,
+        iteration: str = "single",
         sigma: Sigma = nn.ReLU,
         share_sigma: bool = False,
         norm: bool = True,
@@ -114,8 +124,8 @@ class MgNet(nn.Module):
         gate.switch("norm", norm, "batch normalisation before every sigma", "none")
         gate.switch("Pi", Pi, "a trained first guess u' = sigma(Pi u) on each level", "u' = 0")
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
-        if form not in FORMS:
-            raise ValueError(f"unknown form {form!r}; known are {', '.join(map(repr, FORMS))}")
+        gate.one_of("form", form, FORMS)
+        gate.one_of("iteration", iteration, ITERATIONS)
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
         sigmas = per_level(sigma, len(steps), share=share_sigma)
@@ -140,6 +150,7 @@ class MgNet(nn.Module):
             stem, dim, in_channels, channels[0], activation(0), kernel_size=kernel_size
         )
         self.smallest = reduction(stem) * 2 ** (len(steps) - 1)
+        rule = ITERATIONS[iteration]
         levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
             coarsest = level + 1 == len(steps)
@@ -151,6 +162,7 @@ class MgNet(nn.Module):
                     after=[activation(level) for _ in range(count)],
                     Pi=halve(level) if Pi and not coarsest else None,
                     R=None if coarsest else halve(level),
+                    iteration=rule(count) if rule and count > 1 else None,
                 )
             )
         for fine, coarse in pairwise(levels):

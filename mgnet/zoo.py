@@ -244,6 +244,7 @@ def _brackets(numbers: tuple[int, ...]) -> str:
 
 _UNKNOWN = "cannot be reconciled: the published network is not described"
 _OURS = "channels not published; ours are those for ImageNet"
+_ELSEWHERE = "iteration known from other implementations; nothing is published"
 _COURSE = "from a course at Penn State, 2022"
 
 
@@ -291,6 +292,17 @@ def _mgnets() -> list[Network]:
             "mgnet-64-own-B", f"[2,2,2,2], 64, {own}",
             Result("CIFAR-10", "", "668,874", _COURSE),
             channels=64, share_B=False,
+        ),
+        *(
+            _mgnet(
+                f"mgnet-64-{iteration}", f"[2,2,2,2], 64, {shared}, {words}",
+                Result("CIFAR-10", note=_ELSEWHERE),
+                channels=64, iteration=iteration,
+            )
+            for iteration, words in (
+                ("multistep", "each iterate a trained sum of all before"),
+                ("chebyshev", "each iterate a trained sum of two before"),
+            )
         ),
         _mgnet(
             "mgnet-narrow", f"[2,2,2,2], [32,64,128,256], {shared}",
