@@ -243,12 +243,16 @@ class PlainCNN(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, n, m)``."""
+        return self.head(self.features(f)[-1].flatten(2).mean(2))
+
+    def features(self, f: Tensor) -> list[Tensor]:
+        """f as each level is left, the finest first, ``(batch, channels[l], *grid)``."""
         gate.pictures(f, self.in_channels, 2, self.smallest)
         finest, *coarser = self.levels
-        f = finest(f)
+        found = [finest(f)]
         for R, level in zip(self.restrictions, coarser, strict=True):
-            f = level(R(f))
-        return self.head(f.flatten(2).mean(2))
+            found.append(level(R(found[-1])))
+        return found
 
 
 def _conv2d(in_channels: int, out_channels: int, side: int = 3, stride: int = 1) -> nn.Conv2d:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgcore.cycle import Visit, run
 from mgcore.level import Level
 from mgnet.iteration import Iteration
 
@@ -29,6 +30,7 @@ __all__ = [
     "batch_norm",
     "conv",
     "convolve",
+    "states_on_the_way_down",
 ]
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -357,6 +359,30 @@ def _sum(tensors: Sequence[Tensor | None], weights: Sequence[Tensor | float]) ->
     """The weighted sum, None standing for zero."""
     terms = [w * t for t, w in zip(tensors, weights, strict=True) if t is not None]
     return sum(terms[1:], terms[0]) if terms else None
+
+
+def states_on_the_way_down(
+    levels: Sequence[ConvLevel], cycle: Sequence[Visit], state: State | ResidualState
+) -> list[Any]:
+    """The states in which a slash cycle leaves its levels, the finest first."""
+    recorders = [_Recorder(level) for level in levels]
+    run(recorders, cycle, state)
+    return [recorder.state for recorder in recorders]
+
+
+class _Recorder:
+    """A level that keeps the state in which it was left; a slash cycle asks for nothing else."""
+
+    def __init__(self, level: ConvLevel):
+        self.level = level
+
+    def smooth(self, state: Any, steps: int) -> Any:
+        self.state = self.level.smooth(state, steps)
+        return self.state
+
+    def descend(self, state: Any, steps: int) -> Any:
+        self.state, coarse = self.level.descend(state, steps)
+        return self.state, coarse
 
 
 def conv(

@@ -12,7 +12,14 @@ from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.iteration import Chebyshev, Iteration, Multistep
-from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel, batch_norm, conv
+from mgnet.level import (
+    ConvLevel,
+    FeatureLevel,
+    ResidualLevel,
+    batch_norm,
+    conv,
+    states_on_the_way_down,
+)
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
@@ -173,12 +180,16 @@ class MgNet(nn.Module):
         self.levels: Any = nn.ModuleList(levels)
         self.head = nn.Linear(channels[-1], num_classes)
 
-    def features(self, f: Tensor) -> Tensor:
-        """u on the coarsest level, ``(batch, channels[-1], *coarsest grid)``."""
-        gate.pictures(f, self.in_channels, self.dim, self.smallest)
-        state = self.levels[0].start(self.stem(f))
-        return self.levels[-1].solution(run(self.levels, self.cycle, state))
-
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
-        return self.head(self.features(f).flatten(2).mean(2))
+        u = self.levels[-1].solution(run(self.levels, self.cycle, self._start(f)))
+        return self.head(u.flatten(2).mean(2))
+
+    def features(self, f: Tensor) -> list[Tensor]:
+        """u as each level is left, the finest first, ``(batch, channels[l], *grid)``."""
+        states = states_on_the_way_down(self.levels, self.cycle, self._start(f))
+        return [level.solution(state) for level, state in zip(self.levels, states, strict=True)]
+
+    def _start(self, f: Tensor) -> Any:
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        return self.levels[0].start(self.stem(f))

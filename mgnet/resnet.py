@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ResidualLevel, batch_norm, conv
+from mgnet.level import ResidualLevel, batch_norm, conv, states_on_the_way_down
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["PreActResNet", "ResNet"]
@@ -160,6 +160,15 @@ class ResNet(nn.Module):
         gate.pictures(f, self.in_channels, self.dim, self.smallest)
         return self.head(self.stages(self.stem(f)).flatten(2).mean(2))
 
+    def features(self, f: Tensor) -> list[Tensor]:
+        """r behind each stage, the finest first, ``(batch, channels[l], *grid)``."""
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        r, found = self.stem(f), []
+        for stage in self.stages:
+            r = stage(r)
+            found.append(r)
+        return found
+
 
 class _Block(nn.Module):
     """r <- sigma(r + correction(r)), or sigma(shortcut(r) + correction(r))."""
@@ -260,10 +269,17 @@ class PreActResNet(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
-        gate.pictures(f, self.in_channels, self.dim, self.smallest)
-        state = run(self.levels, self.cycle, self.levels[0].start(self.stem(f)))
-        r = self.levels[-1].residual(state)
+        r = self.levels[-1].residual(run(self.levels, self.cycle, self._start(f)))
         return self.head(self.sigma(r).flatten(2).mean(2))
+
+    def features(self, f: Tensor) -> list[Tensor]:
+        """r as each stage is left, the finest first, ``(batch, channels[l], *grid)``."""
+        states = states_on_the_way_down(self.levels, self.cycle, self._start(f))
+        return [level.residual(state) for level, state in zip(self.levels, states, strict=True)]
+
+    def _start(self, f: Tensor) -> Any:
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        return self.levels[0].start(self.stem(f))
 
 
 class _Restriction(nn.Module):

@@ -110,6 +110,19 @@ def test_r_does_not_depend_on_Pi():
     assert (states[0].u - states[1].u).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("form", ["residual", "feature"])
+def test_features_are_u_as_each_level_is_left(form):
+    model = MgNet(channels=(4, 6, 8), steps=(2, 1, 2), form=form).double().eval()
+    f = torch.randn(2, 3, 16, 12, dtype=torch.float64)
+    features = model.features(f)
+    assert [u.shape[1:] for u in features] == [(4, 16, 12), (6, 8, 6), (8, 4, 3)]
+    start = model.levels[0].start(model.stem(f))
+    for level, u in enumerate(features):
+        left = model.levels[level].solution(run(model.levels, model.cycle[: level + 1], start))
+        torch.testing.assert_close(u, left, rtol=0, atol=0)
+    torch.testing.assert_close(model.head(features[-1].mean((2, 3))), model(f), rtol=0, atol=0)
+
+
 def reachable(model, x):
     model(x).sum().backward()
     return {name for name, p in model.named_parameters() if p.grad is not None}
