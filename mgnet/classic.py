@@ -52,7 +52,7 @@ class OneHiddenLayer(nn.Module):
         Shape of a picture, (channels, height, width).
     num_classes, width : int
         `width` is the number of neurons.
-    sigma : Module or callable returning one
+    sigma : str, Module or callable returning one
 
     Raises
     ------
@@ -86,7 +86,7 @@ class LeNet5(nn.Module):
     Parameters
     ----------
     in_channels, num_classes : int
-    sigma : Module or callable returning one
+    sigma : str, Module or callable returning one
         tanh, as in 1998.
 
     Raises

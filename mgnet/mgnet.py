@@ -61,10 +61,11 @@ class MgNet(nn.Module):
     iteration : {"single", "multistep", "chebyshev"}
         "single" is u <- u + e as above. The others add e to a trained sum of all earlier iterates,
         or of the last two: :mod:`mgnet.iteration`. They start out as the same network.
-    sigma : Module, callable returning one, or list of these
-        The activation; a module is copied for each place. A list has one entry for each level, such
-        as ``[Hat(5), Hat(10)]`` or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi
-        is that of the level they lead to.
+    sigma : str, Module, callable returning one, or list of these
+        The activation, by name (:func:`mgnet.activations.from_text`) or as a module, which is
+        copied for each place. A list has one entry for each level, such as ``["hat-5", "hat-10"]``
+        or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi is that of the level they
+        lead to.
     share_sigma : bool
         One sigma for all places of a level, so that what it trains is there once.
     norm : bool

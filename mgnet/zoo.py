@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-from mgnet.activations import Hat
 from mgnet.classic import AlexNet, LeNet5, LogisticRegression, OneHiddenLayer, PlainCNN
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
@@ -336,7 +335,8 @@ def _mgnets() -> list[Network]:
 
 def _hat(*supports: float, trainable: bool = False) -> dict[str, Any]:
     """The options for Hat-[...], one support for each level."""
-    return {"sigma": [partial(Hat, M, trainable) for M in supports], "share_sigma": True}
+    trained = "-trained" if trainable else ""
+    return {"sigma": [f"hat-{M}{trained}" for M in supports], "share_sigma": True}
 
 
 def _hats() -> list[Network]:

@@ -246,7 +246,7 @@ def test_options():
         (lambda: MgNet(share_A=2), "share_A must be True .* or False .*, got 2"),
         (lambda: MgNet(share_B="no"), "share_B must be True .* or False .*, got 'no'"),
         (lambda: MgNet(sigma=torch.relu), "sigma must be a module or a callable that makes one"),
-        (lambda: MgNet(sigma="relu"), "such as nn.ReLU, got 'relu'"),
+        (lambda: MgNet(sigma="rely"), "unknown activation 'rely'; known are relu, prelu, .* hat-5"),
         (lambda: MgNet(sigma=lambda: 3), "sigma must be a module or a callable"),
         (lambda: MgNet(sigma=[nn.ReLU, nn.ReLU]), "one entry for each level, got 2 for 4 levels"),
         (lambda: MgNet(share_sigma=1), "share_sigma must be True .* or False .*, got 1"),

@@ -229,7 +229,8 @@ def test_one_graph_under_compile_and_other_dimensions(kind):
         ({"share_A": 1}, "share_A must be True .* or False"),
         ({"stem": "tiny"}, "known are 'small', 'large'"),
         ({"dim": 4}, "1, 2 or 3"),
-        ({"sigma": "relu"}, "such as nn.ReLU"),
+        ({"sigma": 3}, "such as nn.ReLU"),
+        ({"sigma": "rely"}, "unknown activation 'rely'; known are relu"),
     ],
 )
 def test_bad_input(kind, options, message):
