@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.level import conv
+from mgnet.record import recorded
 from mgnet.stem import STEMS
 
 __all__ = ["AlexNet", "LeNet5", "LogisticRegression", "OneHiddenLayer", "PlainCNN"]
 
 
+@recorded
 class LogisticRegression(nn.Module):
     """Class scores W f + b; with cross entropy as the loss, logistic regression.
 
@@ -43,6 +45,7 @@ class LogisticRegression(nn.Module):
         return self.head(_flattened(f, self.picture))
 
 
+@recorded
 class OneHiddenLayer(nn.Module):
     """Class scores W2 sigma(W1 f + b1) + b2.
 
@@ -80,6 +83,7 @@ class OneHiddenLayer(nn.Module):
         return self.head(self.sigma(self.hidden(_flattened(f, self.picture))))
 
 
+@recorded
 class LeNet5(nn.Module):
     """LeNet-5 in its common variant, for pictures of 32 x 32, or 28 x 28 which it pads with zeros.
 
@@ -132,6 +136,7 @@ class LeNet5(nn.Module):
         return self.head(self.features(f).flatten(1))
 
 
+@recorded
 class AlexNet(nn.Module):
     """AlexNet for one GPU.
 
@@ -183,6 +188,7 @@ class AlexNet(nn.Module):
         return self.head(self.features(f).flatten(1))
 
 
+@recorded
 class PlainCNN(nn.Module):
     """The plain CNN: convolutions on each level, a restriction to the next.
 

@@ -3,7 +3,7 @@
 A correction e = B (g - A u) can be added to the last iterate, or to a weighted sum of several: the
 semi-iterative methods of linear algebra, here with trained weights. A level is given a rule as its
 `iteration`. For iteration i the rule has weights for the last iterates, u^i the last of them, and a
-factor for e:
+factor for e::
 
     u^{i+1} = weights[-1] u^i + weights[-2] u^{i-1} + ... + factor e^i
 

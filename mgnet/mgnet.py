@@ -20,6 +20,7 @@ from mgnet.level import (
     conv,
     states_on_the_way_down,
 )
+from mgnet.record import recorded
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
@@ -32,6 +33,7 @@ ITERATIONS: dict[str, type[Iteration] | None] = {
 FORMS: dict[str, type[ConvLevel]] = {"feature": FeatureLevel, "residual": ResidualLevel}
 
 
+@recorded
 class MgNet(nn.Module):
     """Stem, levels walked by a slash cycle, average pooling, linear head (He & Xu 2019).
 

@@ -15,6 +15,7 @@ from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.level import ResidualLevel, batch_norm, conv, states_on_the_way_down
+from mgnet.record import recorded
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["PreActResNet", "ResNet"]
@@ -68,6 +69,7 @@ class _Plan:
         return conv(self.dim, self.channels[stage - 1], self.channels[stage], 1, stride=2)
 
 
+@recorded
 class ResNet(nn.Module):
     """Stem, stages of ``r <- sigma(r + A sigma(B r))``, average pooling, linear head.
 
@@ -182,6 +184,7 @@ class _Block(nn.Module):
         return self.sigma(kept + self.correction(r))
 
 
+@recorded
 class PreActResNet(nn.Module):
     """MgNet in its residual form, read out at r: stages of ``r <- r - A sigma(B sigma(r))``.
 
