@@ -8,9 +8,18 @@ except ModuleNotFoundError as error:
     raise ImportError("mgnet needs PyTorch: pip install 'mgcore[torch]'", name="torch") from None
 
 from mgnet.kernel import SymmetricKernel, train_smoother
-from mgnet.level import ConvLevel
+from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel
 from mgnet.mgnet import MgNet
 from mgnet.poisson import poisson_levels
 from mgnet.zoo import build
 
-__all__ = ["ConvLevel", "MgNet", "SymmetricKernel", "build", "poisson_levels", "train_smoother"]
+__all__ = [
+    "ConvLevel",
+    "FeatureLevel",
+    "MgNet",
+    "ResidualLevel",
+    "SymmetricKernel",
+    "build",
+    "poisson_levels",
+    "train_smoother",
+]

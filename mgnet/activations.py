@@ -1,8 +1,9 @@
 """Activations sigma of the lecture that torch does not have, and the choice of one for each level.
 
-A network takes sigma as a module, which is copied for each place, or as a callable that makes one;
-or as a list with one of these for each level, the finest first: ``[Hat(5), Hat(10)]`` or
-``[nn.PReLU(c) for c in channels]``.
+A network takes sigma as a text, such as "relu" or "hat-5"; as a module, which is copied for each
+place; or as a callable that makes one. Or as a list with one of these for each level, the finest
+first: ``["hat-5", "hat-10"]`` or ``[nn.PReLU(c) for c in channels]``. Texts are for configurations
+that are written down: :func:`from_text` reads them, :func:`describe` finds them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Hat", "Heaviside", "Sigma", "per_level"]
+__all__ = ["Hat", "Heaviside", "Sigma", "describe", "from_text", "per_level"]
 
-Sigma = nn.Module | Callable[[], nn.Module] | Sequence[nn.Module | Callable[[], nn.Module]]
+Maker = Callable[[], nn.Module]
+Sigma = str | nn.Module | Maker | Sequence[str | nn.Module | Maker]
 
 
 class Hat(nn.Module):
@@ -55,23 +58,30 @@ class Hat(nn.Module):
         if not isinstance(support, (int, float)) or not 0 < support < math.inf:
             raise ValueError(f"support must be a positive number, got {support!r}")
         self.trainable = trainable
-        self._fixed = float(support)
+        self._given = float(support)
         if trainable:
             self.log_support = nn.Parameter(torch.tensor(math.log(support)))
 
     @property
     def support(self) -> Any:
         """M: a number, or where it is trained a tensor without axes."""
-        return self.log_support.exp() if self.trainable else self._fixed
+        return self.log_support.exp() if self.trainable else self._given
 
     def forward(self, x: Tensor) -> Tensor:
         """Hat_M of every entry of `x`."""
         return torch.relu(torch.minimum(x, self.support - x))
 
     def extra_repr(self) -> str:
-        """The support."""
+        """The support; on the meta device, where nothing is computed, the one at the start."""
+        trained = self.trainable and not self.log_support.is_meta
         with torch.no_grad():
-            return f"support={float(self.support):.4g}, trainable={self.trainable}"
+            support = float(self.support) if trained else self._given
+        return f"support={support:.4g}, trainable={self.trainable}"
+
+    def describe(self) -> str:
+        """The text that makes the hat as it was at the start: "hat-5" or "hat-5-trained"."""
+        number = repr(self._given).removesuffix(".0")
+        return f"hat-{number}-trained" if self.trainable else f"hat-{number}"
 
 
 class Heaviside(nn.Module):
@@ -102,12 +112,120 @@ class _Step(torch.autograd.Function):
         )
 
 
+_KINDS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "prelu": nn.PReLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "heaviside": Heaviside,
+}
+
+
+def from_text(text: str | Sequence[str]) -> Sigma:
+    """What a network takes as sigma for a text, or for a list of texts, one for each level.
+
+    Parameters
+    ----------
+    text : str or list of str
+        "relu", "prelu" (one trained number for each place), "gelu", "sigmoid", "tanh", "silu",
+        "heaviside"; "hat-M" for a hat of support M, such as "hat-5", and "hat-5-trained" where 5 is
+        the start of a trained support.
+
+    Raises
+    ------
+    ValueError
+        For any other text.
+
+    Examples
+    --------
+    >>> nn.Sequential(*[make() for make in from_text(["relu", "hat-5-trained"])])
+    Sequential(
+      (0): ReLU()
+      (1): Hat(support=5, trainable=True)
+    )
+    """
+    if isinstance(text, str):
+        return _maker_of(text)
+    return [_maker_of(name) for name in text]
+
+
+def _maker_of(text: str) -> Maker:
+    if text in _KINDS:
+        return _KINDS[text]
+    kind, _, number = text.removesuffix("-trained").partition("-")
+    try:
+        if kind == "hat" and 0 < float(number) < math.inf:
+            return partial(Hat, float(number), text.endswith("-trained"))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"unknown activation {text!r}; known are {', '.join(_KINDS)}, hat-M for a hat of support "
+        "M, such as hat-5, and hat-5-trained"
+    )
+
+
+def describe(sigma: Sigma) -> str | list[str]:
+    """The text of what a network takes as sigma, or a list of texts, one for each level.
+
+    Parameters
+    ----------
+    sigma
+        A text; a class that has one, such as nn.ReLU, or a partial of it, such as
+        ``partial(Hat, 5)``; a module of such a class. A list of these.
+
+    Raises
+    ------
+    ValueError
+        If no text makes the same.
+
+    Examples
+    --------
+    >>> describe([nn.ReLU, Hat(5)])
+    ['relu', 'hat-5']
+    """
+    if isinstance(sigma, (list, tuple, nn.ModuleList)):
+        return [_text(choice) for choice in sigma]
+    return _text(sigma)
+
+
+def _text(sigma: Any) -> str:
+    if isinstance(sigma, str):
+        sigma = _maker_of(sigma)
+    # Other callables are not asked: making a module may draw random numbers.
+    if sigma in _KINDS.values() or (isinstance(sigma, partial) and _has_text(sigma.func)):
+        sigma = sigma()
+    text = sigma.describe() if type(sigma) is Hat else ""
+    for name, known in _KINDS.items():
+        if type(sigma) is known and _same(sigma, known()):
+            text = name
+    if not text:
+        raise ValueError(
+            f"no text stands for the activation {sigma!r}; texts are {', '.join(_KINDS)}, hat-5 "
+            "and hat-5-trained"
+        )
+    return text
+
+
+def _has_text(kind: Any) -> bool:
+    return kind is Hat or kind in _KINDS.values()
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two modules of one class have the same options and the same numbers."""
+    numbers = zip(a.parameters(), b.parameters(), strict=True)
+    return repr(a) == repr(b) and all(
+        p.is_meta or q.is_meta or torch.equal(p.to(q), q) for p, q in numbers
+    )
+
+
 def per_level(sigma: Sigma, levels: int, *, share: bool = False) -> list[Callable[[], nn.Module]]:
     """A function for each level that gives sigma for the next place on it.
 
     Parameters
     ----------
-    sigma : Module, callable returning one, or list of these
+    sigma : str, Module, callable returning one, or list of these
         A list has one entry for each level; anything else serves all of them.
     levels : int
     share : bool
@@ -117,7 +235,8 @@ def per_level(sigma: Sigma, levels: int, *, share: bool = False) -> list[Callabl
     Raises
     ------
     ValueError
-        If a list has another length, or an entry is neither a module nor makes one.
+        If a list has another length, or an entry is an unknown text, or neither a module nor makes
+        one.
     """
     choices = list(sigma) if isinstance(sigma, (list, tuple, nn.ModuleList)) else [sigma] * levels
     if len(choices) != levels:
@@ -138,12 +257,15 @@ def _maker(choice: Any, share: bool) -> Callable[[], nn.Module]:
 def _made_by(sigma: Any) -> nn.Module:
     if isinstance(sigma, nn.Module):
         return copy.deepcopy(sigma)
+    if isinstance(sigma, str):
+        sigma = _maker_of(sigma)
     try:
         made = sigma()
     except TypeError:  # a function of tensors, or nothing that can be called
         made = None
     if not isinstance(made, nn.Module):
         raise ValueError(
-            f"sigma must be a module or a callable that makes one, such as nn.ReLU, got {sigma!r}"
+            "sigma must be a module or a callable that makes one, such as nn.ReLU, or a text, such "
+            f"as 'relu', got {sigma!r}"
         )
     return made

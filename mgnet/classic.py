@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.level import conv
+from mgnet.record import recorded
 from mgnet.stem import STEMS
 
 __all__ = ["AlexNet", "LeNet5", "LogisticRegression", "OneHiddenLayer", "PlainCNN"]
 
 
+@recorded
 class LogisticRegression(nn.Module):
     """Class scores W f + b; with cross entropy as the loss, logistic regression.
 
@@ -43,6 +45,7 @@ class LogisticRegression(nn.Module):
         return self.head(_flattened(f, self.picture))
 
 
+@recorded
 class OneHiddenLayer(nn.Module):
     """Class scores W2 sigma(W1 f + b1) + b2.
 
@@ -52,7 +55,7 @@ class OneHiddenLayer(nn.Module):
         Shape of a picture, (channels, height, width).
     num_classes, width : int
         `width` is the number of neurons.
-    sigma : Module or callable returning one
+    sigma : str, Module or callable returning one
 
     Raises
     ------
@@ -80,13 +83,14 @@ class OneHiddenLayer(nn.Module):
         return self.head(self.sigma(self.hidden(_flattened(f, self.picture))))
 
 
+@recorded
 class LeNet5(nn.Module):
     """LeNet-5 in its common variant, for pictures of 32 x 32, or 28 x 28 which it pads with zeros.
 
     Parameters
     ----------
     in_channels, num_classes : int
-    sigma : Module or callable returning one
+    sigma : str, Module or callable returning one
         tanh, as in 1998.
 
     Raises
@@ -132,6 +136,7 @@ class LeNet5(nn.Module):
         return self.head(self.features(f).flatten(1))
 
 
+@recorded
 class AlexNet(nn.Module):
     """AlexNet for one GPU.
 
@@ -157,8 +162,7 @@ class AlexNet(nn.Module):
     def __init__(self, in_channels: int = 3, num_classes: int = 1000, *, stem: str = "large"):
         super().__init__()
         gate.positive(in_channels=in_channels, num_classes=num_classes)
-        if stem not in STEMS:
-            raise ValueError(f"unknown stem {stem!r}; known are {', '.join(map(repr, STEMS))}")
+        gate.one_of("stem", stem, STEMS)
         self.in_channels = in_channels
         large = stem == "large"
         self.smallest = 63 if large else 16
@@ -184,6 +188,7 @@ class AlexNet(nn.Module):
         return self.head(self.features(f).flatten(1))
 
 
+@recorded
 class PlainCNN(nn.Module):
     """The plain CNN: convolutions on each level, a restriction to the next.
 
@@ -244,12 +249,16 @@ class PlainCNN(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, n, m)``."""
+        return self.head(self.features(f)[-1].flatten(2).mean(2))
+
+    def features(self, f: Tensor) -> list[Tensor]:
+        """f as each level is left, the finest first, ``(batch, channels[l], *grid)``."""
         gate.pictures(f, self.in_channels, 2, self.smallest)
         finest, *coarser = self.levels
-        f = finest(f)
+        found = [finest(f)]
         for R, level in zip(self.restrictions, coarser, strict=True):
-            f = level(R(f))
-        return self.head(f.flatten(2).mean(2))
+            found.append(level(R(found[-1])))
+        return found
 
 
 def _conv2d(in_channels: int, out_channels: int, side: int = 3, stride: int = 1) -> nn.Conv2d:

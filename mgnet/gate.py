@@ -8,7 +8,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-__all__ = ["device", "levels_of", "pictures", "positive", "sharing", "switch"]
+__all__ = ["device", "levels_of", "one_of", "pictures", "positive", "sharing", "switch"]
 
 
 def levels_of(
@@ -32,6 +32,13 @@ def positive(**numbers: int | Sequence[int]) -> None:
         values = value if isinstance(value, tuple) else (value,)
         if not values or not all(isinstance(n, Integral) and int(n) > 0 for n in values):
             raise ValueError(f"{name} must be positive whole numbers, got {values}")
+
+
+def one_of(what: str, name: str, known: Iterable[str]) -> None:
+    """One of the known names."""
+    known = list(known)
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; known are {', '.join(map(repr, known))}")
 
 
 def switch(name: str, value: bool, on: str, off: str) -> None:

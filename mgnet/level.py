@@ -2,54 +2,85 @@
 
 On every grid the cycle repeats ``u <- u + B (g - A u)``. The solver's A, B, R and P are fixed
 stencils; MgNet trains them and puts an activation sigma around B and behind R and Pi. Both are
-this class, and :func:`mgcore.cycle.run` walks both.
+ConvLevels, and :func:`mgcore.cycle.run` walks both. There are two kinds: a :class:`FeatureLevel`
+carries (u, g), a :class:`ResidualLevel` carries (u, r).
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgcore.cycle import Visit, run
 from mgcore.level import Level
+from mgnet.iteration import Iteration
 
-__all__ = ["ConvLevel", "FixedConv", "State", "batch_norm", "conv", "convolve"]
+__all__ = [
+    "ConvLevel",
+    "FeatureLevel",
+    "FixedConv",
+    "ResidualLevel",
+    "ResidualState",
+    "State",
+    "batch_norm",
+    "conv",
+    "convolve",
+    "states_on_the_way_down",
+]
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _STRAIGHT = (F.conv1d, F.conv2d, F.conv3d)
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
-FORMS = ("feature", "residual")
-
 
 class State(NamedTuple):
-    """What a ConvLevel passes around; every step makes a new one, so autograd works.
+    """What a FeatureLevel passes around; every step makes a new one, so autograd works.
 
     Attributes
     ----------
     u : Tensor or None
         The iterate, ``(batch, channels, *interior)``; None stands for zero.
     g : Tensor
-        The right-hand side; in the residual form r = g - A u instead.
+        The right-hand side.
     batch : tuple of int
         Batch axes of the caller's array, for a solver's `solution`.
-    owed : (Module, Tensor) or None
-        In the residual form A and the last e, while A e is still to be taken from r. It is
-        computed when r is next read: after the very last step nobody does.
     """
 
     u: Tensor | None
     g: Tensor
     batch: tuple[int, ...] = ()
+
+
+class ResidualState(NamedTuple):
+    """What a ResidualLevel passes around.
+
+    Attributes
+    ----------
+    u : Tensor or None
+        The iterate, ``(batch, channels, *interior)``; None stands for zero.
+    r : Tensor
+        The residual g - A u, but for what is owed.
+    owed : (Module, Tensor) or None
+        A and the last e, while A e is still to be taken from r. It is computed when r is next
+        read: after the very last step nobody does.
+    """
+
+    u: Tensor | None
+    r: Tensor
     owed: tuple[nn.Module, Tensor] | None = None
 
 
-class ConvLevel(nn.Module, Level[State]):
-    r"""One grid: ``u <- u + after(B(before(g - A u)))``.
+S = TypeVar("S", bound=State | ResidualState)
+
+
+class ConvLevel(nn.Module, Level[S]):
+    """One grid: ``u <- u + after(B(before(g - A u)))``. Use one of its two kinds.
 
     Parameters
     ----------
@@ -68,24 +99,22 @@ class ConvLevel(nn.Module, Level[State]):
         Prolongation of the coarser level's correction. Only cycles that come up again need it.
     sweeps : int
         Kernels that make one smoothing step: 2 for red-black, k for Chebyshev(k).
-    form : {"feature", "residual"}
-        What the state holds beside u: g, as in the lecture's (u, g) algorithm, or the residual
-        r = g - A u, which ``r <- r - A e`` keeps up to date with fewer convolutions. With one A
-        for all iterations the two are the same map; with one A per iteration they are different
-        networks.
+    iteration : Iteration, optional
+        How earlier iterates enter the next one, a rule of :mod:`mgnet.iteration`; each visit of
+        the level begins it anew. By default u + e follows u.
 
     Raises
     ------
     ValueError
-        For an unknown form, an empty sequence, or `sweeps` below 1.
+        For an empty sequence, or `sweeps` below 1.
 
     Notes
     -----
     A chain is linked by ``fine.coarse = coarse``: the coarser level's A makes the right-hand side
     A' u' of its problem. The coarser level does not become a submodule of the finer.
 
-    With shared A the residual form is a pre-activation ResNet block,
-    ``r <- r - A after(B(before(r)))`` (He & Xu 2019, theorem on MgNet and pre-act ResNet).
+    A kind says what its state holds: `start`, `_residual`, `_correct`, `_blend` and `_below` are
+    its own.
     """
 
     #: The next coarser level, None on the coarsest; whoever builds the chain sets it.
@@ -103,11 +132,9 @@ class ConvLevel(nn.Module, Level[State]):
         R: nn.Module | None = None,
         P: nn.Module | None = None,
         sweeps: int = 1,
-        form: str = "feature",
+        iteration: Iteration | None = None,
     ):
         super().__init__()
-        if form not in FORMS:
-            raise ValueError(f"unknown form {form!r}; known are {', '.join(map(repr, FORMS))}")
         if sweeps < 1:
             raise ValueError(f"sweeps must be 1 or more, got {sweeps}")
         self.A = _as_list(A, "A")
@@ -117,7 +144,7 @@ class ConvLevel(nn.Module, Level[State]):
         self.after = None if after is None else _as_list(after, "after")
         self.Pi, self.R, self.P = Pi, R, P
         self.sweeps = sweeps
-        self.form = form
+        self.iteration = iteration
         self.coarse = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -129,36 +156,60 @@ class ConvLevel(nn.Module, Level[State]):
 
     def extra_repr(self) -> str:
         """What the table of submodules does not tell."""
-        return f"form={self.form!r}, sweeps={self.sweeps}"
+        return f"sweeps={self.sweeps}"
 
-    # --- the Level protocol ---------------------------------------------------------------------
+    # --- what the kinds differ in -----------------------------------------------------------------
 
-    def start(self, g: Tensor, u: Tensor | None = None) -> State:
-        """The state for A u = g from the first guess `u`, zero unless given."""
-        if self.form == "residual" and u is not None:
-            return State(u, g - self.A[0](u))
-        return State(u, g)
+    @abstractmethod
+    def _residual(self, state: S, A: nn.Module) -> Tensor:
+        """r = g - A u."""
 
-    def smooth(self, state: State, steps: int) -> State:
+    @abstractmethod
+    def _correct(self, state: S, e: Tensor, A: nn.Module) -> S:
+        """The state of u + e."""
+
+    @abstractmethod
+    def _blend(self, states: Sequence[S], weights: Sequence[Tensor | float]) -> S:
+        """The state of the weighted sum of the iterates of `states`; the weights add up to 1."""
+
+    @abstractmethod
+    def _below(self, u: Tensor | None, r: Tensor) -> S:
+        """The coarser level's state with the iterate `u` and the residual `r`."""
+
+    @abstractmethod
+    def idle(self, steps: int, *, from_zero: bool) -> list[nn.Module]:
+        """The As that a slash cycle reads nowhere.
+
+        Parameters
+        ----------
+        steps : int
+            Iterations on this level; it is the last one if it has no R.
+        from_zero : bool
+            Whether they begin with u = 0.
+        """
+
+    def _settled(self, state: S) -> S:
+        """The state with nothing left to compute in it."""
+        return state
+
+    # --- the Level protocol -----------------------------------------------------------------------
+
+    def smooth(self, state: S, steps: int) -> S:
         """`steps` iterations with the kernels of the way down."""
         return self._iterate(state, self.B, steps)
 
-    def restrict(self, state: State) -> State:
-        """u' = Pi u; g' = R (g - A u) + A' u' (in the residual form r' = R r)."""
+    def restrict(self, state: S) -> S:
+        """u' = Pi u and r' = R (g - A u), as the coarser level's state."""
         if self.R is None:
             raise ValueError(
                 "this level has no restriction R, so a cycle cannot leave it downwards"
             )
         r = self.R(self._residual(state, self.A[-1]))
         u = None if self.Pi is None or state.u is None else self.Pi(state.u)
-        if u is None or self.form == "residual":
-            return State(u, r)
-        if self.coarse is None:
-            raise ValueError("this level does not know the coarser one; set level.coarse to it")
-        return State(u, r + self.coarse.A[0](u))
+        return self._below(u, r)
 
-    def prolong(self, state: State, coarse: State) -> State:
-        """u + P (u' - Pi u); in the residual form r - A P (u' - Pi u) as well."""
+    def prolong(self, state: S, coarse: S) -> S:
+        """Correct u by P (u' - Pi u)."""
         if self.P is None:
             raise ValueError("this level has no prolongation P, so a cycle cannot come up to it")
         e = coarse.u
@@ -167,62 +218,171 @@ class ConvLevel(nn.Module, Level[State]):
             e = -first_guess if e is None else e - first_guess
         return state if e is None else self._correct(state, self.P(e), self.A[-1])
 
-    def interpolate(self, state: State, coarse: State) -> State:
+    def interpolate(self, state: S, coarse: S) -> S:
         """Refused: taking a coarse solution itself makes sense for a discretised equation only."""
         raise ValueError(
             "a ConvLevel has no interpolation for fresh visits; full multigrid needs levels from "
             "mgnet.poisson_levels"
         )
 
-    def solution(self, state: State) -> Tensor:
+    def solution(self, state: S) -> Tensor:
         """The iterate u, ``(batch, channels, *interior)``."""
-        return torch.zeros_like(state.g) if state.u is None else state.u
+        if state.u is None:
+            return torch.zeros_like(self._residual(state, self.A[-1]))  # g itself, where u = 0
+        return state.u
 
-    def residual(self, state: State) -> Tensor:
+    def residual(self, state: S) -> Tensor:
         """r = g - A u with the level's last A, ``(batch, channels, *interior)``."""
         return self._residual(state, self.A[-1])
 
-    def residual_norm(self, state: State) -> Tensor:
+    def residual_norm(self, state: S) -> Tensor:
         """||g - A u||_2 for each member of the batch."""
         return torch.linalg.vector_norm(self._residual(state, self.A[-1]).flatten(1), dim=1)
 
-    def ascend(self, state: State, coarse: State, steps: int) -> State:
+    def ascend(self, state: S, coarse: S, steps: int) -> S:
         """Prolong, then smooth with the kernels of the way up."""
         kernels = self.B if self.B_up is None else self.B_up
         return self._iterate(self.prolong(state, coarse), kernels, steps)
 
-    # --- the iteration --------------------------------------------------------------------------
+    # --- the iteration ----------------------------------------------------------------------------
 
-    def _iterate(self, state: State, kernels: nn.ModuleList, steps: int) -> State:
+    def _iterate(self, state: S, kernels: nn.ModuleList, steps: int) -> S:
+        earlier: list[S] = []
         for i in range(steps * self.sweeps):
             A = _pick(self.A, i)
-            state = _settled(state)
+            state = self._settled(state)
             e = self._residual(state, A)
             if self.before is not None:
                 e = _pick(self.before, i)(e)
             e = _pick(kernels, i)(e)
             if self.after is not None:
                 e = _pick(self.after, i)(e)
+            if self.iteration is not None:
+                weights, factor = self.iteration.weights(i)
+                earlier = [*earlier, state][-len(weights) :]
+                state, e = self._blend(earlier, weights), factor * e
             state = self._correct(state, e, A)
         return state
 
+    def _unread(self, reads: set[int]) -> list[nn.Module]:
+        """The As without those that `reads` numbers, in the way of iterations."""
+        read = {i % len(self.A) for i in reads}
+        return [A for i, A in enumerate(self.A) if i not in read]
+
+
+class FeatureLevel(ConvLevel[State]):
+    """One grid that carries (u, g), as in the lecture: ``u <- u + after(B(before(g - A u)))``.
+
+    Parameters are those of :class:`ConvLevel`.
+    """
+
+    def start(self, g: Tensor, u: Tensor | None = None) -> State:
+        """The state for A u = g from the first guess `u`, zero unless given."""
+        return State(u, g)
+
+    def idle(self, steps: int, *, from_zero: bool) -> list[nn.Module]:
+        """The As that a slash cycle reads nowhere: where u = 0, A u is not computed."""
+        reads = set(range(steps))
+        if from_zero:
+            reads -= {0}  # else the finer level's restriction reads number 0 as well
+        if self.R is not None:
+            reads |= {len(self.A) - 1}
+        return self._unread(reads)
+
     def _residual(self, state: State, A: nn.Module) -> Tensor:
-        g = _settled(state).g
-        return g if self.form == "residual" or state.u is None else g - A(state.u)
+        return state.g if state.u is None else state.g - A(state.u)
 
     def _correct(self, state: State, e: Tensor, A: nn.Module) -> State:
-        u = e if state.u is None else state.u + e
-        if self.form == "residual":
-            return _settled(state)._replace(u=u, owed=(A, e))
-        return state._replace(u=u)
+        return state._replace(u=_add(state.u, e))
+
+    def _blend(self, states: Sequence[State], weights: Sequence[Tensor | float]) -> State:
+        return states[-1]._replace(u=_sum([state.u for state in states], weights))
+
+    def _below(self, u: Tensor | None, r: Tensor) -> State:
+        if u is None:
+            return State(None, r)
+        if self.coarse is None:
+            raise ValueError("this level does not know the coarser one; set level.coarse to it")
+        return State(u, r + self.coarse.A[0](u))  # g' = R (g - A u) + A' u'
 
 
-def _settled(state: State) -> State:
-    """The state with r <- r - A e done, if that is owed."""
-    if state.owed is None:
-        return state
-    A, e = state.owed
-    return state._replace(g=state.g - A(e), owed=None)
+class ResidualLevel(ConvLevel[ResidualState]):
+    """One grid that carries (u, r): ``e = after(B(before(r))); u <- u + e; r <- r - A e``.
+
+    Parameters are those of :class:`ConvLevel`.
+
+    Notes
+    -----
+    Put g = r + A u into a :class:`FeatureLevel`'s iteration. With one A for all iterations the two
+    kinds are the same map, and this one needs fewer convolutions; with one A per iteration they
+    are different networks.
+
+    r alone is a pre-activation ResNet block, ``r <- r - A after(B(before(r)))`` (He & Xu 2019,
+    theorem on MgNet and pre-act ResNet).
+    """
+
+    def start(self, g: Tensor, u: Tensor | None = None) -> ResidualState:
+        """The state for A u = g from the first guess `u`, zero unless given."""
+        return ResidualState(u, g if u is None else g - self.A[0](u))
+
+    def idle(self, steps: int, *, from_zero: bool) -> list[nn.Module]:
+        """The As that a slash cycle reads nowhere: nobody reads r after the very last iteration."""
+        return self._unread(set(range(steps if self.R is not None else steps - 1)))
+
+    def _settled(self, state: ResidualState) -> ResidualState:
+        if state.owed is None:
+            return state
+        A, e = state.owed
+        return ResidualState(state.u, state.r - A(e))
+
+    def _residual(self, state: ResidualState, A: nn.Module) -> Tensor:
+        return self._settled(state).r
+
+    def _correct(self, state: ResidualState, e: Tensor, A: nn.Module) -> ResidualState:
+        return ResidualState(_add(state.u, e), self._settled(state).r, owed=(A, e))
+
+    def _blend(
+        self, states: Sequence[ResidualState], weights: Sequence[Tensor | float]
+    ) -> ResidualState:
+        u = _sum([state.u for state in states], weights)
+        return ResidualState(u, _sum([state.r for state in states], weights))
+
+    def _below(self, u: Tensor | None, r: Tensor) -> ResidualState:
+        return ResidualState(u, r)
+
+
+def _add(u: Tensor | None, e: Tensor) -> Tensor:
+    return e if u is None else u + e
+
+
+def _sum(tensors: Sequence[Tensor | None], weights: Sequence[Tensor | float]) -> Any:
+    """The weighted sum, None standing for zero."""
+    terms = [w * t for t, w in zip(tensors, weights, strict=True) if t is not None]
+    return sum(terms[1:], terms[0]) if terms else None
+
+
+def states_on_the_way_down(
+    levels: Sequence[ConvLevel], cycle: Sequence[Visit], state: State | ResidualState
+) -> list[Any]:
+    """The states in which a slash cycle leaves its levels, the finest first."""
+    recorders = [_Recorder(level) for level in levels]
+    run(recorders, cycle, state)
+    return [recorder.state for recorder in recorders]
+
+
+class _Recorder:
+    """A level that keeps the state in which it was left; a slash cycle asks for nothing else."""
+
+    def __init__(self, level: ConvLevel):
+        self.level = level
+
+    def smooth(self, state: Any, steps: int) -> Any:
+        self.state = self.level.smooth(state, steps)
+        return self.state
+
+    def descend(self, state: Any, steps: int) -> Any:
+        self.state, coarse = self.level.descend(state, steps)
+        return self.state, coarse
 
 
 def conv(

@@ -11,12 +11,29 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ConvLevel, batch_norm, conv
+from mgnet.iteration import Chebyshev, Iteration, Multistep
+from mgnet.level import (
+    ConvLevel,
+    FeatureLevel,
+    ResidualLevel,
+    batch_norm,
+    conv,
+    states_on_the_way_down,
+)
+from mgnet.record import recorded
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["MgNet"]
 
+ITERATIONS: dict[str, type[Iteration] | None] = {
+    "single": None,
+    "multistep": Multistep,
+    "chebyshev": Chebyshev,
+}
+FORMS: dict[str, type[ConvLevel]] = {"feature": FeatureLevel, "residual": ResidualLevel}
 
+
+@recorded
 class MgNet(nn.Module):
     """Stem, levels walked by a slash cycle, average pooling, linear head (He & Xu 2019).
 
@@ -43,10 +60,14 @@ class MgNet(nn.Module):
         "feature" runs (u, g) as above; "residual" runs (u, r) with r = g - A u, which needs fewer
         convolutions. With `share_A` they are the same function and share checkpoints; without,
         they are different networks.
-    sigma : Module, callable returning one, or list of these
-        The activation; a module is copied for each place. A list has one entry for each level, such
-        as ``[Hat(5), Hat(10)]`` or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi
-        is that of the level they lead to.
+    iteration : {"single", "multistep", "chebyshev"}
+        "single" is u <- u + e as above. The others add e to a trained sum of all earlier iterates,
+        or of the last two: :mod:`mgnet.iteration`. They start out as the same network.
+    sigma : str, Module, callable returning one, or list of these
+        The activation, by name (:func:`mgnet.activations.from_text`) or as a module, which is
+        copied for each place. A list has one entry for each level, such as ``["hat-5", "hat-10"]``
+        or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi is that of the level they
+        lead to.
     share_sigma : bool
         One sigma for all places of a level, so that what it trains is there once.
     norm : bool
@@ -64,9 +85,9 @@ class MgNet(nn.Module):
     Raises
     ------
     ValueError
-        If channels and steps differ in length, a number is not positive, the form or the stem is
-        unknown, a switch is neither True nor False, or sigma makes no module or is a list of
-        another length;
+        If channels and steps differ in length, a number is not positive, the form, the iteration or
+        the stem is unknown, a switch is neither True nor False, or sigma makes no module or is a
+        list of another length;
         in `forward`, if the picture is too small for the levels or has other channels.
 
     Notes
@@ -94,6 +115,7 @@ class MgNet(nn.Module):
         share_B: bool = True,
         form: str = "residual",
         *,
+        iteration: str = "single",
         sigma: Sigma = nn.ReLU,
         share_sigma: bool = False,
         norm: bool = True,
@@ -112,6 +134,8 @@ class MgNet(nn.Module):
         gate.switch("norm", norm, "batch normalisation before every sigma", "none")
         gate.switch("Pi", Pi, "a trained first guess u' = sigma(Pi u) on each level", "u' = 0")
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
+        gate.one_of("form", form, FORMS)
+        gate.one_of("iteration", iteration, ITERATIONS)
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
         sigmas = per_level(sigma, len(steps), share=share_sigma)
@@ -136,46 +160,39 @@ class MgNet(nn.Module):
             stem, dim, in_channels, channels[0], activation(0), kernel_size=kernel_size
         )
         self.smallest = reduction(stem) * 2 ** (len(steps) - 1)
+        rule = ITERATIONS[iteration]
         levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):
             coarsest = level + 1 == len(steps)
             levels.append(
-                ConvLevel(
+                FORMS[form](
                     A=kernels(c, 1 if share_A else count),
                     B=kernels(c, 1 if share_B else count),
                     before=[activation(level) for _ in range(count)],
                     after=[activation(level) for _ in range(count)],
                     Pi=halve(level) if Pi and not coarsest else None,
                     R=None if coarsest else halve(level),
-                    form=form,
+                    iteration=rule(count) if rule and count > 1 else None,
                 )
             )
         for fine, coarse in pairwise(levels):
             fine.coarse = coarse
-        self._freeze_idle(levels, steps, form)
+        for level, count in enumerate(steps):
+            for A in levels[level].idle(count, from_zero=level == 0 or not Pi):
+                A.requires_grad_(False)  # see the notes of the class
         self.levels: Any = nn.ModuleList(levels)
         self.head = nn.Linear(channels[-1], num_classes)
 
-    def features(self, f: Tensor) -> Tensor:
-        """u on the coarsest level, ``(batch, channels[-1], *coarsest grid)``."""
-        gate.pictures(f, self.in_channels, self.dim, self.smallest)
-        state = self.levels[0].start(self.stem(f))
-        return self.levels[-1].solution(run(self.levels, self.cycle, state))
-
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
-        return self.head(self.features(f).flatten(2).mean(2))
+        u = self.levels[-1].solution(run(self.levels, self.cycle, self._start(f)))
+        return self.head(u.flatten(2).mean(2))
 
-    @staticmethod
-    def _freeze_idle(levels: Sequence[ConvLevel], steps: Sequence[int], form: str) -> None:
-        """No gradient for the kernels A that no iteration reads (see the notes of the class)."""
-        coarsest = levels[-1]
-        if form == "residual":
-            if steps[-1] == 1 or len(coarsest.A) > 1:
-                coarsest.A[-1].requires_grad_(False)
-            return
-        from_zero = levels[:1] if levels[0].Pi is not None else levels
-        for level, count in zip(from_zero, steps, strict=False):
-            # The first iteration skips A u, as u = 0; the last A serves the restriction.
-            if len(level.A) > 1 or (count == 1 and level is coarsest):
-                level.A[0].requires_grad_(False)
+    def features(self, f: Tensor) -> list[Tensor]:
+        """u as each level is left, the finest first, ``(batch, channels[l], *grid)``."""
+        states = states_on_the_way_down(self.levels, self.cycle, self._start(f))
+        return [level.solution(state) for level, state in zip(self.levels, states, strict=True)]
+
+    def _start(self, f: Tensor) -> Any:
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        return self.levels[0].start(self.stem(f))

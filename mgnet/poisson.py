@@ -26,7 +26,7 @@ from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import ConvLevel, FixedConv, State
+from mgnet.level import FeatureLevel, FixedConv, State
 
 __all__ = ["Laplacian", "PoissonLevel", "poisson_levels"]
 
@@ -66,7 +66,7 @@ class Laplacian(nn.Module):
         return total
 
 
-class PoissonLevel(ConvLevel):
+class PoissonLevel(FeatureLevel):
     """-Laplace u = g with zero Dirichlet values on one grid, as stencils.
 
     Made by :func:`poisson_levels`. The state holds interior values, ``(batch, 1, *interior)``;

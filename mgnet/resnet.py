@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ConvLevel, batch_norm, conv
+from mgnet.level import ResidualLevel, batch_norm, conv, states_on_the_way_down
+from mgnet.record import recorded
 from mgnet.stem import make_stem, reduction
 
 __all__ = ["PreActResNet", "ResNet"]
@@ -68,6 +69,7 @@ class _Plan:
         return conv(self.dim, self.channels[stage - 1], self.channels[stage], 1, stride=2)
 
 
+@recorded
 class ResNet(nn.Module):
     """Stem, stages of ``r <- sigma(r + A sigma(B r))``, average pooling, linear head.
 
@@ -160,6 +162,15 @@ class ResNet(nn.Module):
         gate.pictures(f, self.in_channels, self.dim, self.smallest)
         return self.head(self.stages(self.stem(f)).flatten(2).mean(2))
 
+    def features(self, f: Tensor) -> list[Tensor]:
+        """r behind each stage, the finest first, ``(batch, channels[l], *grid)``."""
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        r, found = self.stem(f), []
+        for stage in self.stages:
+            r = stage(r)
+            found.append(r)
+        return found
+
 
 class _Block(nn.Module):
     """r <- sigma(r + correction(r)), or sigma(shortcut(r) + correction(r))."""
@@ -173,10 +184,11 @@ class _Block(nn.Module):
         return self.sigma(kept + self.correction(r))
 
 
+@recorded
 class PreActResNet(nn.Module):
     """MgNet in its residual form, read out at r: stages of ``r <- r - A sigma(B sigma(r))``.
 
-    Every stage is a :class:`mgnet.ConvLevel`, and :func:`mgcore.cycle.run` walks them.
+    Every stage is a :class:`mgnet.ResidualLevel`, and :func:`mgcore.cycle.run` walks them.
 
     Parameters
     ----------
@@ -231,7 +243,7 @@ class PreActResNet(nn.Module):
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0])
         self.smallest = reduction(stem) * 2 ** (len(plan.steps) - 1)
-        levels: list[ConvLevel] = []
+        levels: list[ResidualLevel] = []
         iterations = []
         for stage, count in enumerate(plan.steps):
             A, B = plan.kernels(stage)
@@ -245,12 +257,11 @@ class PreActResNet(nn.Module):
                 R = _Restriction(plan.activation(stage - 1), plan.shortcut(stage), correction)
                 levels[-1].R = R
             levels.append(
-                ConvLevel(
+                ResidualLevel(
                     A=A,
                     B=B,
                     before=[plan.activation(stage) for _ in range(count)] or None,
                     after=[plan.activation(stage) for _ in range(count)] or None,
-                    form="residual",
                 )
             )
             iterations.append(count)
@@ -261,10 +272,17 @@ class PreActResNet(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
-        gate.pictures(f, self.in_channels, self.dim, self.smallest)
-        state = run(self.levels, self.cycle, self.levels[0].start(self.stem(f)))
-        r = self.levels[-1].residual(state)
+        r = self.levels[-1].residual(run(self.levels, self.cycle, self._start(f)))
         return self.head(self.sigma(r).flatten(2).mean(2))
+
+    def features(self, f: Tensor) -> list[Tensor]:
+        """r as each stage is left, the finest first, ``(batch, channels[l], *grid)``."""
+        states = states_on_the_way_down(self.levels, self.cycle, self._start(f))
+        return [level.residual(state) for level, state in zip(self.levels, states, strict=True)]
+
+    def _start(self, f: Tensor) -> Any:
+        gate.pictures(f, self.in_channels, self.dim, self.smallest)
+        return self.levels[0].start(self.stem(f))
 
 
 class _Restriction(nn.Module):

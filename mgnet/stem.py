@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from mgnet import gate
 from mgnet.level import conv
 
 __all__ = ["STEMS", "make_stem", "reduction"]
@@ -35,8 +36,7 @@ def make_stem(
     ValueError
         For an unknown size.
     """
-    if size not in STEMS:
-        raise ValueError(f"unknown stem {size!r}; known are {', '.join(map(repr, STEMS))}")
+    gate.one_of("stem", size, STEMS)
     if size == "small":
         return nn.Sequential(conv(dim, in_channels, channels, kernel_size), *behind)
     theta = conv(dim, in_channels, channels, 7, stride=2)

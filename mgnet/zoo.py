@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-from mgnet.activations import Hat
 from mgnet.classic import AlexNet, LeNet5, LogisticRegression, OneHiddenLayer, PlainCNN
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
@@ -79,7 +79,8 @@ class Network:
     structure : str
         In words.
     builder : callable
-        Makes the network from `in_channels` and `num_classes`.
+        Makes the network from `num_classes`, `in_channels` or the shape of a `picture`, and other
+        options.
     data : str
         The data set that gives both unless the caller does.
     results : tuple of Result
@@ -92,16 +93,27 @@ class Network:
     data: str
     results: tuple[Result, ...] = ()
 
-    def build(self, num_classes: int | None = None, in_channels: int | None = None) -> nn.Module:
-        """Make the network, untrained."""
+    def build(
+        self, num_classes: int | None = None, in_channels: int | None = None, **options: Any
+    ) -> nn.Module:
+        """Make the network, untrained, with other `options` than those of the entry."""
+        known = inspect.signature(self.builder).parameters
+        if unknown := [option for option in options if option not in known]:
+            raise ValueError(
+                f"{self.name} has no option {', '.join(unknown)}; it knows {', '.join(known)}"
+            )
         data = DATA_SETS[self.data]
-        return self.builder(
-            in_channels=data.picture[0] if in_channels is None else in_channels,
-            num_classes=data.classes if num_classes is None else num_classes,
-        )
+        c = data.picture[0] if in_channels is None else in_channels
+        given = {
+            "num_classes": data.classes if num_classes is None else num_classes,
+            **({"picture": (c, *data.picture[1:])} if "picture" in known else {"in_channels": c}),
+        }
+        return self.builder(**(given | options))
 
 
-def build(name: str, num_classes: int | None = None, in_channels: int | None = None) -> nn.Module:
+def build(
+    name: str, num_classes: int | None = None, in_channels: int | None = None, **options: Any
+) -> nn.Module:
     """Make a network of the zoo, untrained.
 
     Parameters
@@ -110,19 +122,23 @@ def build(name: str, num_classes: int | None = None, in_channels: int | None = N
         ``python -m mgnet`` lists the names.
     num_classes, in_channels : int, optional
         By default those of the data set that the network is listed with.
+    **options
+        What else the network's class takes, in place of what the entry says.
 
     Raises
     ------
     ValueError
-        For an unknown name, or numbers that are not positive.
+        For an unknown name or option, or a value that the network refuses.
 
     Examples
     --------
     >>> model = build("mgnet-64", num_classes=100)
     >>> sum(p.numel() for p in model.parameters())
     527268
+    >>> build("resnet18-A", channels=(16, 32, 64, 128)).head.in_features
+    128
     """
-    return network(name).build(num_classes, in_channels)
+    return network(name).build(num_classes, in_channels, **options)
 
 
 def network(name: str) -> Network:
@@ -140,23 +156,15 @@ def network(name: str) -> Network:
 WIDTHS = (64, 128, 256, 512)
 
 
-def _linear(in_channels: int, num_classes: int) -> nn.Module:
-    return LogisticRegression((in_channels, 28, 28), num_classes)
-
-
-def _hidden(in_channels: int, num_classes: int) -> nn.Module:
-    return OneHiddenLayer((in_channels, 28, 28), num_classes)
-
-
 def _classic() -> list[Network]:
     return [
         Network(
-            "logistic-regression", "linear", "W f + b on 28 x 28 pixels", _linear, "MNIST",
-            (Result("MNIST", "92.56"),),
+            "logistic-regression", "linear", "W f + b on 28 x 28 pixels", LogisticRegression,
+            "MNIST", (Result("MNIST", "92.56"),),
         ),
         Network(
-            "one-hidden-layer", "fully connected", "1000 neurons on 28 x 28 pixels", _hidden,
-            "MNIST", (Result("MNIST", "98.75"),),
+            "one-hidden-layer", "fully connected", "1000 neurons on 28 x 28 pixels",
+            OneHiddenLayer, "MNIST", (Result("MNIST", "98.75"),),
         ),
         Network(
             "lenet-5", "CNN", "common variant: full convolutions, average pooling, tanh", LeNet5,
@@ -244,6 +252,7 @@ def _brackets(numbers: tuple[int, ...]) -> str:
 
 _UNKNOWN = "cannot be reconciled: the published network is not described"
 _OURS = "channels not published; ours are those for ImageNet"
+_ELSEWHERE = "iteration known from other implementations; nothing is published"
 _COURSE = "from a course at Penn State, 2022"
 
 
@@ -292,6 +301,17 @@ def _mgnets() -> list[Network]:
             Result("CIFAR-10", "", "668,874", _COURSE),
             channels=64, share_B=False,
         ),
+        *(
+            _mgnet(
+                f"mgnet-64-{iteration}", f"[2,2,2,2], 64, {shared}, {words}",
+                Result("CIFAR-10", note=_ELSEWHERE),
+                channels=64, iteration=iteration,
+            )
+            for iteration, words in (
+                ("multistep", "each iterate a trained sum of all before"),
+                ("chebyshev", "each iterate a trained sum of two before"),
+            )
+        ),
         _mgnet(
             "mgnet-narrow", f"[2,2,2,2], [32,64,128,256], {shared}",
             Result(
@@ -315,7 +335,8 @@ def _mgnets() -> list[Network]:
 
 def _hat(*supports: float, trainable: bool = False) -> dict[str, Any]:
     """The options for Hat-[...], one support for each level."""
-    return {"sigma": [partial(Hat, M, trainable) for M in supports], "share_sigma": True}
+    trained = "-trained" if trainable else ""
+    return {"sigma": [f"hat-{M}{trained}" for M in supports], "share_sigma": True}
 
 
 def _hats() -> list[Network]:

@@ -1,13 +1,14 @@
 """Hat and Heaviside, and one sigma for each level of a network."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
 from mgnet import MgNet
-from mgnet.activations import Hat, Heaviside, per_level
+from mgnet.activations import Hat, Heaviside, describe, from_text, per_level
 from mgnet.cost import count_parameters
 
 x = torch.linspace(-3, 9, 4001, dtype=torch.float64)
@@ -133,3 +134,70 @@ def test_modules_are_copied_so_networks_stay_apart():
         first, second = make(), make()
         assert (first is second) == share
         assert first is not hats[0]
+
+
+TEXTS = {
+    "relu": nn.ReLU,
+    "prelu": nn.PReLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "heaviside": Heaviside,
+    "hat-5": partial(Hat, 5),
+    "hat-0.1": partial(Hat, 0.1),
+    "hat-1e-05": partial(Hat, 1e-5),
+    "hat-5-trained": partial(Hat, 5, True),
+    "hat-2.5-trained": partial(Hat, trainable=True, support=2.5),
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_there_and_back(text, device):
+    with torch.device(device):
+        made = from_text(text)()
+        assert repr(made) == repr(TEXTS[text]())
+        for sigma in (text, TEXTS[text], TEXTS[text](), made, from_text(text)):
+            assert describe(sigma) == text
+
+
+def test_a_text_says_how_a_hat_began():
+    hat = Hat(5, trainable=True)
+    with torch.no_grad():
+        hat.log_support.add_(1)
+    assert describe(hat) == "hat-5-trained"
+
+
+def test_networks_take_texts_and_lists_of_them():
+    model = MgNet(channels=4, steps=(1, 1), sigma=["hat-5", "prelu"])
+    assert [m.support for m in model.modules() if isinstance(m, Hat)] == [5.0] * 3
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.PReLU)]
+    assert len({id(w) for w in weights}) == len(weights) == 4
+    assert all(w.numel() == 1 for w in weights)
+    assert describe(["hat-5.0", nn.ReLU]) == ["hat-5", "relu"]
+    assert describe(nn.ModuleList([Hat(5), nn.Tanh()])) == ["hat-5", "tanh"]
+    assert describe(("relu",)) == ["relu"]
+    assert describe(from_text(["relu", "hat-7"])) == ["relu", "hat-7"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Relu", "", "hat", "hat-", "hat-x", "hat-0", "hat--5", "hat-nan", "hat-inf",
+             "relu-trained", "hat-5-fixed"]
+)  # fmt: skip
+def test_texts_that_are_none(text):
+    with pytest.raises(ValueError, match=r"unknown activation .* known are relu, .*hat-5-trained"):
+        from_text(text)
+
+
+@pytest.mark.parametrize(
+    "sigma",
+    [
+        nn.ReLU(inplace=True), partial(nn.ReLU, inplace=True), nn.GELU(approximate="tanh"),
+        nn.PReLU(3), nn.PReLU(init=0.1), nn.ELU, Hat, lambda: nn.ReLU(), torch.relu,
+        nn.Sequential(), [nn.ReLU, nn.ELU], 3, None, [[nn.ReLU]],
+    ],
+)  # fmt: skip
+def test_what_has_no_text(sigma):
+    with pytest.raises(ValueError, match="no text stands for the activation"):
+        describe(sigma)

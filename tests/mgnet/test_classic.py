@@ -76,8 +76,11 @@ def test_the_plain_cnn_by_hand():
     x = f
     for t in theta[:2]:
         x = torch.relu(conv2d(x, t.weight, t.bias, padding=1))
+    fine, coarse = model.features(f)
+    torch.testing.assert_close(fine, x)
     x = conv2d(x, model.restrictions[0].weight, stride=2, padding=1)
     x = torch.tanh(conv2d(x, theta[2].weight, theta[2].bias, padding=1))
+    torch.testing.assert_close(coarse, x)
     torch.testing.assert_close(model(f), model.head(x.mean((2, 3))), rtol=1e-12, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""ConvLevel: the two forms, kernels per iteration, and its place in the driver."""
+"""ConvLevel: its two kinds, kernels per iteration, and its place in the driver."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 import mgcore
 from mgcore.cycle import run, slash_cycle, v_cycle
-from mgnet.level import ConvLevel, FixedConv, State, conv
+from mgnet.level import ConvLevel, FeatureLevel, FixedConv, ResidualLevel, State, conv
 
 
 def double(module):
@@ -17,19 +17,18 @@ def sigma(channels):
     return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
 
 
-def chain(form, dim=2, seed=0, with_Pi=True):
+def chain(kind, dim=2, seed=0, with_Pi=True):
     """Two linear levels with trained kernels, R, P and Pi."""
     torch.manual_seed(seed)
     levels = []
     for coarsest in (False, True):
         levels.append(
-            ConvLevel(
+            kind(
                 A=conv(dim, 2, 2),
                 B=conv(dim, 2, 2),
                 R=None if coarsest else conv(dim, 2, 2, stride=2),
                 Pi=conv(dim, 2, 2, stride=2) if with_Pi and not coarsest else None,
                 P=None if coarsest else nn.Upsample(scale_factor=2),
-                form=form,
             ).double()
         )
     levels[0].coarse = levels[1]
@@ -41,8 +40,8 @@ def test_feature_and_residual_form_agree_on_the_way_up_too(dim):
     g = torch.randn(3, 2, *[8] * dim, dtype=torch.float64)
     u = torch.randn_like(g)
     results = []
-    for form in ("feature", "residual"):
-        levels = chain(form, dim)
+    for kind in (FeatureLevel, ResidualLevel):
+        levels = chain(kind, dim)
         cycle = v_cycle(2, 2, 1)
         state = run(levels, cycle, levels[0].start(g, u))
         results.append((levels[0].solution(state), levels[0].residual_norm(state)))
@@ -54,7 +53,7 @@ def test_the_residual_form_is_a_preactivation_resnet_block():
     torch.manual_seed(0)
     A, B = double(conv(2, 4, 4)), double(conv(2, 4, 4))
     before, after = double(sigma(4)), double(sigma(4))
-    level = ConvLevel(A, B, before=before, after=after, form="residual", R=nn.Identity())
+    level = ResidualLevel(A, B, before=before, after=after, R=nn.Identity())
     r = torch.randn(5, 4, 8, 8, dtype=torch.float64)
     state = level.restrict(level.smooth(level.start(r), 1))
 
@@ -63,7 +62,7 @@ def test_the_residual_form_is_a_preactivation_resnet_block():
         out = torch.relu(after[0](B(out)))
         return r - A(out)
 
-    torch.testing.assert_close(state.g, block(r), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(state.r, block(r), rtol=1e-13, atol=1e-13)
 
 
 def test_the_residual_form_computes_A_e_only_when_r_is_read():
@@ -74,7 +73,7 @@ def test_the_residual_form_computes_A_e_only_when_r_is_read():
             calls.append(x)
             return 0.5 * x
 
-    level = ConvLevel(Counted(), nn.Identity(), form="residual")
+    level = ResidualLevel(Counted(), nn.Identity())
     g = torch.ones(1, 1, 4)
     state = level.smooth(level.start(g), 3)
     assert len(calls) == 2  # nobody has read r after the third step
@@ -88,7 +87,7 @@ def test_iteration_by_hand_with_one_kernel_per_iteration():
     B = [double(conv(1, 2, 2)) for _ in range(2)]
     up = [double(conv(1, 2, 2)) for _ in range(2)]
     g = torch.randn(1, 2, 9, dtype=torch.float64)
-    level = ConvLevel(A, B, B_up=up)
+    level = FeatureLevel(A, B, B_up=up)
     u = B[0](g)
     u = u + B[1](g - A[1](u))
     torch.testing.assert_close(level.smooth(level.start(g), 2).u, u)
@@ -104,14 +103,14 @@ def test_iteration_by_hand_with_one_kernel_per_iteration():
 def test_sweeps_group_kernels_into_one_step():
     kernels = [FixedConv(torch.tensor([w]).double()) for w in (0.5, 0.25)]
     A = FixedConv(torch.tensor([0.0, 1.0, 0.0]).double(), padding=1)
-    level = ConvLevel(A, kernels, sweeps=2)
+    level = FeatureLevel(A, kernels, sweeps=2)
     g = torch.ones(1, 1, 5, dtype=torch.float64)
     # The residual after one step is (1 - 1/2)(1 - 1/4), after two its square.
     torch.testing.assert_close(1 - level.smooth(level.start(g), 2).u, torch.full_like(g, 0.375**2))
 
 
 def test_the_coarser_level_is_not_a_submodule():
-    fine, coarse = chain("feature")
+    fine, coarse = chain(FeatureLevel)
     assert fine.coarse is coarse
     assert {id(p) for p in fine.parameters()}.isdisjoint(map(id, coarse.parameters()))
     assert not any("coarse" in name for name in fine.state_dict())
@@ -127,14 +126,23 @@ def test_fixed_kernels_are_fixed_and_trained_ones_trained():
 
 
 def test_slash_cycle_over_conv_levels_gives_the_coarsest_state():
-    levels = chain("feature")
+    levels = chain(FeatureLevel)
     g = torch.randn(1, 2, 8, 8, dtype=torch.float64)
     state = run(levels, slash_cycle((1, 1)), levels[0].start(g))
     assert levels[1].solution(state).shape == (1, 2, 4, 4)
 
 
+def test_the_kind_of_a_level_is_its_class():
+    for kind in (FeatureLevel, ResidualLevel):
+        level = kind(nn.Identity(), nn.Identity())
+        assert isinstance(level, ConvLevel)
+        assert repr(level).startswith(f"{kind.__name__}(\n  sweeps=1")
+    with pytest.raises(TypeError, match="abstract class ConvLevel"):
+        ConvLevel(nn.Identity(), nn.Identity())
+
+
 def unlinked():
-    level = chain("feature")[0]
+    level = chain(FeatureLevel)[0]
     level.coarse = None
     return level
 
@@ -145,13 +153,12 @@ START = State(None, torch.ones(1, 2, 8, 8, dtype=torch.float64))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ConvLevel(nn.Identity(), nn.Identity(), form="mixed"), "'feature', 'residual'"),
-        (lambda: ConvLevel([], nn.Identity()), "A needs at least one module"),
-        (lambda: ConvLevel(nn.Identity(), nn.Identity(), sweeps=0), "1 or more"),
-        (lambda: run(chain("feature"), mgcore.full_multigrid(2), START), "full multigrid needs"),
-        (lambda: chain("feature")[1].restrict(START), "no restriction"),
+        (lambda: FeatureLevel([], nn.Identity()), "A needs at least one module"),
+        (lambda: ResidualLevel(nn.Identity(), nn.Identity(), sweeps=0), "1 or more"),
+        (lambda: run(chain(FeatureLevel), mgcore.full_multigrid(2), START), "full multigrid needs"),
+        (lambda: chain(FeatureLevel)[1].restrict(START), "no restriction"),
         (lambda: unlinked().restrict(START._replace(u=START.g)), "set level.coarse"),
-        (lambda: chain("feature")[1].prolong(START, START), "no prolongation"),
+        (lambda: chain(FeatureLevel)[1].prolong(START, START), "no prolongation"),
     ],
 )  # fmt: skip
 def test_what_a_level_refuses(call, message):

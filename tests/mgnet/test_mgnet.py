@@ -106,8 +106,21 @@ def test_r_does_not_depend_on_Pi():
     for net in (model, other):
         state = net.levels[0].start(net.stem(x))
         states.append(run(net.levels, slash_cycle((2, 3, 0)), state))
-    torch.testing.assert_close(states[0].g, states[1].g, rtol=0, atol=0)
+    torch.testing.assert_close(states[0].r, states[1].r, rtol=0, atol=0)
     assert (states[0].u - states[1].u).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("form", ["residual", "feature"])
+def test_features_are_u_as_each_level_is_left(form):
+    model = MgNet(channels=(4, 6, 8), steps=(2, 1, 2), form=form).double().eval()
+    f = torch.randn(2, 3, 16, 12, dtype=torch.float64)
+    features = model.features(f)
+    assert [u.shape[1:] for u in features] == [(4, 16, 12), (6, 8, 6), (8, 4, 3)]
+    start = model.levels[0].start(model.stem(f))
+    for level, u in enumerate(features):
+        left = model.levels[level].solution(run(model.levels, model.cycle[: level + 1], start))
+        torch.testing.assert_close(u, left, rtol=0, atol=0)
+    torch.testing.assert_close(model.head(features[-1].mean((2, 3))), model(f), rtol=0, atol=0)
 
 
 def reachable(model, x):
@@ -233,7 +246,7 @@ def test_options():
         (lambda: MgNet(share_A=2), "share_A must be True .* or False .*, got 2"),
         (lambda: MgNet(share_B="no"), "share_B must be True .* or False .*, got 'no'"),
         (lambda: MgNet(sigma=torch.relu), "sigma must be a module or a callable that makes one"),
-        (lambda: MgNet(sigma="relu"), "such as nn.ReLU, got 'relu'"),
+        (lambda: MgNet(sigma="rely"), "unknown activation 'rely'; known are relu, prelu, .* hat-5"),
         (lambda: MgNet(sigma=lambda: 3), "sigma must be a module or a callable"),
         (lambda: MgNet(sigma=[nn.ReLU, nn.ReLU]), "one entry for each level, got 2 for 4 levels"),
         (lambda: MgNet(share_sigma=1), "share_sigma must be True .* or False .*, got 1"),

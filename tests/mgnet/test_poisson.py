@@ -14,7 +14,7 @@ import mgnet
 from mgcore import Chebyshev, Grid, full_multigrid, run, slash_cycle
 from mgcore.cycle import f_cycle, v_cycle, w_cycle
 from mgcore.level import Hierarchy
-from mgnet.level import ConvLevel, FixedConv
+from mgnet.level import FeatureLevel, FixedConv
 
 RNG = np.random.default_rng(3)
 
@@ -57,7 +57,7 @@ def test_same_iterates_for_every_restriction(restriction):
 
 
 def plain_chain(n, ndim):
-    """The solver from ConvLevel alone: (2d+1)-point A, Jacobi B, full weighting, linear P."""
+    """The solver from FeatureLevel alone: (2d+1)-point A, Jacobi B, full weighting, linear P."""
     line = torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64)
     linear = line if ndim == 1 else torch.outer(line, line)
     second = torch.tensor([-1.0, 2, -1], dtype=torch.float64)
@@ -72,7 +72,7 @@ def plain_chain(n, ndim):
         weight = (omega if n > 3 else 1.0) * h2 / (2 * ndim)
         B = torch.full((1,) * ndim, weight, dtype=torch.float64)
         levels.append(
-            ConvLevel(
+            FeatureLevel(
                 FixedConv(A, padding=1),
                 FixedConv(B),
                 R=FixedConv(linear / 2**ndim, stride=2) if n > 3 else None,

@@ -192,6 +192,25 @@ def test_the_first_block_of_resnet_by_hand():
 
 
 @pytest.mark.parametrize("kind", [ResNet, PreActResNet])
+@pytest.mark.parametrize("share_B", [True, False])
+def test_features_are_r_as_each_stage_is_left(kind, share_B):
+    model = small(kind, share_B=share_B).double().eval()
+    f = torch.randn(2, 3, 16, 12, dtype=torch.float64)
+    features = model.features(f)
+    assert [r.shape[1:] for r in features] == [(4, 16, 12), (6, 8, 6), (8, 4, 3)]
+    r = model.stem(f)
+    for stage, found in enumerate(features):
+        if kind is ResNet:
+            r = model.stages[stage](r)
+        else:
+            r = model.levels[stage - 1].R(r) if stage else r
+            r = preact_by_hand(r, model.levels[stage], model.cycle[stage].steps)
+        torch.testing.assert_close(found, r)
+    last = features[-1] if kind is ResNet else model.sigma(features[-1])
+    torch.testing.assert_close(model.head(last.mean((2, 3))), model(f))
+
+
+@pytest.mark.parametrize("kind", [ResNet, PreActResNet])
 def test_one_graph_under_compile_and_other_dimensions(kind):
     model = small(kind, share_A=True).eval()
     f = torch.randn(2, 3, 16, 16)
@@ -210,7 +229,8 @@ def test_one_graph_under_compile_and_other_dimensions(kind):
         ({"share_A": 1}, "share_A must be True .* or False"),
         ({"stem": "tiny"}, "known are 'small', 'large'"),
         ({"dim": 4}, "1, 2 or 3"),
-        ({"sigma": "relu"}, "such as nn.ReLU"),
+        ({"sigma": 3}, "such as nn.ReLU"),
+        ({"sigma": "rely"}, "unknown activation 'rely'; known are relu"),
     ],
 )
 def test_bad_input(kind, options, message):

@@ -101,6 +101,34 @@ def test_build():
     assert not first & second
 
 
+def test_options_override_those_of_the_entry():
+    with torch.device("meta"):
+        net = mgnet.build("resnet18-A", channels=(16, 32, 64, 128))
+        assert net.stages[1][0].correction[2].weight.shape == (32, 32, 3, 3)
+        assert net.stages[1][0].correction[2] is net.stages[1][1].correction[2]  # A still shared
+        short = mgnet.build("mgnet-64", steps=(3, 3), form="feature")
+        assert short.channels == (64, 64)
+        assert [visit.steps for visit in short.cycle] == [3, 3]
+        assert mgnet.build("mgnet-64", channels=8).channels == (8,) * 4
+        hidden = mgnet.build("one-hidden-layer", 7, 3, width=5)
+        assert hidden.hidden.weight.shape == (5, 3 * 28 * 28)
+        assert mgnet.build("logistic-regression", picture=(1, 8, 8)).head.weight.shape == (10, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mgnet-64", {"chanels": 8}, "mgnet-64 has no option chanels; it knows .*channels, steps"),
+        ("lenet-5", {"steps": 1, "dim": 2}, "no option steps, dim; it knows in_channels, num_clas"),
+        ("logistic-regression", {"stem": "small"}, "it knows picture, num_classes$"),
+        ("mgnet-hat", {"steps": (2, 2), "channels": 8}, "one entry for each level, got 4 for 2"),
+    ],
+)
+def test_options_that_a_network_does_not_know(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        mgnet.build(name, **options)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
