@@ -7,6 +7,7 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("mgnet needs PyTorch: pip install 'mgcore[torch]'", name="torch") from None
 
+from mgnet.classifier import Classifier, load
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel
 from mgnet.mgnet import MgNet
@@ -14,12 +15,14 @@ from mgnet.poisson import poisson_levels
 from mgnet.zoo import build
 
 __all__ = [
+    "Classifier",
     "ConvLevel",
     "FeatureLevel",
     "MgNet",
     "ResidualLevel",
     "SymmetricKernel",
     "build",
+    "load",
     "poisson_levels",
     "train_smoother",
 ]

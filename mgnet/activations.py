@@ -78,6 +78,10 @@ class Hat(nn.Module):
             support = float(self.support) if trained else self._given
         return f"support={support:.4g}, trainable={self.trainable}"
 
+    def watched(self) -> dict[str, float]:
+        """The support where it is trained: a training run logs it."""
+        return {"support": float(self.support.detach())} if self.trainable else {}
+
     def describe(self) -> str:
         """The text that makes the hat as it was at the start: "hat-5" or "hat-5-trained"."""
         number = repr(self._given).removesuffix(".0")

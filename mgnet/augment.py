@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -110,7 +110,8 @@ class Augmentation:
         if draws.box is None:
             examples = torch.lerp(others.float(), examples.float(), draws.share)
         else:
-            examples[(..., *draws.box)] = others[(..., *draws.box)]
+            inside: Any = (..., *draws.box)
+            examples[inside] = others[inside]
         return Mixture(examples, batch[rows], batch[partners], draws.share)
 
     # --- the draws ------------------------------------------------------------------------------

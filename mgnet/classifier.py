@@ -167,7 +167,8 @@ class Classifier(nn.Module):
             raise ValueError(f"{type(self.network).__name__} has no levels to look at")
         examples = self._examples(examples)
         with _evaluating(self), torch.no_grad():
-            return self.network.features(self.normalise(examples))
+            network: Any = self.network
+            return network.features(self.normalise(examples))
 
     def scores(
         self, examples: Tensor, *, flip: bool = False, shift: int = 0, batch_size: int = 500

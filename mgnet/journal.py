@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Epoch:
     seconds : float
         Of training alone.
     examples_per_second : float
+    watched : dict
+        Trained numbers that say something by themselves, such as the support of a hat.
     """
 
     epoch: int
@@ -46,6 +48,7 @@ class Epoch:
     test: dict[str, float]
     seconds: float
     examples_per_second: float
+    watched: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"epoch {self.epoch:3d}", f"loss {self.train['loss']:.4f}"]
@@ -63,14 +66,14 @@ class Epoch:
             **{f"test_{name}": value for name, value in self.test.items()},
             "seconds": self.seconds,
             "examples_per_second": self.examples_per_second,
+            **self.watched,
         }
 
 
-def write_log(folder: Path, history: Sequence[Epoch], measures: Sequence[str]) -> None:
-    """The history as a table; its header alone while that is empty."""
-    blank = dict.fromkeys(measures, 0.0)
+def write_log(folder: Path, history: Sequence[Epoch], row: Epoch) -> None:
+    """The history as a table; its header alone, that of `row`, while it is empty."""
     with atomic(folder / LOG) as path, path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, Epoch(0, blank, blank, 0.0, 0.0).flat())
+        writer = csv.DictWriter(stream, row.flat())
         writer.writeheader()
         writer.writerows(row.flat() for row in history)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +85,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
+    if threading.current_thread() is threading.main_thread():
+        # torchrun says SIGTERM twice when a process has ended, and SIGKILL after 30 s. The others
+        # need that time to save and to say why they end.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     processes = Processes(dist.get_rank(), count)
     yield processes

@@ -174,7 +174,7 @@ class Classification(Task):
         return {"loss": loss, "accuracy": hits}
 
     def test(
-        self, model: nn.Module, part: Callable[[int], slice], **views: Any
+        self, model: Any, part: Callable[[int], slice], **views: Any
     ) -> tuple[dict[str, float], int]:
         """Sums of cross entropy and hits; `views` average as in `Classifier.scores`."""
         mine = part(len(self.data.test_images))

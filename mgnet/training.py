@@ -294,7 +294,10 @@ class Trainer:
         test = self.evaluate()
         if not math.isfinite(test["loss"]):
             raise self._diverged(f"the test loss is {test['loss']}")
-        row = Epoch(self.epoch + 1, train, test, self.seconds, seen / self.seconds)
+        row = replace(
+            self._row(), train=train, test=test, seconds=self.seconds,
+            examples_per_second=seen / self.seconds,
+        )  # fmt: skip
         self.history.append(row)
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
         self.sums.zero_()
@@ -319,6 +322,17 @@ class Trainer:
             torch.tensor([*numbers, count], dtype=torch.float64, device=self.device)
         ).tolist()
         return self._named([number / count for number in total])
+
+    def _row(self) -> Epoch:
+        """The row of the epoch under way, nothing measured yet."""
+        blank = self._named([0.0] * len(self.task.measures))
+        watched = {
+            f"{name}.{key}": value
+            for name, module in self.model.named_modules()
+            if hasattr(module, "watched")
+            for key, value in module.watched().items()
+        }
+        return Epoch(self.epoch + 1, blank, blank, 0.0, 0.0, watched)
 
     def _named(self, numbers: list[float]) -> dict[str, float]:
         return dict(zip(self.task.measures, numbers, strict=True))
@@ -347,14 +361,14 @@ class Trainer:
             return
         with self._claimed_folder():
             self.checksum = write_checkpoint(self.folder / CHECKPOINT, content)
-            journal.write_log(self.folder, self.history, self.task.measures)
+            journal.write_log(self.folder, self.history, self._row())
 
     def _finish(self) -> None:
         """What a finished run leaves besides its checkpoint."""
         if self.folder is None or not self.processes.first:
             return
         # A run that stopped between both files lacks the last row of its log.
-        journal.write_log(self.folder, self.history, self.task.measures)
+        journal.write_log(self.folder, self.history, self._row())
         journal.write_curve(self.folder, self.history)
         write_weights(self.folder / WEIGHTS, self.trained.state_dict(), self._record())
 
@@ -388,11 +402,9 @@ class Trainer:
         path, saved = read_checkpoint(path)
         # Everything is compared before anything is loaded.
         buffers = [momenta(o) for o in self.optimizers]
-        blank = dict.fromkeys(self.task.measures, 0.0)
-        row = asdict(Epoch(1, blank, blank, 0.0, 0.0))
         here = self._content()
         here["recipe"] = _left_open(self.asked, here["recipe"], saved["recipe"])
-        compare_checkpoint(path, saved, here, buffers, row, self.steps)
+        compare_checkpoint(path, saved, here, buffers, asdict(self._row()), self.steps)
         if here["recipe"] != asdict(self.recipe):
             self._decide(Recipe(**here["recipe"]))
         self.model.load_state_dict(saved["model"])

@@ -3,12 +3,13 @@
 import csv
 import errno
 import functools
+import json
 import os
 import re
 import signal
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -201,7 +202,124 @@ def test_jobs_in_the_background_go_on_ignoring_ctrl_c(digits, tmp_path):
         signal.signal(signal.SIGINT, previous)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulate": 4},
+        {"clip": 2.0},
+        {"ema": 0.8},
+        {"mixup": 0.2},
+        {"cutmix": 1.0},
+        {"cutout": 3},
+        {"optimizer": "sgd", "schedule": "steps", "step_epochs": 2, "decay": "all"},
+        {"schedule": "cosine", "border": "zero", "flip": "random"},
+    ],
+)
+def test_every_option_trains_and_resumes_exactly(digits, tmp_path, options):
+    recipe = replace(RECIPE, sgd_lr=0.2, **options)
+    whole = trainer(digits, recipe)
+    assert whole.fit()[-1].train["loss"] < whole.history[0].train["loss"]
+    first = trainer(digits, recipe, tmp_path)
+    stop_at(first, 1, 4)
+    with pytest.raises(Interrupted):
+        first.fit()
+    second = trainer(digits, recipe, tmp_path, seed=9)
+    second.resume(tmp_path)
+    assert learned(second.fit()) == learned(whole.history)
+    assert_same(second.trained.state_dict(), whole.trained.state_dict())
+
+
+def test_a_batch_in_parts_gives_the_same_gradient(digits):
+    def gradient(accumulate):
+        recipe = replace(RECIPE, accumulate=accumulate, epochs=1, precision="float64")
+        torch.manual_seed(0)
+        model = MgNet(1, 10, channels=(8, 16), steps=(2, 1), norm=False)
+        run = Trainer(model, digits, recipe, progress=False)
+        run._update = lambda: None
+        run._train_step(next(run.task.batches(run._plan())))
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    torch.testing.assert_close(gradient(4), gradient(1), rtol=1e-10, atol=1e-14)
+
+
+def test_clipping_bounds_the_gradient(digits):
+    run = trainer(digits, replace(RECIPE, clip=0.01, optimizer="sgd"))
+    run._update, update = (lambda: None), run._update
+    run._train_step(next(run.task.batches(run._plan())))
+    gradients = [p.grad for p in run.model.parameters() if p.grad is not None]
+    assert sum(g.square().sum() for g in gradients).sqrt() > 0.1
+    for optimizer in run.optimizers:
+        optimizer.step = lambda: None
+        optimizer.zero_grad = lambda set_to_none: None
+    update()
+    norm = sum(p.grad.square().sum() for p in run.model.parameters() if p.grad is not None).sqrt()
+    assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_averaged_weights_follow_by_hand(digits):
+    run = trainer(digits, replace(RECIPE, ema=0.7, epochs=1))
+    steps = iter(run.task.batches(run._plan()))
+    name = "network.head.weight"
+    run._train_step(next(steps))
+    by_hand = run.model.state_dict()[name].clone()  # the first weights are the first average
+    for _ in range(4):
+        run._train_step(next(steps))
+        by_hand = 0.7 * by_hand + 0.3 * run.model.state_dict()[name]
+    torch.testing.assert_close(run.trained.state_dict()[name], by_hand)
+
+
+def test_training_leaves_torch_s_own_random_numbers_alone(digits):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    run = trainer(digits, replace(RECIPE, epochs=1))
+    torch.manual_seed(5)
+    run.fit()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_trained_supports_are_logged(digits, tmp_path):
+    model = MgNet(1, 10, channels=4, steps=(1, 1), sigma="hat-2-trained", share_sigma=True)
+    run = Trainer(model, digits, replace(RECIPE, epochs=2), folder=tmp_path, progress=False)
+    history = run.fit()
+    with (tmp_path / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name.endswith("support")]
+    assert len(names) == 2
+    for name in names:
+        values = [float(row[name]) for row in rows]
+        assert values[0] != values[1]
+        assert values == [row.watched[name] for row in history]
+    assert float(model.levels[1].before[0][1].support) == pytest.approx(values[-1])
+
+
+def test_tensorboard_reads_the_log(digits, tmp_path):
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    history = trainer(digits, replace(RECIPE, epochs=2), tmp_path, tensorboard=True).fit()
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    logged = [event.value for event in events.Scalars("test/accuracy")]
+    assert logged == pytest.approx([row.test["accuracy"] for row in history])
+
+
+def test_what_a_run_was_computed_with_is_kept(digits, tmp_path):
+    run = trainer(digits, folder=tmp_path)
+    stop_at(run, 0, 2)
+    with pytest.raises(Interrupted):
+        run.fit()
+    again = trainer(digits, folder=tmp_path)
+    again.resume(tmp_path)
+    again.fit()
+    about = json.loads((tmp_path / "run.json").read_text())
+    assert about["recipe"] == asdict(run.recipe)
+    assert about["data"] == "digits, 1437 examples"
+    assert about["record"]["network"] == "MgNet"
+    assert len(about["sessions"]) == 2
+    assert about["sessions"][0]["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "float64"])
 def test_other_precisions_learn_too(digits, precision):
     run = trainer(
         digits, replace(RECIPE, precision=precision, layout="channels_last", flip="never")
@@ -458,16 +576,16 @@ def test_a_checkpoint_of_another_model(digits, checkpoint):
     other = Trainer(MgNet(1, 10, channels=(8, 12), steps=(2, 1)), digits, RECIPE, progress=False)
     before = weights(other)
     with pytest.raises(
-        CheckpointError, match=r"another model: levels.0.Pi.0.weight is \(16, 8, 3, 3\)"
+        CheckpointError, match=r"another model: network.levels.0.Pi.0.weight is \(16, 8, 3, 3\)"
     ):
         other.resume(checkpoint)
     assert_same(weights(other), before)
 
 
 def test_a_checkpoint_of_another_recipe(digits, checkpoint):
-    run = trainer(digits, seed=5)
+    run = trainer(digits, replace(RECIPE, shift=2), seed=5)
     before = weights(run)
-    with pytest.raises(CheckpointError, match=r"another recipe: epochs 1 \(now 3\)"):
+    with pytest.raises(CheckpointError, match=r"another recipe: shift 1 \(now 2\)"):
         run.resume(checkpoint)
     assert_same(weights(run), before)
 
@@ -495,6 +613,30 @@ def test_files_that_are_no_checkpoints(digits, tmp_path):
         trainer(digits).resume(tmp_path / "number.pt")
 
 
+def test_a_finished_run_is_extended(digits, tmp_path):
+    short = trainer(digits, replace(RECIPE, epochs=2), tmp_path)
+    short.fit()
+    longer = trainer(digits, replace(RECIPE, epochs=4), tmp_path)
+    longer.resume(tmp_path)
+    history = longer.fit()
+    assert [row.epoch for row in history] == [1, 2, 3, 4]
+    assert history[:2] == short.history
+    assert saved_recipe(tmp_path).epochs == 4
+    again = trainer(digits, replace(RECIPE, epochs=3), tmp_path)
+    with pytest.raises(CheckpointError, match="is in epoch 4 already: choose epochs 4 or more"):
+        again.resume(tmp_path)
+
+
+def test_what_was_left_open_stays_as_the_run_began(digits, tmp_path):
+    recipe = replace(RECIPE, epochs=1, precision="bfloat16", layout="contiguous")
+    trainer(digits, recipe, tmp_path).fit()
+    again = trainer(digits, replace(recipe, epochs=2, precision="auto", layout="auto"), tmp_path)
+    again.resume(tmp_path)
+    assert again.recipe == replace(recipe, epochs=2)
+    again.fit()
+    assert saved_recipe(tmp_path) == again.recipe
+
+
 def test_only_the_rates_may_change(digits, checkpoint):
     once = replace(RECIPE, epochs=1)
     trainer(digits, replace(once, lr=0.1, sgd_lr=0.05)).resume(checkpoint)
@@ -506,10 +648,11 @@ def test_only_the_rates_may_change(digits, checkpoint):
 def test_numpy_numbers_in_a_recipe_can_be_read_back(digits, tmp_path):
     recipe = replace(
         RECIPE, epochs=np.int64(1), batch_size=np.int32(128), lr=np.float32(0.25), sgd_lr=1,
-        nesterov=np.bool_(True), optimizer=np.str_("muon"), precision="float32",
+        nesterov=np.bool_(True), optimizer=np.str_("muon"), precision="float32", layout="contiguous",
     )  # fmt: skip
     trainer(digits, recipe, tmp_path).fit()
-    assert saved_recipe(tmp_path) == replace(RECIPE, epochs=1, lr=0.25, sgd_lr=1.0)
+    plain = replace(RECIPE, epochs=1, lr=0.25, sgd_lr=1.0, layout="contiguous")
+    assert saved_recipe(tmp_path) == plain
     trainer(digits, recipe).resume(tmp_path)
 
 

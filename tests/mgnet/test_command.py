@@ -5,13 +5,13 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from examples import train_cifar
+from examples import train_mnist
+from mgnet import data
 from mgnet.checkpoint import read_checkpoint
 from mgnet.folder import claimed
 from mgnet.training import Trainer, saved_recipe
@@ -19,19 +19,20 @@ from mgnet.training import Trainer, saved_recipe
 ROOT = Path(__file__).parents[2]
 DIGITS = [
     "--dataset", "digits", "--batch-size", "128", "--channels", "4", "8", "--steps", "1", "1",
-    "--shift", "1", "--precision", "float32", "--no-channels-last",
+    "--network", "mgnet-narrow", "--shift", "1", "--precision", "float32", "--lr", "0.24",
 ]  # fmt: skip
-FILES = [".lock", "checkpoint.pt", "log.csv"]
+FILES = [".lock", "checkpoint.pt", "log.csv", "run.json"]
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_mnist.py"])
 
 
 def start(out, *options, code=None):
     """The script in a process of its own."""
-    program = ["-m", "examples.train_cifar"] if code is None else ["-c", code]
+    program = ["-m", "examples.train_mnist"] if code is None else ["-c", code]
     return subprocess.Popen(
         [sys.executable, *program, *DIGITS, "--out", str(out), *options],
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
@@ -40,7 +41,7 @@ def start(out, *options, code=None):
 
 
 def learned(history):
-    return [{k: v for k, v in row.items() if "second" not in k} for row in history]
+    return [(row["epoch"], row["train"], row["test"]) for row in history]
 
 
 @pytest.mark.slow
@@ -72,18 +73,18 @@ def test_a_terminated_run_resumes_exactly(tmp_path):
 
 FULL_DISK = """
 import resource, sys
-from examples import train_cifar
+from examples import train_mnist
 from mgnet.training import Trainer
 
 evaluate = Trainer.evaluate
 
-def evaluate_and_fill_the_disk(self):
+def evaluate_and_fill_the_disk(self, **views):
     if self.epoch == 1:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-    return evaluate(self)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2500, 2500))
+    return evaluate(self, **views)
 
 Trainer.evaluate = evaluate_and_fill_the_disk
-train_cifar.main()
+train_mnist.main()
 """
 
 
@@ -94,7 +95,7 @@ def test_a_file_that_cannot_be_written_ends_in_one_sentence(tmp_path):
     out, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert re.fullmatch(
-        r"train_cifar: .*checkpoint.pt could not be written \(File too large\); the one of before "
+        r"train_mnist: .*checkpoint.pt could not be written \(File too large\); the one of before "
         r"stays: make room, then go on\n",
         said,
     )
@@ -109,54 +110,53 @@ def test_a_diverged_run_goes_on_with_lower_rates(monkeypatch, capsys):
     def diverging_step(self, batch):
         step(self, batch)
         if (self.epoch, self.step) == (1, 11):
-            self.model.head.bias.data[0] = float("nan")
+            self.model.network.head.bias.data[0] = float("nan")
 
-    monkeypatch.setattr(sys, "argv", ["train_cifar.py"])
     options = [*DIGITS, "--epochs", "3", "--sgd-lr", "0.2", "--out", "run"]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_train_step", diverging_step)
         with pytest.raises(SystemExit) as end:
-            train_cifar.main(options)
+            train_mnist.main(options)
     sentence, example = str(end.value).splitlines()
     assert sentence == (
-        "train_cifar: model.head.bias is not finite in epoch 2: lower the learning rates (lr 0.24, "
-        "sgd_lr 0.2) and resume from run/checkpoint.pt, the last good checkpoint"
+        "train_mnist: model.network.head.bias is not finite in epoch 2: lower the learning rates "
+        "(lr 0.24, sgd_lr 0.2) and resume from run/checkpoint.pt, the last good checkpoint"
     )
     assert example.endswith("--sgd-lr 0.2 --out run --resume --lr 0.024 --sgd-lr 0.02")
 
     capsys.readouterr()
-    history = train_cifar.main([*options, "--resume", "--sgd-lr", "0.02"])
+    history = train_mnist.main([*options, "--resume", "--sgd-lr", "0.02"])[0].history
     assert len(history) == 3
     assert "goes on with sgd_lr 0.02, 0.2 until now\n" in capsys.readouterr().out
     # Where no rate is named, those of the run stay.
     options = [*DIGITS, "--epochs", "3", "--out", "run", "--resume"]
-    assert [asdict(row) for row in train_cifar.main(options)] == [asdict(row) for row in history]
+    assert train_mnist.main(options)[0].history == history
     assert saved_recipe("run").sgd_lr == 0.02
     assert "goes on with" not in capsys.readouterr().out
 
 
 def test_a_run_that_diverges_at_once_has_nothing_to_resume():
     with pytest.raises(SystemExit, match=r"sgd_lr 1e\+30\); there is no checkpoint yet") as end:
-        train_cifar.main([*DIGITS, "--optimizer", "sgd", "--sgd-lr", "1e30", "--out", "run"])
+        train_mnist.main([*DIGITS, "--optimizer", "sgd", "--sgd-lr", "1e30", "--out", "run"])
     assert "\n" not in str(end.value)
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_the_meta_device_is_refused(resume):
     with pytest.raises(SystemExit, match="torch finds no device 'meta' here to compute on"):
-        train_cifar.main([*DIGITS, "--out", "run", "--device", "meta", *resume])
+        train_mnist.main([*DIGITS, "--out", "run", "--device", "meta", *resume])
     assert not Path("run").exists()
 
 
 def test_a_second_run_in_a_folder_is_refused_before_the_data_are_read(monkeypatch):
-    monkeypatch.setattr(train_cifar.data, "load", None)
+    monkeypatch.setattr(data, "load", None)
     with claimed(Path("run")), pytest.raises(SystemExit, match="another run is going on in run"):
-        train_cifar.main([*DIGITS, "--out", "run"])
+        train_mnist.main([*DIGITS, "--out", "run"])
 
 
 def test_nothing_to_resume_leaves_no_folder():
-    with pytest.raises(SystemExit, match="train_cifar: there is no checkpoint run"):
-        train_cifar.main([*DIGITS, "--out", "run", "--resume"])
+    with pytest.raises(SystemExit, match="train_mnist: there is no checkpoint run"):
+        train_mnist.main([*DIGITS, "--out", "run", "--resume"])
     assert not Path("run").exists()
 
 
@@ -164,6 +164,6 @@ def test_ctrl_c_before_training_is_no_traceback(monkeypatch):
     def load(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_cifar.data, "load", load)
-    with pytest.raises(SystemExit, match="train_cifar: interrupted; the last checkpoint"):
-        train_cifar.main([*DIGITS, "--out", "run"])
+    monkeypatch.setattr(data, "load", load)
+    with pytest.raises(SystemExit, match="train_mnist: interrupted; the last checkpoint"):
+        train_mnist.main([*DIGITS, "--out", "run"])

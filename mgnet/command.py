@@ -1,0 +1,359 @@
+"""The command line of a training script: options, messages, several seeds, several processes.
+
+A script says what it trains by default and calls :func:`main`; every field of
+:class:`mgnet.recipe.Recipe` is an option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+
+from mgnet import data, gate, record
+from mgnet.checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
+from mgnet.cost import count_parameters, multiply_adds
+from mgnet.folder import claimed
+from mgnet.interruption import Interrupted
+from mgnet.pictures import PictureSet
+from mgnet.processes import LostProcessError, Processes, first_to_report, joined
+from mgnet.recipe import PRESETS, Recipe
+from mgnet.tasks import Classification, Task
+from mgnet.training import DivergenceError, Trainer, saved_recipe
+from mgnet.zoo import build
+
+__all__ = ["Script", "main", "train"]
+
+#: What of a network can be said on the command line; the entry of the zoo says the rest.
+NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
+    "channels": {"type": int, "nargs": "+", "help": "channels on each level"},
+    "steps": {"type": int, "nargs": "+", "help": "iterations on each level"},
+    "form": {"help": "feature or residual"},
+    "iteration": {"help": "single, multistep or chebyshev"},
+    "sigma": {"nargs": "+", "help": "activation, or one for each level: relu, hat-5, ..."},
+    "stem": {"help": "small, large, ..."},
+}
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a training script does unless its command line says otherwise.
+
+    Attributes
+    ----------
+    about : str
+        Its docstring; the first line is shown by --help.
+    datasets : tuple of str
+        What can be trained on, the default first; empty if `task` makes its own.
+    network : str
+        Name in the zoo.
+    out : str
+        Folder for the run.
+    recipe : dict
+        What of the preset "fast" is other here.
+    mirrored : bool
+        Whether the mirror image of an example is one, too: a mirrored digit is no digit.
+    options : callable, optional
+        Adds the script's own options to a parser.
+    task : callable, optional
+        Makes the task from the parsed command line, in place of a data set.
+    """
+
+    about: str
+    datasets: tuple[str, ...]
+    network: str
+    out: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    mirrored: bool = True
+    options: Callable[[argparse.ArgumentParser], None] | None = None
+    task: Callable[[argparse.Namespace], Task] | None = None
+
+
+def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
+    """Train by the command line, and say what went wrong in one sentence.
+
+    Returns
+    -------
+    list of Trainer
+        One for each seed, trained.
+    """
+    name = Path(sys.argv[0]).stem
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(script).parse_args(argv)
+    try:
+        return _run(script, args)
+    except DivergenceError as error:
+        _exit(f"{name}: {error}{_lower_rates(args, argv)}")
+    except LostProcessError as error:
+        _exit(f"{name}: {error}; go on with: {_again(argv)}")
+    except (OSError, ValueError) as error:  # one clear sentence, no traceback
+        _exit(f"{name}: {error}")
+    except Interrupted as stop:
+        _exit(f"{stop}\ngo on with: {_again(argv)}")
+    except KeyboardInterrupt:  # before training, or for a second time
+        _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
+
+
+def _exit(message: str) -> NoReturn:
+    """End with a message; of several processes only the first that comes here says anything."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not several:
+        sys.exit(message)
+    if first_to_report():
+        print(message, file=sys.stderr, flush=True)
+    os._exit(1)  # the clean-up of a process group may wait for processes that are gone
+
+
+def _again(argv: Sequence[str]) -> str:
+    resume = [] if "--resume" in argv else ["--resume"]
+    return shlex.join(["python", sys.argv[0], *argv, *resume])
+
+
+def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:
+    """A command that goes on with lower rates, where there is a checkpoint."""
+    with suppress(CheckpointError):
+        saved = saved_recipe(args.out)
+        lower = []
+        for name in ("lr", "sgd_lr"):
+            rate = min(getattr(args, name, None) or getattr(saved, name), getattr(saved, name))
+            lower += [f"--{name.replace('_', '-')}", f"{rate / 10:g}"]
+        # Behind those given, which they overrule.
+        return f"\nfor example: {_again(argv)} {' '.join(lower)}"
+    return ""
+
+
+# --- the options ----------------------------------------------------------------------------------
+
+
+def _parser(script: Script) -> argparse.ArgumentParser:
+    """Only what is given is in the namespace, but for what has a default that nobody saves."""
+    parser = argparse.ArgumentParser(
+        description=script.about.split("\n")[0],
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    if script.datasets:
+        default = script.datasets[0]
+        add("--dataset", default=default, choices=script.datasets, help=f"(default: {default})")
+        add("--data", default=None, metavar="DIR",
+            help="folder with the files (default: $MGNET_DATA, or download)")  # fmt: skip
+    if script.options is not None:
+        script.options(parser)
+    add("--out", default=script.out, metavar="DIR",
+        help=f"folder for log and checkpoint (default: {script.out})")  # fmt: skip
+    add("--resume", action="store_true", default=False, help="go on with the run in --out")
+    add("--seeds", type=int, default=1, metavar="N",
+        help="train N times, from --seed on, in folders of their own within --out; mean and "
+        "spread (default: 1)")  # fmt: skip
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    add("--device", default=device, help=f"(default: {device})")
+    add("--compile", action="store_true", default=False, help="run steps through torch.compile")
+    add("--tensorboard", action="store_true", default=False, help="write for TensorBoard, too")
+    add("--preset", default="fast", choices=tuple(PRESETS),
+        help="recipe to start from (default: fast)")  # fmt: skip
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--network", metavar="NAME",
+        help=f"one of those that `python -m mgnet` lists (default: {script.network})",
+    )  # fmt: skip
+    for name, options in NETWORK_OPTIONS.items():
+        network.add_argument(_dashed(name), **options)
+    recipe = parser.add_argument_group(
+        "recipe", "a resumed run keeps what is not given; only rates and epochs can be others"
+    )
+    defaults = _preset(script, "fast")
+    for option in dataclasses.fields(Recipe):
+        default = getattr(defaults, option.name)
+        help = f"{option.metadata['help']} (default: {default})"
+        if isinstance(default, bool):
+            recipe.add_argument(
+                _dashed(option.name), action=argparse.BooleanOptionalAction, help=help
+            )
+        else:
+            choices = option.metadata["choices"] or None
+            recipe.add_argument(
+                _dashed(option.name), type=type(default), choices=choices, help=help,
+                metavar=None if choices else type(default).__name__.upper(),
+            )  # fmt: skip
+    return parser
+
+
+def _preset(script: Script, name: str) -> Recipe:
+    changes = dict(script.recipe) if name == "fast" else {}
+    if not script.mirrored:
+        changes["flip"] = "never"
+    return replace(PRESETS[name], **changes)
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
+
+
+# --- the runs -------------------------------------------------------------------------------------
+
+
+def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
+    device = gate.device(args.device)
+    if args.seeds < 1:
+        raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
+    with joined(device) as processes:
+        folders = [Path(args.out)]
+        first = getattr(args, "seed", 0)
+        if args.seeds > 1:
+            folders = [Path(args.out) / f"seed{first + k}" for k in range(args.seeds)]
+        if processes.first:
+            for folder in folders:  # refused now if at all, rather than when the data are read
+                _refuse(folder, args.resume, several=args.seeds > 1)
+        task = script.task(args) if script.task else data.load(args.dataset, args.data)
+        trainers = []
+        for k, folder in enumerate(folders):
+            if args.seeds > 1:
+                args.seed = first + k
+            trainers.append(_train_one(script, args, task, folder, processes))
+        if args.seeds > 1 and processes.first:
+            _spread(trainers)
+        return trainers
+
+
+def _refuse(folder: Path, resume: bool, *, several: bool) -> None:
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise ValueError(
+            f"{folder} holds a run already: go on with it by --resume, or name another --out"
+        )
+    if resume and not several and not (folder / CHECKPOINT).exists():
+        raise CheckpointError(f"there is no checkpoint {folder / CHECKPOINT}")
+    with claimed(folder):
+        pass
+
+
+def _train_one(
+    script: Script,
+    args: argparse.Namespace,
+    task: PictureSet | Task,
+    folder: Path,
+    processes: Processes,
+) -> Trainer:
+    names = [option.name for option in dataclasses.fields(Recipe)]
+    resume = args.resume and (folder / CHECKPOINT).exists()
+    base = saved_recipe(folder) if resume else _preset(script, args.preset)
+    recipe = replace(base, **_given(args, names))
+    torch.manual_seed(recipe.seed)
+    network = _network(script, args, task, folder if resume else None)
+    return train(
+        network, task, recipe,
+        folder=folder, resume=resume, device=args.device, compile=args.compile,
+        tensorboard=args.tensorboard, processes=processes,
+    )  # fmt: skip
+
+
+def _network(
+    script: Script, args: argparse.Namespace, task: PictureSet | Task, saved: Path | None
+) -> nn.Module:
+    """The network that is asked for, or the one of a saved run, where none is."""
+    options = _given(args, list(NETWORK_OPTIONS))
+    for name, value in options.items():
+        if isinstance(value, list) and len(value) == 1:
+            options[name] = value[0]
+    if saved is not None and not options and not hasattr(args, "network"):
+        about = read_checkpoint(saved)[1]["record"]
+        if about:
+            return record.rebuild({key: about[key] for key in ("network", "options")})
+    examples = task if isinstance(task, PictureSet) else getattr(task, "data")  # noqa: B009
+    shape = examples.train_images.shape[1:]
+    name = getattr(args, "network", script.network)
+    return build(name, len(examples.classes), shape[0], **options)
+
+
+def train(
+    network: nn.Module,
+    task: PictureSet | Task,
+    recipe: Recipe,
+    *,
+    folder: str | os.PathLike[str],
+    resume: bool = False,
+    **options: Any,
+) -> Trainer:
+    """Train with a line for each epoch, and one for the result.
+
+    Parameters
+    ----------
+    network, task, recipe, folder
+        As for :class:`mgnet.training.Trainer`.
+    resume : bool
+        Whether to go on with the run in the folder.
+    **options
+        For the trainer.
+    """
+    trainer = Trainer(network, task, recipe, folder=folder, on_epoch=_print, **options)
+    first = trainer.processes.first
+    if resume:
+        before = saved_recipe(folder)
+        trainer.resume(folder)
+    if first:
+        _print(_introduction(network, trainer))
+        if resume:
+            for name in ("lr", "sgd_lr", "epochs"):
+                was, now = getattr(before, name), getattr(recipe, name)
+                if was != now:
+                    _print(f"goes on with {name} {now:g}, {was:g} until now")
+    history = trainer.fit()
+    result = history[-1].test
+    lines = [f"last epoch: {_said(result)}"]
+    if isinstance(trainer.task, Classification) and trainer.recipe.flip != "never":
+        lines.append(f"averaged over both mirror images: {_said(trainer.evaluate(flip=True))}")
+        moved = trainer.evaluate(flip=True, shift=1)
+        lines.append(f"and over moves by a pixel: {_said(moved)}")
+    if first:
+        _print("\n".join(lines))
+    return trainer
+
+
+def _introduction(network: nn.Module, trainer: Trainer) -> str:
+    task = trainer.task
+    lines = [f"{type(network).__name__} on {task.name}: {count_parameters(network):,} parameters"]
+    if isinstance(task, Classification):
+        shape = tuple(task.data.train_images.shape[1:])
+        operations = multiply_adds(network, shape) / 1e6
+        lines[0] += f", {operations:,.1f} million multiply-adds for an example"
+    if hasattr(network, "cycle"):
+        lines.append(str(network.cycle))
+    return "\n".join([*lines, str(trainer.recipe), trainer.choice])
+
+
+def _said(measured: dict[str, float]) -> str:
+    if "accuracy" in measured:
+        return f"{measured['accuracy']:.2%} of the test examples"
+    return ", ".join(f"test {name} {value:.4g}" for name, value in measured.items())
+
+
+def _spread(trainers: Sequence[Trainer]) -> None:
+    """Mean and standard deviation over the seeds."""
+    measure = "accuracy" if "accuracy" in trainers[0].task.measures else "loss"
+    values = [t.history[-1].test[measure] for t in trainers]
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    form = "{:.2%}" if measure == "accuracy" else "{:.4g}"
+    each = ", ".join(map(form.format, values))
+    _print(
+        f"{len(values)} seeds: {measure} {form.format(mean)}, standard deviation "
+        f"{form.format(spread)} ({each})"
+    )
+
+
+def _print(line: Any) -> None:
+    print(line, flush=True)

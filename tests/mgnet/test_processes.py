@@ -1,0 +1,140 @@
+"""Several processes that train together: the same curve, one voice, one set of files."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mgnet.processes import ALONE, Processes
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="torch has no distributed"),
+    pytest.mark.skipif(sys.platform != "linux", reason="gloo is tested on Linux"),
+]
+
+# Without batch normalisation, whose statistics are those of a process.
+SCRIPT = """
+import os, signal, sys
+from mgnet import command, zoo
+from mgnet.mgnet import MgNet
+from mgnet.training import Trainer
+
+command.build = lambda name, classes, channels, **options: MgNet(
+    channels, classes, channels=(4, 8), steps=(2, 1), norm=False)
+
+step = Trainer._train_step
+def failing_step(self, batches):
+    step(self, batches)
+    if self.epoch == 1 and self.step == 3 and self.processes.rank == int(os.environ["DIES"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if self.epoch == 1 and self.step == 2 and "STOPS" in os.environ and self.processes.rank == 1:
+        signal.raise_signal(signal.SIGTERM)
+
+if "DIES" in os.environ:
+    Trainer._train_step = failing_step
+command.main(command.Script("digits", ("digits",), "own", "run", mirrored=False))
+"""
+
+OPTIONS = [
+    "--epochs", "3", "--batch-size", "128", "--shift", "1", "--lr", "0.02", "--sgd-lr", "0.01",
+    "--precision", "float32", "--optimizer", "sgd",
+]  # fmt: skip
+
+
+def train(folder, processes, *options, **variables):
+    (folder / "script.py").write_text(SCRIPT)
+    several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(several if processes > 1 else []), "script.py"]
+    return subprocess.run(
+        [*command, *OPTIONS, *options, "--out", f"run{processes}"],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables,
+    )  # fmt: skip
+
+
+def log(folder):
+    with (folder / "log.csv").open() as stream:
+        return [
+            {k: float(v) for k, v in row.items() if "second" not in k}
+            for row in csv.DictReader(stream)
+        ]
+
+
+@pytest.mark.parametrize("options", [[], ["--accumulate", "2", "--ema", "0.9", "--clip", "1"]])
+def test_two_processes_train_as_one_does(tmp_path, options):
+    one, two = (train(tmp_path, count, *options) for count in (1, 2))
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    rows = log(tmp_path / "run1")
+    for a, b in zip(rows, log(tmp_path / "run2"), strict=True):
+        assert b == pytest.approx(a, rel=1e-4)
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    files = sorted(os.listdir(tmp_path / "run1"))
+    assert sorted(os.listdir(tmp_path / "run2")) == files
+    assert two.stdout.count("epoch   3") == 1
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_that_dies_ends_the_run_with_one_message(tmp_path, rank):
+    run = train(tmp_path, 2, DIES=rank)
+    assert run.returncode != 0
+    message = "another process of this run has ended; go on with: python script.py"
+    assert run.stderr.count(message) == 1, run.stderr
+    assert "Traceback" not in run.stderr.split("torch.distributed.elastic")[0]
+    # What was done before is there, and the run goes on.
+    again = train(tmp_path, 2, "--resume")
+    assert again.returncode == 0, again.stderr
+    whole = train(tmp_path, 1)
+    assert whole.returncode == 0, whole.stderr
+    for a, b in zip(log(tmp_path / "run1"), log(tmp_path / "run2"), strict=True):
+        assert b == pytest.approx(a, rel=1e-4)
+
+
+def test_a_signal_to_one_process_stops_all_and_saves_once(tmp_path):
+    run = train(tmp_path, 2, DIES="-1", STOPS="1")
+    assert run.returncode != 0
+    assert run.stderr.count("interrupted in epoch 2, after step 2 of 11; saved in") == 1, run.stderr
+    again = train(tmp_path, 2, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert train(tmp_path, 1).returncode == 0
+    for a, b in zip(log(tmp_path / "run1"), log(tmp_path / "run2"), strict=True):
+        assert b == pytest.approx(a, rel=1e-4)
+
+
+def test_an_error_of_the_first_process_is_said_once(tmp_path):
+    assert train(tmp_path, 2).returncode == 0
+    run = train(tmp_path, 2)
+    assert run.returncode != 0
+    assert run.stderr.count("run2 holds a run already: go on with it by --resume") == 1, run.stderr
+    assert "another process" not in run.stderr
+
+
+def test_batches_that_cannot_be_shared(tmp_path):
+    run = train(tmp_path, 2, "--batch-size", "127")
+    assert run.stderr.count("batch_size 127 cannot be shared by 2 processes in 1 equal") == 1
+    assert signal.Signals(signal.SIGTERM).name not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "parts"), [(128, 2, 3), (10, 3, 1), (7, 1, 2), (1, 4, 1)]
+)
+def test_shares_are_all_of_it_in_order(size, count, parts):
+    pieces = [piece for rank in range(count) for piece in Processes(rank, count).share(size, parts)]
+    assert len(pieces) == count * parts
+    assert [i for piece in pieces for i in range(size)[piece]] == list(range(size))
+
+
+def test_alone_there_is_nobody_to_ask():
+    assert ALONE.first
+    assert ALONE.any(True, torch.device("cpu")) is True
+    x = torch.ones(3)
+    assert ALONE.add(x) is x
+    assert ALONE.share(10) == [slice(0, 10)]
