@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet import MgNet, data
-from mgnet.data import DataError, PictureSet, load
-from mgnet.training import Recipe, Trainer
+from mgnet import data
+from mgnet.data import DataError, load
 
 real = pytest.mark.skipif(
     "MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder with the real data sets"
@@ -73,85 +72,6 @@ def test_digits_need_no_files():
     assert torch.equal(load("digits").test_images, pictures.test_images)
     both = torch.cat([pictures.train_labels, pictures.test_labels])
     assert len(both) == 1797
-
-
-# --- own pictures -------------------------------------------------------------------------------
-
-
-def own(**changes):
-    rng = np.random.default_rng(0)
-    parts = {
-        "name": "own",
-        "train_images": rng.integers(0, 256, (6, 3, 8, 8), np.uint8),
-        "train_labels": np.arange(6) % 2,
-        "test_images": rng.integers(0, 256, (4, 3, 8, 8), np.uint8),
-        "test_labels": np.arange(4) % 2,
-        "classes": ["cat", "dog"],
-    }
-    return parts | changes
-
-
-def test_own_arrays_become_tensors():
-    arrays = own(train_labels=np.array([0, 1, 1, 0, 1, 0], ">u2"), test_labels=[1, 0, 0, 1])
-    arrays["test_images"] = arrays["test_images"][::-1, :, :, ::-1]
-    pictures = PictureSet(**arrays)
-    for part in ("train", "test"):
-        images, labels = getattr(pictures, f"{part}_images"), getattr(pictures, f"{part}_labels")
-        assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
-        np.testing.assert_array_equal(images, arrays[f"{part}_images"])
-        np.testing.assert_array_equal(labels, arrays[f"{part}_labels"])
-    assert pictures.classes == ("cat", "dog")
-    before = pictures.train_images.clone()
-    arrays["train_images"][:] = 0  # the caller's array and the pictures go their own ways
-    assert torch.equal(pictures.train_images, before)
-
-
-def test_arrays_that_may_not_be_written_are_taken():
-    arrays = own()
-    arrays["train_images"].flags.writeable = False
-    assert PictureSet(**arrays).train_images.shape == (6, 3, 8, 8)
-
-
-def test_tensors_are_kept():
-    images = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
-    assert PictureSet(**own(train_images=images)).train_images is images
-
-
-def test_own_arrays_are_trained_on():
-    pictures = PictureSet(**own())
-    recipe = Recipe(epochs=1, batch_size=3, shift=1)
-    model = MgNet(3, 2, channels=4, steps=(1,))
-    assert len(Trainer(model, pictures, recipe, progress=False).fit()) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train_images": np.zeros((6, 3, 8, 8))}, "train_images must be uint8 .*, got float64"),
-        ({"test_images": torch.zeros(4, 3, 8, 8)}, "test_images must be uint8 .* torch.float32"),
-        ({"train_images": np.zeros((6, 8, 8), np.uint8)}, r"\(N, channels, height, width\), got"),
-        ({"train_images": np.zeros((0, 3, 8, 8), np.uint8)}, r"shape \(0, 3, 8, 8\)"),
-        ({"train_images": None}, "train_images must be uint8 .*, got object"),
-        ({"test_images": np.zeros((4, 3, 9, 8), np.uint8)}, r"\(3, 8, 8\) and \(3, 9, 8\)"),
-        ({"train_labels": np.arange(5) % 2}, r"integers of shape \(6,\), one for each picture"),
-        ({"train_labels": np.zeros((6, 1), int)}, r"got int64 of shape \(6, 1\)"),
-        ({"train_labels": np.zeros(6)}, "train_labels must be integers .*, got float64"),
-        ({"train_labels": torch.zeros(6).bool()}, "must be integers .*, got torch.bool"),
-        ({"train_labels": list("abcdef")}, "train_labels must be integers"),
-        (
-            {"train_labels": np.arange(6) % 2 + 1},
-            r"run from 0 to 1, as there are 2 classes, got 1 to 2: renumber them, by np.unique\(",
-        ),
-        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels must run from 0 .* got -1 to 1"),
-        ({"classes": 2}, "classes must be the names of the labels 0, 1, ..., got 2"),
-        ({"classes": "cat"}, "classes must be the names .*, got 'cat'"),
-        ({"classes": {"cat", "dog"}}, "classes must be the names"),
-        ({"classes": ()}, "one class at least"),
-    ],
-)
-def test_own_pictures_that_do_not_fit(changes, message):
-    with pytest.raises(ValueError, match=message):
-        PictureSet(**own(**changes))
 
 
 # --- small files in the official formats ----------------------------------------------------------
