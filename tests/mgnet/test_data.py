@@ -64,6 +64,36 @@ def test_real_pictures_are_the_published_ones():
     assert digits.train_images[0, 0, 14].sum() > digits.train_images[0, 0, 0].sum() == 0
 
 
+SERIES = {
+    "ecg200": (100, 100, 96, ("-1", "1"), [31, 69]),
+    "ecgfivedays": (23, 861, 136, ("1", "2"), [14, 9]),
+    "twoleadecg": (23, 1139, 82, ("1", "2"), [12, 11]),
+    "ecg5000": (500, 4500, 140, ("1", "2", "3", "4", "5"), [292, 177, 10, 19, 2]),
+}
+
+
+@real
+@pytest.mark.data
+@pytest.mark.parametrize("name", SERIES)
+def test_real_heart_beats(name):
+    try:
+        beats = load(name)
+    except DataError as error:
+        pytest.skip(str(error)) if "holds no" in str(error) else pytest.fail(str(error))
+    train, test, length, classes, counts = SERIES[name]
+    if name == "ecg5000" and beats.name != name:
+        assert beats.name == "ecg5000 (ECG5000_TEST_4499of4500.npy)"
+        test -= 1
+    assert beats.train_images.shape == (train, 1, length)
+    assert beats.test_images.shape == (test, 1, length)
+    assert beats.train_images.dtype == beats.test_images.dtype == torch.float32
+    assert beats.classes == classes
+    assert torch.bincount(beats.train_labels).tolist() == counts
+    mean, std = beats.channel_statistics()  # each series of the archive is normalised
+    torch.testing.assert_close(mean, torch.zeros(1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(std, torch.ones(1), rtol=0.01, atol=0)
+
+
 def test_digits_need_no_files():
     pictures = load("digits")
     assert pictures.train_images.shape == (1437, 1, 8, 8)
@@ -191,9 +221,88 @@ def test_empty_foreign_and_missing_folders(tmp_path):
     with pytest.raises(DataError, match="MGNET_DATA"):
         load("mnist", download=False)
     with pytest.raises(
-        ValueError, match="known are cifar10, cifar100, mnist, fashion-mnist, digits"
+        ValueError, match="known are cifar10, cifar100, mnist, fashion-mnist, digits, ecg200"
     ):
         load("imagenet")
+
+
+# --- heart beats ----------------------------------------------------------------------------------
+
+
+def write_series(folder, name="ecg200"):
+    """Files like those of the archive, and what they hold."""
+    source = data._SERIES[name]
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    tables = []
+    for part, count in (("TRAIN", source.train), ("TEST", source.test)):
+        labels = np.resize(source.labels, count)
+        rows = np.column_stack([labels, rng.normal(size=(count, source.length)).round(4)])
+        np.savetxt(folder / f"{source.folder}_{part}.tsv", rows, "%g", "\t")
+        tables.append(rows)
+    return tables
+
+
+@pytest.mark.parametrize("where", ["", "ECG200", "ucr/ECG200"])
+def test_heart_beats(tmp_path, where):
+    train, test = write_series(tmp_path / "DIR" / where)
+    beats = load("ecg200", tmp_path / "DIR")
+    assert beats.name == "ecg200"
+    assert beats.classes == ("-1", "1")
+    for rows, images, labels in (
+        (train, beats.train_images, beats.train_labels),
+        (test, beats.test_images, beats.test_labels),
+    ):
+        np.testing.assert_array_equal(images[:, 0], rows[:, 1:].astype(np.float32))
+        np.testing.assert_array_equal(labels, rows[:, 0] > 0)
+
+
+def test_a_test_file_that_lacks_a_row_is_named(tmp_path):
+    _, test = write_series(tmp_path / "ECG5000", "ecg5000")
+    whole = load("ecg5000", tmp_path)
+    part = tmp_path / "ECG5000" / "ECG5000_TEST_4499of4500.npy"
+    np.save(part, test[:-1].astype(np.float32))
+    assert load("ecg5000", tmp_path).name == "ecg5000"  # the whole file goes first
+    (tmp_path / "ECG5000" / "ECG5000_TEST.tsv").unlink()
+    most = load("ecg5000", tmp_path)
+    assert most.name == "ecg5000 (ECG5000_TEST_4499of4500.npy)"
+    assert torch.equal(most.test_images, whole.test_images[:-1])
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(DataError, match="4499of4500.npy is damaged"):
+        load("ecg5000", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "TEST.tsv is damaged"),
+        (lambda text: "".join(text.splitlines(True)[:-1]), r"shape is \(99, 97\) instead of \(100"),
+        (lambda text: text.replace("\t", ","), "TEST.tsv is damaged"),
+        (lambda text: "3" + text[2:], "the labels -1, 1; take the file from"),
+        (lambda text: text.replace("\t0.", "\tnan", 1), "is damaged"),
+        (lambda text: "", "is damaged"),
+        (None, "ECG200_TEST.tsv is missing; take it from"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_damaged_heart_beats_are_named(tmp_path, change, message):
+    write_series(tmp_path / "ECG200")
+    path = tmp_path / "ECG200" / "ECG200_TEST.tsv"
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()))
+    with pytest.raises(DataError, match=message):
+        load("ecg200", tmp_path)
+
+
+def test_heart_beats_are_not_downloaded(tmp_path):
+    with pytest.raises(DataError, match="ecg200 is not downloaded: .*DIR/ECG200, and pass data="):
+        load("ecg200")
+    with pytest.raises(DataError, match="holds no ECG200/ECG200_TRAIN.tsv: take"):
+        load("ecg200", tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        load("ecg200", tmp_path / "nowhere")
 
 
 # --- downloads ------------------------------------------------------------------------------------
