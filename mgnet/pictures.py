@@ -85,7 +85,9 @@ class PictureSet:
         test_fraction: float = 0.2,
         seed: int = 0,
     ) -> PictureSet:
-        """A set made of arrays as they come; what was given is never changed.
+        """A set made of arrays as they come.
+
+        What was given is never changed. Arrays are copied, tensors where shape or type need it.
 
         Parameters
         ----------
@@ -215,12 +217,15 @@ def _images(name: str, values: Any) -> Tensor:
     images = _values(name, values)
     if isinstance(images, Tensor):
         pixels, floating = images.dtype == torch.uint8, images.is_floating_point()
+        whole = not (floating or images.is_complex())
     else:
         pixels, floating = images.dtype == np.uint8, images.dtype.kind == "f"
+        whole = images.dtype.kind in "iub"
     if not (pixels or floating) or images.ndim not in (3, 4, 5) or 0 in images.shape:
+        advice = "; make whole numbers uint8 if they run from 0 to 255, float32 otherwise"
         raise ValueError(
             f"{name} must be uint8 or floating point of shape {SHAPES}, got {images.dtype} of "
-            f"shape {tuple(images.shape)}"
+            f"shape {tuple(images.shape)}{advice * (whole and not pixels)}"
         )
     if isinstance(images, np.ndarray):
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is found below
@@ -327,6 +332,8 @@ def _raw_labels(name: str, values: Any) -> np.ndarray:
                  for v in labels}  # fmt: skip
         if kinds == {str} or kinds == {Integral}:
             labels = np.array(labels.tolist())
+    if labels.dtype.kind == "T":  # strings of any length, in NumPy 2
+        labels = np.array(labels.tolist(), str)
     if labels.ndim != 1:
         advice = {2: ", by labels.argmax(1) if they are one-hot, labels.ravel() if a column"}
         raise ValueError(
