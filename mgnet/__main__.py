@@ -1,11 +1,13 @@
-"""The table of all networks: ``python -m mgnet``."""
+"""The table of all networks and baselines: ``python -m mgnet``."""
 
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 
+from mgnet.baselines import BASELINES, Baseline
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.zoo import DATA_SETS, ZOO, Network, Result
 
@@ -16,9 +18,11 @@ HEADER = (
 RIGHT = ("parameters", "multiply-adds", "accuracy %")
 
 LEGEND = """\
-parameters     of what mgnet.build(name) makes, with a head for the classes of the data set
+parameters     of what mgnet.build(name) makes, with a head for the classes of the data set;
+               models of scikit-learn are in mgnet.baselines
 published      the same as printed; the lecture rounds some figures and cuts others off
 multiply-adds  of one picture (mgnet.cost.multiply_adds)
+-              depends on the examples: a kernel SVM keeps those it needs
 accuracy %     on test pictures, as published unless the note says "ours"
 Not listed, because nothing public says how they are built: MgNet-small 26.1M, MgNet 39.3M,
 MgNet-CMT-XS 17.9M and MgNet-CMT 30.1M on ImageNet."""
@@ -45,6 +49,20 @@ def row(entry: Network, result: Result) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def baseline_row(entry: Baseline, result: Result) -> tuple[str, ...]:
+    """The same for a model of scikit-learn."""
+    data_set = DATA_SETS[result.data]
+    features = math.prod(data_set.picture)
+    parameters = entry.parameters(features, data_set.classes)
+    size, operations = "-", "-"
+    if parameters is not None:
+        size, operations = f"{parameters:,}", _short(features * data_set.classes)
+    note = f"scikit-learn; {result.note}" if result.note else "scikit-learn"
+    return (
+        entry.name, result.data, size, "", operations, result.accuracy, entry.structure, note,
+    )  # fmt: skip
+
+
 def _short(n: int) -> str:
     """Three digits and K, M or G for thousands, millions or billions."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
@@ -54,8 +72,9 @@ def _short(n: int) -> str:
 
 
 def table() -> str:
-    """All networks and all that is published about them."""
-    rows = [
+    """All networks and baselines, and all that is published about them."""
+    rows = [baseline_row(entry, result) for entry in BASELINES.values() for result in entry.results]
+    rows += [
         row(entry, result)
         for entry in ZOO.values()
         for result in entry.results or (Result(entry.data),)

@@ -1,8 +1,9 @@
-"""Labelled pictures as uint8 tensors: CIFAR, MNIST, Fashion-MNIST and scikit-learn's digits.
+"""Data sets by name: CIFAR, MNIST, Fashion-MNIST, scikit-learn's digits, and series of heart beats.
 
 CIFAR is read from the official *binary* archives, MNIST and Fashion-MNIST from their IDX files:
 no pickle is ever opened. Files come from a folder you name, or are downloaded once with pooch;
-either way their sizes and MD5 sums are checked before a byte is used.
+either way their sizes and MD5 sums are checked before a byte is used. Heart beats are text files of
+the UCR archive, taken from a folder, and checked for their numbers of rows and columns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +51,38 @@ class _Source:
     base_url: str = ""  # or the folder that holds each file
 
 
+@dataclass(frozen=True)
+class _Series:
+    """A data set of the UCR archive: FOLDER_TRAIN.tsv and FOLDER_TEST.tsv, label in column 0.
+
+    The archive is passed on as text, its numbers written with more or fewer digits, and there are
+    no official sums to compare with. So what is checked is what its pages state: counts and labels.
+    """
+
+    folder: str
+    train: int
+    test: int
+    length: int
+    labels: tuple[int, ...]
+    incomplete: tuple[str, int] | None = None  # a NumPy file with fewer test rows, taken as well
+
+
 def load(
     name: str, data: str | os.PathLike[str] | None = None, download: bool = True
 ) -> PictureSet:
-    """Load a data set of pictures.
+    """Load a data set of pictures or of heart beats.
 
     Parameters
     ----------
-    name : {"cifar10", "cifar100", "mnist", "fashion-mnist", "digits"}
+    name : str
+        Pictures: "cifar10", "cifar100", "mnist", "fashion-mnist", "digits". Heart beats, series of
+        one channel: "ecg200", "ecgfivedays", "twoleadecg", "ecg5000".
     data : path, optional
         A folder that holds the files, or the official archive's folder of them. If not given, the
         environment variable MGNET_DATA; if that is not set, the files are downloaded to the user's
-        cache. "digits" comes with scikit-learn and needs neither.
+        cache. "digits" comes with scikit-learn and needs neither. Heart beats are not downloaded:
+        their files are ECG200/ECG200_TRAIN.tsv and ECG200/ECG200_TEST.tsv, for example, in this
+        folder or in its folder ucr.
     download : bool
         Whether a download is allowed where no folder is named.
 
@@ -74,9 +96,17 @@ def load(
         For an unknown name.
     DataError
         For a file that is missing, has a wrong size or a wrong MD5 sum, or cannot be fetched.
+
+    Notes
+    -----
+    Heart beats keep the archive's labels as names of their classes, in ascending order. Where
+    ECG5000_TEST_4499of4500.npy lies in place of ECG5000_TEST.tsv, it is used, and the set's name
+    says so. H. A. Dau et al., The UCR Time Series Classification Archive, 2018.
     """
     if name == "digits":
         return _digits()
+    if name in _SERIES:
+        return _heart_beats(name, data if data is not None else os.environ.get(DATA_VARIABLE))
     if name not in _SOURCES:
         raise ValueError(f"unknown data set {name!r}; known are {', '.join(DATA_SETS)}")
     source = _SOURCES[name]
@@ -178,6 +208,61 @@ def _idx(source: _Source, folder: Path, name: str, classes: Sequence[str]) -> Pi
     return PictureSet(name, x[:, None], y.long(), x_test[:, None], y_test.long(), tuple(classes))
 
 
+def _heart_beats(name: str, data: str | os.PathLike[str] | None) -> PictureSet:
+    series = _SERIES[name]
+    train, test = (f"{series.folder}_{part}.tsv" for part in ("TRAIN", "TEST"))
+    advice = (
+        f"take {train} and {test} from the UCR archive ({_UCR}), put them into "
+        f"DIR/{series.folder}, and pass data=DIR or set {DATA_VARIABLE}"
+    )
+    if data is None:
+        raise DataError(f"{name} is not downloaded: {advice}")
+    data = Path(data).expanduser()
+    if not data.is_dir():
+        raise DataError(f"the data folder {data} does not exist")
+    folders = (data / series.folder, data / "ucr" / series.folder, data)
+    folder = next((folder for folder in folders if (folder / train).exists()), None)
+    if folder is None:
+        raise DataError(f"{data} holds no {series.folder}/{train}: {advice}")
+    path, count = folder / test, series.test
+    if not path.exists() and series.incomplete and (folder / series.incomplete[0]).exists():
+        path, count = folder / series.incomplete[0], series.incomplete[1]
+        name = f"{name} ({path.name})"
+    rows, rows_test = _rows(folder / train, series.train, series), _rows(path, count, series)
+    return PictureSet.from_arrays(
+        rows[:, 1:],
+        rows[:, 0].astype(int),
+        rows_test[:, 1:],
+        rows_test[:, 0].astype(int),
+        name=name,
+    )
+
+
+def _rows(path: Path, count: int, series: _Series) -> np.ndarray:
+    """Label and values of each series, (count, 1 + length)."""
+    if not path.exists():
+        raise DataError(f"{path} is missing; take it from the UCR archive ({_UCR})")
+    advice = f"take the file from the UCR archive ({_UCR}) again"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file is told of below
+            npy = path.suffix == ".npy"
+            rows = np.load(path) if npy else np.loadtxt(path, delimiter="\t", ndmin=2)
+    except (ValueError, EOFError) as error:  # no numbers, lines of several lengths, no NumPy file
+        raise DataError(f"{path} is damaged ({error}); {advice}") from None
+    if rows.shape != (count, 1 + series.length):
+        raise DataError(
+            f"{path} is damaged: its shape is {rows.shape} instead of "
+            f"{(count, 1 + series.length)}; {advice}"
+        )
+    if not np.isfinite(rows).all() or set(rows[:, 0]) != set(series.labels):
+        raise DataError(
+            f"{path} is damaged: it must hold finite numbers, and in its first column the labels "
+            f"{', '.join(map(str, series.labels))}; {advice}"
+        )
+    return rows
+
+
 def _digits() -> PictureSet:
     """1,797 scans of handwritten digits, 8x8 with 17 grey values: 1,437 for training, 360 for test.
 
@@ -255,5 +340,17 @@ _SOURCES = {
     ),
 }
 
+#: Its files are this archive's, one folder for each data set; text of other sites has other forms.
+_UCR = "https://www.cs.ucr.edu/~eamonn/time_series_data_2018/"
+
+_SERIES = {
+    "ecg200": _Series("ECG200", 100, 100, 96, (-1, 1)),
+    "ecgfivedays": _Series("ECGFiveDays", 23, 861, 136, (1, 2)),
+    "twoleadecg": _Series("TwoLeadECG", 23, 1139, 82, (1, 2)),
+    "ecg5000": _Series(
+        "ECG5000", 500, 4500, 140, (1, 2, 3, 4, 5), ("ECG5000_TEST_4499of4500.npy", 4499)
+    ),
+}
+
 #: Names that :func:`load` knows.
-DATA_SETS = (*_SOURCES, "digits")
+DATA_SETS = (*_SOURCES, "digits", *_SERIES)

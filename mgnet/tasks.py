@@ -188,5 +188,4 @@ class Classification(Task):
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel, in the units of the examples."""
         mean, std = self.data.channel_statistics()
-        scale = 255 if self.data.train_images.dtype == torch.uint8 else 1
-        return mean * scale, std * scale
+        return mean * self.data.scale, std * self.data.scale

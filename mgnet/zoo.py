@@ -128,7 +128,8 @@ def build(
     Raises
     ------
     ValueError
-        For an unknown name or option, or a value that the network refuses.
+        For an unknown name or option, one of :data:`mgnet.baselines.BASELINES`, or a value that
+        the network refuses.
 
     Examples
     --------
@@ -145,8 +146,17 @@ def network(name: str) -> Network:
     """The entry with this name; ValueError with the nearest names if there is none."""
     if isinstance(name, str) and name in ZOO:
         return ZOO[name]
-    near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in ZOO], n=3, cutoff=0.4)
-    known = [n for word in near for n in ZOO if n.lower() == word]
+    from mgnet.baselines import BASELINES  # needs this module, and half a second for scikit-learn
+
+    if isinstance(name, str) and name in BASELINES:
+        raise ValueError(
+            f"{name} is a model of scikit-learn, no network: "
+            f"mgnet.baselines.evaluate({name!r}, data) measures it, "
+            f"mgnet.baselines.baseline({name!r}).pipeline(N) makes it for N examples"
+        )
+    names = [*ZOO, *BASELINES]
+    near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=3, cutoff=0.4)
+    known = [n for word in near for n in names if n.lower() == word]
     hint = f"near are {', '.join(known)}; " if known else ""
     raise ValueError(f"unknown network {name!r}; {hint}`python -m mgnet` lists all")
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet import MgNet, data
-from mgnet.data import DataError, PictureSet, load
-from mgnet.training import Recipe, Trainer
+from mgnet import data
+from mgnet.data import DataError, load
 
 real = pytest.mark.skipif(
     "MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder with the real data sets"
@@ -65,6 +64,36 @@ def test_real_pictures_are_the_published_ones():
     assert digits.train_images[0, 0, 14].sum() > digits.train_images[0, 0, 0].sum() == 0
 
 
+SERIES = {
+    "ecg200": (100, 100, 96, ("-1", "1"), [31, 69]),
+    "ecgfivedays": (23, 861, 136, ("1", "2"), [14, 9]),
+    "twoleadecg": (23, 1139, 82, ("1", "2"), [12, 11]),
+    "ecg5000": (500, 4500, 140, ("1", "2", "3", "4", "5"), [292, 177, 10, 19, 2]),
+}
+
+
+@real
+@pytest.mark.data
+@pytest.mark.parametrize("name", SERIES)
+def test_real_heart_beats(name):
+    try:
+        beats = load(name)
+    except DataError as error:
+        pytest.skip(str(error)) if "holds no" in str(error) else pytest.fail(str(error))
+    train, test, length, classes, counts = SERIES[name]
+    if name == "ecg5000" and beats.name != name:
+        assert beats.name == "ecg5000 (ECG5000_TEST_4499of4500.npy)"
+        test -= 1
+    assert beats.train_images.shape == (train, 1, length)
+    assert beats.test_images.shape == (test, 1, length)
+    assert beats.train_images.dtype == beats.test_images.dtype == torch.float32
+    assert beats.classes == classes
+    assert torch.bincount(beats.train_labels).tolist() == counts
+    mean, std = beats.channel_statistics()  # each series of the archive is normalised
+    torch.testing.assert_close(mean, torch.zeros(1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(std, torch.ones(1), rtol=0.01, atol=0)
+
+
 def test_digits_need_no_files():
     pictures = load("digits")
     assert pictures.train_images.shape == (1437, 1, 8, 8)
@@ -73,85 +102,6 @@ def test_digits_need_no_files():
     assert torch.equal(load("digits").test_images, pictures.test_images)
     both = torch.cat([pictures.train_labels, pictures.test_labels])
     assert len(both) == 1797
-
-
-# --- own pictures -------------------------------------------------------------------------------
-
-
-def own(**changes):
-    rng = np.random.default_rng(0)
-    parts = {
-        "name": "own",
-        "train_images": rng.integers(0, 256, (6, 3, 8, 8), np.uint8),
-        "train_labels": np.arange(6) % 2,
-        "test_images": rng.integers(0, 256, (4, 3, 8, 8), np.uint8),
-        "test_labels": np.arange(4) % 2,
-        "classes": ["cat", "dog"],
-    }
-    return parts | changes
-
-
-def test_own_arrays_become_tensors():
-    arrays = own(train_labels=np.array([0, 1, 1, 0, 1, 0], ">u2"), test_labels=[1, 0, 0, 1])
-    arrays["test_images"] = arrays["test_images"][::-1, :, :, ::-1]
-    pictures = PictureSet(**arrays)
-    for part in ("train", "test"):
-        images, labels = getattr(pictures, f"{part}_images"), getattr(pictures, f"{part}_labels")
-        assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
-        np.testing.assert_array_equal(images, arrays[f"{part}_images"])
-        np.testing.assert_array_equal(labels, arrays[f"{part}_labels"])
-    assert pictures.classes == ("cat", "dog")
-    before = pictures.train_images.clone()
-    arrays["train_images"][:] = 0  # the caller's array and the pictures go their own ways
-    assert torch.equal(pictures.train_images, before)
-
-
-def test_arrays_that_may_not_be_written_are_taken():
-    arrays = own()
-    arrays["train_images"].flags.writeable = False
-    assert PictureSet(**arrays).train_images.shape == (6, 3, 8, 8)
-
-
-def test_tensors_are_kept():
-    images = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
-    assert PictureSet(**own(train_images=images)).train_images is images
-
-
-def test_own_arrays_are_trained_on():
-    pictures = PictureSet(**own())
-    recipe = Recipe(epochs=1, batch_size=3, shift=1)
-    model = MgNet(3, 2, channels=4, steps=(1,))
-    assert len(Trainer(model, pictures, recipe, progress=False).fit()) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train_images": np.zeros((6, 3, 8, 8))}, "train_images must be uint8 .*, got float64"),
-        ({"test_images": torch.zeros(4, 3, 8, 8)}, "test_images must be uint8 .* torch.float32"),
-        ({"train_images": np.zeros((6, 8, 8), np.uint8)}, r"\(N, channels, height, width\), got"),
-        ({"train_images": np.zeros((0, 3, 8, 8), np.uint8)}, r"shape \(0, 3, 8, 8\)"),
-        ({"train_images": None}, "train_images must be uint8 .*, got object"),
-        ({"test_images": np.zeros((4, 3, 9, 8), np.uint8)}, r"\(3, 8, 8\) and \(3, 9, 8\)"),
-        ({"train_labels": np.arange(5) % 2}, r"integers of shape \(6,\), one for each picture"),
-        ({"train_labels": np.zeros((6, 1), int)}, r"got int64 of shape \(6, 1\)"),
-        ({"train_labels": np.zeros(6)}, "train_labels must be integers .*, got float64"),
-        ({"train_labels": torch.zeros(6).bool()}, "must be integers .*, got torch.bool"),
-        ({"train_labels": list("abcdef")}, "train_labels must be integers"),
-        (
-            {"train_labels": np.arange(6) % 2 + 1},
-            r"run from 0 to 1, as there are 2 classes, got 1 to 2: renumber them, by np.unique\(",
-        ),
-        ({"test_labels": np.array([0, 1, -1, 0])}, "test_labels must run from 0 .* got -1 to 1"),
-        ({"classes": 2}, "classes must be the names of the labels 0, 1, ..., got 2"),
-        ({"classes": "cat"}, "classes must be the names .*, got 'cat'"),
-        ({"classes": {"cat", "dog"}}, "classes must be the names"),
-        ({"classes": ()}, "one class at least"),
-    ],
-)
-def test_own_pictures_that_do_not_fit(changes, message):
-    with pytest.raises(ValueError, match=message):
-        PictureSet(**own(**changes))
 
 
 # --- small files in the official formats ----------------------------------------------------------
@@ -271,9 +221,88 @@ def test_empty_foreign_and_missing_folders(tmp_path):
     with pytest.raises(DataError, match="MGNET_DATA"):
         load("mnist", download=False)
     with pytest.raises(
-        ValueError, match="known are cifar10, cifar100, mnist, fashion-mnist, digits"
+        ValueError, match="known are cifar10, cifar100, mnist, fashion-mnist, digits, ecg200"
     ):
         load("imagenet")
+
+
+# --- heart beats ----------------------------------------------------------------------------------
+
+
+def write_series(folder, name="ecg200"):
+    """Files like those of the archive, and what they hold."""
+    source = data._SERIES[name]
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    tables = []
+    for part, count in (("TRAIN", source.train), ("TEST", source.test)):
+        labels = np.resize(source.labels, count)
+        rows = np.column_stack([labels, rng.normal(size=(count, source.length)).round(4)])
+        np.savetxt(folder / f"{source.folder}_{part}.tsv", rows, "%g", "\t")
+        tables.append(rows)
+    return tables
+
+
+@pytest.mark.parametrize("where", ["", "ECG200", "ucr/ECG200"])
+def test_heart_beats(tmp_path, where):
+    train, test = write_series(tmp_path / "DIR" / where)
+    beats = load("ecg200", tmp_path / "DIR")
+    assert beats.name == "ecg200"
+    assert beats.classes == ("-1", "1")
+    for rows, images, labels in (
+        (train, beats.train_images, beats.train_labels),
+        (test, beats.test_images, beats.test_labels),
+    ):
+        np.testing.assert_array_equal(images[:, 0], rows[:, 1:].astype(np.float32))
+        np.testing.assert_array_equal(labels, rows[:, 0] > 0)
+
+
+def test_a_test_file_that_lacks_a_row_is_named(tmp_path):
+    _, test = write_series(tmp_path / "ECG5000", "ecg5000")
+    whole = load("ecg5000", tmp_path)
+    part = tmp_path / "ECG5000" / "ECG5000_TEST_4499of4500.npy"
+    np.save(part, test[:-1].astype(np.float32))
+    assert load("ecg5000", tmp_path).name == "ecg5000"  # the whole file goes first
+    (tmp_path / "ECG5000" / "ECG5000_TEST.tsv").unlink()
+    most = load("ecg5000", tmp_path)
+    assert most.name == "ecg5000 (ECG5000_TEST_4499of4500.npy)"
+    assert torch.equal(most.test_images, whole.test_images[:-1])
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(DataError, match="4499of4500.npy is damaged"):
+        load("ecg5000", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "TEST.tsv is damaged"),
+        (lambda text: "".join(text.splitlines(True)[:-1]), r"shape is \(99, 97\) instead of \(100"),
+        (lambda text: text.replace("\t", ","), "TEST.tsv is damaged"),
+        (lambda text: "3" + text[2:], "the labels -1, 1; take the file from"),
+        (lambda text: text.replace("\t0.", "\tnan", 1), "is damaged"),
+        (lambda text: "", "is damaged"),
+        (None, "ECG200_TEST.tsv is missing; take it from"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_damaged_heart_beats_are_named(tmp_path, change, message):
+    write_series(tmp_path / "ECG200")
+    path = tmp_path / "ECG200" / "ECG200_TEST.tsv"
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()))
+    with pytest.raises(DataError, match=message):
+        load("ecg200", tmp_path)
+
+
+def test_heart_beats_are_not_downloaded(tmp_path):
+    with pytest.raises(DataError, match="ecg200 is not downloaded: .*DIR/ECG200, and pass data="):
+        load("ecg200")
+    with pytest.raises(DataError, match="holds no ECG200/ECG200_TRAIN.tsv: take"):
+        load("ecg200", tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        load("ecg200", tmp_path / "nowhere")
 
 
 # --- downloads ------------------------------------------------------------------------------------

@@ -648,7 +648,7 @@ def test_only_the_rates_may_change(digits, checkpoint):
 def test_numpy_numbers_in_a_recipe_can_be_read_back(digits, tmp_path):
     recipe = replace(
         RECIPE, epochs=np.int64(1), batch_size=np.int32(128), lr=np.float32(0.25), sgd_lr=1,
-        nesterov=np.bool_(True), optimizer=np.str_("muon"), precision="float32", layout="contiguous",
+        nesterov=np.bool_(True), optimizer=np.str_("muon"), layout="contiguous",
     )  # fmt: skip
     trainer(digits, recipe, tmp_path).fit()
     plain = replace(RECIPE, epochs=1, lr=0.25, sgd_lr=1.0, layout="contiguous")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mgnet
+from mgnet.baselines import BASELINES
 from mgnet.cost import count_parameters
 from mgnet.zoo import DATA_SETS, ZOO, Result
 
@@ -136,6 +137,8 @@ def test_options_that_a_network_does_not_know(name, options, message):
         ("MgNet256", "near are mgnet-256"),
         ("mgnet-64-own-b", "near are mgnet-64-own-B"),
         ("zzz", "unknown network 'zzz'; `python -m mgnet` lists all"),
+        ("svm-gaussian", r"model of scikit-learn, no network: mgnet.baselines.evaluate\('svm-gau"),
+        ("svm-gausian", "near are svm-gaussian"),
         (["mgnet-64"], r"unknown network \['mgnet-64'\]"),
     ],
 )
@@ -158,10 +161,38 @@ def test_what_is_ours_is_documented():
 def test_the_table():
     header, *rows = main.table().split("\n\n")[0].splitlines()
     assert header.split("  ")[0] == "name"
-    assert len(rows) == sum(max(1, len(entry.results)) for entry in ZOO.values())
+    entries = [*BASELINES.values(), *ZOO.values()]
+    assert len(rows) == sum(max(1, len(entry.results)) for entry in entries)
     (row,) = (row for row in rows if row.startswith("mgnet-1024"))
     cells = [cell.strip() for cell in row.split("  ") if cell.strip()]
     assert cells == [
         "mgnet-1024", "CIFAR-100", "132,297,828", "132.2M", "57.6 G", "82.46",
         "[2,2,2,2], 1024, A and B shared",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "operations"),
+    [
+        ("logistic", "7,850", "7.84 K"),
+        ("svm-linear", "7,850", "7.84 K"),
+        ("svm-gaussian", "-", "-"),
+    ],
+)
+def test_baselines_are_in_the_table(name, size, operations):
+    entry = BASELINES[name]
+    for result in entry.results:
+        row = dict(zip(main.HEADER, main.baseline_row(entry, result), strict=True))
+        assert (row["name"], row["data"], row["parameters"]) == (name, "MNIST", size)
+        assert (row["multiply-adds"], row["accuracy %"]) == (operations, result.accuracy)
+        assert row["note"].startswith("scikit-learn")
+
+
+def test_what_is_ours_of_the_baselines_is_documented():
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "python -m mgnet.baselines mnist" in results
+    for name, entry in BASELINES.items():
+        *_, ours = entry.results
+        assert ours.note == "ours: python -m mgnet.baselines mnist (docs/results.md)"
+        (line,) = (line for line in results.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {ours.accuracy} |" in line
