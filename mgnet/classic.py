@@ -13,7 +13,6 @@ from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.level import conv
 from mgnet.record import recorded
-from mgnet.stem import STEMS
 
 __all__ = ["AlexNet", "LeNet5", "LogisticRegression", "OneHiddenLayer", "PlainCNN"]
 
@@ -162,7 +161,7 @@ class AlexNet(nn.Module):
     def __init__(self, in_channels: int = 3, num_classes: int = 1000, *, stem: str = "large"):
         super().__init__()
         gate.positive(in_channels=in_channels, num_classes=num_classes)
-        gate.one_of("stem", stem, STEMS)
+        gate.one_of("stem", stem, ("large", "small"))
         self.in_channels = in_channels
         large = stem == "large"
         self.smallest = 63 if large else 16

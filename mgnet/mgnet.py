@@ -74,7 +74,7 @@ class MgNet(nn.Module):
         Batch normalisation before every sigma.
     Pi : bool
         Start a level from u' = sigma(Pi u), or from u' = 0.
-    stem : {"small", "large"}
+    stem : {"small", "large", "whitened"}
         For small pictures (32 x 32) a kernel that keeps the grid, for large ones (224 x 224) 7x7
         with stride 2 and max pooling: :func:`mgnet.stem.make_stem`.
     kernel_size : int

@@ -85,7 +85,7 @@ class ResNet(nn.Module):
         One kernel for all blocks of a stage, or one for each. The first stage never shares.
     sigma, share_sigma
         As in :class:`mgnet.MgNet`.
-    stem : {"small", "large"}
+    stem : {"small", "large", "whitened"}
         For pictures of 32 x 32 or of 224 x 224 pixels: :func:`mgnet.stem.make_stem`.
     dim : {1, 2, 3}
         1 for series, 2 for pictures, 3 for volumes.

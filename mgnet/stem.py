@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mgnet import gate
-from mgnet.level import conv
+from mgnet.level import conv, convolve
 
-__all__ = ["STEMS", "make_stem", "reduction"]
+__all__ = ["STEMS", "Whitening", "make_stem", "reduction"]
 
-STEMS = ("small", "large")
+#: How many pixels of a picture lie, along an axis, behind one of the finest level.
+STEMS = {"small": 1, "large": 4, "whitened": 2}
 
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
@@ -21,10 +23,12 @@ def make_stem(
 
     Parameters
     ----------
-    size : {"small", "large"}
+    size : {"small", "large", "whitened"}
         "small" keeps the grid, as is usual for 32 x 32 pixels. "large", usual for 224 x 224, has a
         7x7 kernel with stride 2 and, behind all else, 3x3 max pooling with stride 2: a quarter of
-        the pixels a side (He et al. 2016).
+        the pixels a side (He et al. 2016). "whitened" has fixed 4x4 kernels with stride 2, found
+        from the training pictures (:class:`Whitening`), ReLU, and a trained 1x1 convolution: half
+        of the pixels a side, for few epochs on small pictures.
     dim, in_channels, channels : int
     behind : Module
         Normalisation and activation.
@@ -39,10 +43,76 @@ def make_stem(
     gate.one_of("stem", size, STEMS)
     if size == "small":
         return nn.Sequential(conv(dim, in_channels, channels, kernel_size), *behind)
-    theta = conv(dim, in_channels, channels, 7, stride=2)
-    return nn.Sequential(theta, *behind, _MAX_POOL[dim](3, stride=2, padding=1))
+    if size == "large":
+        theta = conv(dim, in_channels, channels, 7, stride=2)
+        return nn.Sequential(theta, *behind, _MAX_POOL[dim](3, stride=2, padding=1))
+    whitening = Whitening(dim, in_channels)
+    # Each kernel comes with its negative, so ReLU loses nothing.
+    return nn.Sequential(whitening, nn.ReLU(), conv(dim, whitening.channels, channels, 1), *behind)
 
 
 def reduction(size: str) -> int:
     """How many pixels of a picture lie, along an axis, behind one of the finest level."""
-    return {"small": 1, "large": 4}[size]
+    return STEMS[size]
+
+
+class Whitening(nn.Module):
+    """Every second patch of 4 pixels a side, in coordinates of variance 1, and their negatives.
+
+    The kernels are not trained. :meth:`fit` makes them from examples; until then, as in a network
+    that was never trained, they are zero.
+
+    Parameters
+    ----------
+    dim, in_channels : int
+
+    Attributes
+    ----------
+    channels : int
+        Of the result: 2 in_channels 4^dim.
+
+    Notes
+    -----
+    With the eigenvectors v_k and eigenvalues s_k of the patches' covariance the kernels are
+    v_k / sqrt(s_k + eps), as in D. Page, How to train your ResNet (2019), and K. Jordan, 94% on
+    CIFAR-10 in 3.29 seconds on a single GPU (2024), with 3x3 and 2x2 patches.
+    """
+
+    weight: Tensor
+
+    SIDE, STRIDE = 4, 2
+
+    def __init__(self, dim: int, in_channels: int):
+        super().__init__()
+        self.dim = dim
+        self.channels = 2 * in_channels * self.SIDE**dim
+        self.register_buffer("weight", torch.zeros(self.channels, in_channels, *[self.SIDE] * dim))
+
+    @torch.no_grad()
+    def fit(self, examples: Tensor, *, eps: float = 5e-4) -> None:
+        """Set the kernels to those that whiten the patches of `examples`.
+
+        Parameters
+        ----------
+        examples : Tensor
+            Normalised, (N, in_channels, *grid).
+        eps : float
+            Added to the variances, so that directions in which nothing varies stay small.
+        """
+        patches = examples.double()
+        for axis in range(2, 2 + self.dim):
+            patches = patches.unfold(axis, self.SIDE, self.STRIDE)
+        # (N, in_channels, *places, *patch) to (patches, in_channels * patch)
+        order = [0, *range(2, 2 + self.dim), 1, *range(2 + self.dim, 2 + 2 * self.dim)]
+        rows = patches.permute(order).reshape(-1, self.channels // 2)
+        variances, vectors = torch.linalg.eigh(torch.cov(rows.T))
+        kernels = (vectors / (variances + eps).sqrt()).T.flip(0)  # the largest variance first
+        self.weight.copy_(torch.cat([kernels, -kernels]).view_as(self.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The coordinates of the patches of `x`, (batch, channels, *half the grid)."""
+        return convolve(x, self.weight, self.STRIDE, 1)
+
+    def extra_repr(self) -> str:
+        """Channels in and out."""
+        return f"{self.weight.shape[1]}, {self.channels}"

@@ -18,8 +18,12 @@ from mgnet.augment import Augmentation, Mixture
 from mgnet.classifier import Classifier, Normalise
 from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
+from mgnet.stem import Whitening
 
 __all__ = ["Classification", "Step", "Task"]
+
+#: So many examples tell the covariance of patches: each has hundreds of these.
+ENOUGH = 5000
 
 
 class Step(NamedTuple):
@@ -133,7 +137,11 @@ class Classification(Task):
             return network
         mean, std = self._statistics()
         dtype = "uint8" if self.data.train_images.dtype == torch.uint8 else "float32"
-        return Classifier(network, Normalise(mean, std), self.data.classes, dtype)
+        classifier = Classifier(network, Normalise(mean, std), self.data.classes, dtype)
+        for module in network.modules():
+            if isinstance(module, Whitening):
+                module.fit(classifier.normalise(self.data.train_images[:ENOUGH]))
+        return classifier
 
     def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
         """Move the examples to the device."""
