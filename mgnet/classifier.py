@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -243,7 +244,7 @@ class Classifier(nn.Module):
         half : bool
             Write float16: half the size, and scores that differ in the third digit.
         """
-        write_weights(Path(path), self.state_dict(), self.record(), half=half)
+        write_weights(Path(path), self, self.record(), half=half)
 
 
 @contextmanager
@@ -270,16 +271,13 @@ def _views(examples: Tensor, flip: bool, shift: int) -> list[Tensor]:
 
 
 def write_weights(
-    path: Path, weights: dict[str, Tensor], about: dict[str, Any], *, half: bool = False
+    path: Path, model: nn.Module, about: dict[str, Any], *, half: bool = False
 ) -> None:
     """A safetensors file with a record in its header, whole or not at all."""
-    plain = {
-        name: (t.half() if half and t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in weights.items()
-    }
-    raw = safetensors.torch.save(plain, {_KEY: json.dumps(about)})
-    with atomic(path) as temporary:
-        temporary.write_bytes(raw)
+    model = copy.deepcopy(model).cpu()
+    model = model.half() if half else model
+    with atomic(path) as temporary:  # kernels that several iterations share are written once
+        safetensors.torch.save_model(model, str(temporary), {_KEY: json.dumps(about)})
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:
@@ -302,29 +300,32 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
         If there is no such file, it is damaged, or it does not say how the network is built.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        about, weights = _read_weights(path)
+    in_file = path.suffix == ".safetensors"
+    if in_file:
+        about = _read_record(path)
     else:
         path, saved = read_checkpoint(path)
-        about, weights = saved["record"], saved["average"] or saved["model"]
+        about = saved["record"]
     try:
         model = rebuild(about)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not say how its network is built: {error}") from None
     try:
-        model.load_state_dict(weights)
+        if in_file:
+            safetensors.torch.load_model(model, path)
+        else:
+            model.load_state_dict(saved["average"] or saved["model"])
     except RuntimeError as error:
         raise ValueError(f"the weights in {path} are not those of its network: {error}") from None
     return model.to(device).eval()
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_record(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ValueError(f"there is no file {path}")
     try:
         with safetensors.safe_open(path, "pt") as stream:
-            header = stream.metadata() or {}
-        return json.loads(header[_KEY]), safetensors.torch.load_file(path)
+            return json.loads((stream.metadata() or {})[_KEY])
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or not a file of mgnet's: {error!r}") from None
 

@@ -370,7 +370,7 @@ class Trainer:
         # A run that stopped between both files lacks the last row of its log.
         journal.write_log(self.folder, self.history, self._row())
         journal.write_curve(self.folder, self.history)
-        write_weights(self.folder / WEIGHTS, self.trained.state_dict(), self._record())
+        write_weights(self.folder / WEIGHTS, self.trained, self._record())
 
     def _write_run(self) -> None:
         if self.folder is None or not self.processes.first:

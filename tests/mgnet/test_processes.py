@@ -88,7 +88,7 @@ def test_a_process_that_dies_ends_the_run_with_one_message(tmp_path, rank):
     assert run.returncode != 0
     message = "another process of this run has ended; go on with: python script.py"
     assert run.stderr.count(message) == 1, run.stderr
-    assert "Traceback" not in run.stderr.split("torch.distributed.elastic")[0]
+    assert 'script.py", line' not in run.stderr  # a traceback of torchrun's own there may be
     # What was done before is there, and the run goes on.
     again = train(tmp_path, 2, "--resume")
     assert again.returncode == 0, again.stderr

@@ -1,0 +1,359 @@
+"""The lecture's tables, trained again on a small machine: in order of worth, within a budget.
+
+    python examples/reproduce.py --data DIR --hours 3
+    python examples/reproduce.py --data DIR --tables mnist hearts
+    python examples/reproduce.py --show
+
+A run that is done is kept in the summary and never trained again, unless its row has changed; one
+that the budget or Ctrl-C interrupts goes on with the next call. --show prints the tables as they
+stand. Accuracies are those of the last epoch, on test examples, without averages over views.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.metrics import roc_auc_score
+
+from mgnet import baselines, command, data, zoo
+from mgnet.checkpoint import CHECKPOINT
+from mgnet.cost import count_parameters
+from mgnet.folder import atomic
+from mgnet.interruption import Interrupted
+from mgnet.journal import describe_machine
+from mgnet.pictures import PictureSet
+from mgnet.recipe import PRESETS, Recipe
+
+SUMMARY = Path(__file__).parents[1] / "docs" / "reproduced.json"
+
+#: One recipe for every network of the small tables.
+SHORT = Recipe(epochs=8, batch_size=256, lr=0.06, label_smoothing=0.1)
+
+#: A quarter of the published widths.
+NARROW = (16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table.
+
+    Attributes
+    ----------
+    table, label : str
+    network : str
+        Name in the zoo, or of one of :data:`mgnet.baselines.BASELINES`.
+    dataset : str
+    options : dict
+        Of the network, in place of the entry's.
+    recipe : Recipe
+    seeds : int
+    published : str
+        In per cent.
+    """
+
+    table: str
+    label: str
+    network: str
+    dataset: str = "cifar10"
+    options: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe = SHORT
+    seeds: int = 3
+    published: str = ""
+
+    def digest(self) -> str:
+        """Changes with everything that the numbers depend on."""
+        content = [self.network, self.dataset, self.options, asdict(self.recipe)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+
+# --- the rows -------------------------------------------------------------------------------------
+
+
+def _mnist() -> Iterator[Row]:
+    recipe = replace(SHORT, epochs=12, flip="never", cutout=0)
+    plain = replace(recipe, shift=0, label_smoothing=0.0)
+    for name, entry in baselines.BASELINES.items():
+        lecture = [r.accuracy for r in entry.results if not r.note]
+        yield Row("mnist", name, name, "mnist", seeds=1, published="".join(lecture[:1]))
+    rows: list[tuple[str, str, dict[str, Any], Recipe, str]] = [
+        ("one hidden layer of 1000", "one-hidden-layer", {}, plain, "98.75"),
+        ("LeNet-5", "lenet-5", {}, recipe, ""),
+        ("MgNet, ReLU", "mgnet-hat", {"channels": NARROW, "sigma": "relu"}, recipe, ""),
+        ("MgNet, Hat-[5,10,15,20]", "mgnet-hat", {"channels": NARROW}, recipe, "99.68"),
+        ("MgNet, Hat-[20,15,10,5]", "mgnet-hat-reversed", {"channels": NARROW}, recipe, "99.64"),
+    ]
+    for label, network, options, how, published in rows:
+        yield Row("mnist", label, network, "mnist", options, how, published=published)
+
+
+def _hearts() -> Iterator[Row]:
+    recipe = Recipe(
+        epochs=100, batch_size=16, lr=0.06, sgd_lr=0.1, label_smoothing=0.1, shift=4,
+        flip="never", precision="float32", layout="contiguous",
+    )  # fmt: skip
+    for name in ("ecg200", "ecgfivedays", "twoleadecg", "ecg5000"):
+        how = recipe if name != "ecg5000" else replace(recipe, epochs=40)
+        if name in ("ecgfivedays", "twoleadecg"):  # 23 training examples
+            how = replace(recipe, batch_size=8, epochs=200)
+        yield Row("hearts", "MgNet", "mgnet-pulse", name, recipe=how, seeds=5)
+        yield Row("hearts", "ResNet", "resnet-pulse", name, recipe=how, seeds=5)
+        for model in ("svm-gaussian", "svm-linear", "logistic-ridge"):
+            yield Row("hearts", model, model, name, seeds=1)
+
+
+def _sharing() -> Iterator[Row]:
+    for base in ("resnet18", "preact-resnet18"):
+        for shared in ("", "A", "B", "AB"):
+            name = f"{base}-{shared}" if shared else base
+            entry = zoo.ZOO[name]
+            for dataset, table, seeds in (("cifar10", "CIFAR-10", 3), ("cifar100", "CIFAR-100", 1)):
+                if dataset == "cifar100" and name not in ("preact-resnet18", "preact-resnet18-A"):
+                    continue
+                published = next(r.accuracy for r in entry.results if r.data == table)
+                yield Row(
+                    "sharing", name, name, dataset, {"channels": NARROW},
+                    seeds=seeds, published=published,
+                )  # fmt: skip
+
+
+def _equal() -> Iterator[Row]:
+    # 46 channels on each level are as many parameters as ResNet-18 with a quarter of its channels.
+    yield Row("equal", "ResNet-18, [16,32,64,128]", "resnet18", options={"channels": NARROW})
+    yield Row("equal", "MgNet, 64, [2,2,2,2]", "mgnet-64")
+    yield Row(
+        "equal", "MgNet, [24,48,96,192]", "mgnet-narrow", options={"channels": (24, 48, 96, 192)}
+    )
+    for iteration in ("multistep", "chebyshev"):
+        yield Row("equal", f"MgNet, 64, {iteration}", f"mgnet-64-{iteration}")
+
+
+def _activations() -> Iterator[Row]:
+    options = {"channels": NARROW}
+    for sigma in ("relu", "prelu", "gelu", "sigmoid"):
+        yield Row("activations", sigma, "mgnet-shared", options={**options, "sigma": sigma})
+    rows = (
+        ("Hat-[5,10,15,20]", "mgnet-hat", "93.23"),
+        ("Hat-[20,15,10,5]", "mgnet-hat-reversed", "92.87"),
+        ("Hat-[5,10,15,20] trained", "mgnet-hat-trained", "94.15"),
+        ("Hat-[20,15,10,5] trained", "mgnet-hat-trained-reversed", "93.99"),
+    )
+    for label, name, published in rows:
+        yield Row("activations", label, name, options=options, published=published)
+
+
+def _sizes() -> Iterator[Row]:
+    recipe = replace(SHORT, epochs=16)
+    for width in (4, 8, 16, 24, 32):
+        channels = tuple(width * 2**level for level in range(4))
+        for kind, name in (("MgNet", "mgnet-narrow"), ("ResNet", "resnet18")):
+            steps = (2, 2, 2, 2) if kind == "MgNet" else (1, 1, 1, 1)
+            yield Row(
+                "sizes", f"{kind}, {width} to {8 * width}", name,
+                options={"channels": channels, "steps": steps}, recipe=recipe, seeds=1,
+            )  # fmt: skip
+
+
+def _published() -> Iterator[Row]:
+    """The authors' recipe, 300 epochs: for a GPU."""
+    recipe = PRESETS["published"]
+    for name in ("mgnet-256", "preact-resnet18-A", "resnet18", "mgnet-64"):
+        for dataset, table in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100")):
+            found = [r.accuracy for r in zoo.ZOO[name].results if r.data == table]
+            yield Row("published", name, name, dataset, {}, recipe, 1, "".join(found[:1]))
+
+
+#: In order of worth.
+TABLES = {
+    "mnist": _mnist, "hearts": _hearts, "sharing": _sharing, "activations": _activations,
+    "equal": _equal, "sizes": _sizes, "published": _published,
+}  # fmt: skip
+
+
+# --- running them ---------------------------------------------------------------------------------
+
+
+class Summary:
+    """What is done, in a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.entries: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+
+    def find(self, row: Row, seed: int) -> dict[str, Any] | None:
+        """The result of a row as it stands now."""
+        for entry in self.entries:
+            if (entry["table"], entry["label"], entry["dataset"], entry["seed"]) == (
+                row.table, row.label, row.dataset, seed,
+            ) and entry["digest"] == row.digest():  # fmt: skip
+                return entry
+        return None
+
+    def add(self, row: Row, seed: int, **result: Any) -> None:
+        """Keep a result; one of the row as it was before is dropped."""
+        key = {"table": row.table, "label": row.label, "dataset": row.dataset, "seed": seed}
+        others = [e for e in self.entries if any(e[name] != key[name] for name in key)]
+        self.entries = [*others, {**key, "digest": row.digest(), **result}]
+        lines = ",\n".join(json.dumps(entry) for entry in self.entries)
+        with atomic(self.path) as path:
+            path.write_text(f"[\n{lines}\n]\n")
+
+
+def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure one row with one seed."""
+    print(f"\n--- {row.table}: {row.label}, {row.dataset}, seed {seed}", flush=True)
+    device = torch.device(args.device)
+    machine = {k: v for k, v in describe_machine(device).items() if k in ("commit", "device")}
+    machine["finished"] = time.strftime("%Y-%m-%d")
+    if row.network in baselines.BASELINES:
+        score = baselines.evaluate(row.network, examples)
+        return {"accuracy": score.test_accuracy, "auc": score.auc,
+                "seconds": round(score.seconds, 1), **machine}  # fmt: skip
+    recipe = replace(row.recipe, seed=seed)
+    torch.manual_seed(seed)
+    shape, classes = examples.train_images.shape[1:], len(examples.classes)
+    shaped = {"picture": tuple(shape)} if row.network == "one-hidden-layer" else {}
+    network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
+    folder = args.out / row.table / f"{row.digest()}-seed{seed}"
+    trainer = command.train(
+        network, examples, recipe, folder=folder, resume=(folder / CHECKPOINT).exists(),
+        device=device, compile=args.compile,
+    )  # fmt: skip
+    labels = examples.test_labels.numpy()
+    model: Any = trainer.trained
+    auc = None
+    if classes == 2:
+        auc = float(roc_auc_score(labels, model.predict(examples.test_images).probabilities[:, 1]))
+    return {
+        "accuracy": trainer.history[-1].test["accuracy"], "auc": auc,
+        "train_accuracy": trainer.history[-1].train["accuracy"],
+        "parameters": count_parameters(network), "epochs": recipe.epochs,
+        "seconds": round(sum(epoch.seconds for epoch in trainer.history), 1),
+        "watched": trainer.history[-1].watched, **machine,
+    }  # fmt: skip
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """When the time is over, act as SIGTERM does: the run under way saves and stops."""
+    timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -> bool:
+    """Run what is missing, the first seeds of a table first; whether all is done now."""
+    end = time.monotonic() + 3600 * args.hours
+    tables = list(dict.fromkeys(row.table for row in rows))
+    todo = [
+        (row, seed)
+        for table in tables
+        for seed in range(max(row.seeds for row in rows if row.table == table))
+        for row in rows
+        if row.table == table and seed < row.seeds and summary.find(row, seed) is None
+    ]
+    print(f"{len(todo)} runs to do, for {args.hours:g} hours at most", flush=True)
+    sets: dict[str, PictureSet] = {}
+    for row, seed in todo:
+        if time.monotonic() > end:
+            return False
+        if row.dataset not in sets:
+            sets[row.dataset] = data.load(row.dataset, args.data)
+        try:
+            with limited(end - time.monotonic()):
+                summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
+        except Interrupted as stop:
+            print(stop)
+            return False
+    return True
+
+
+# --- the tables -----------------------------------------------------------------------------------
+
+
+COLUMNS = ("network", "data", "parameters", "published %", "ours %", "seeds", "AUC %", "epochs",
+           "minutes")  # fmt: skip
+
+
+def markdown(rows: Sequence[Row], summary: Summary) -> str:
+    """The tables as they stand: mean and standard deviation over the seeds that are done."""
+    lines: list[str] = []
+    for table in dict.fromkeys(row.table for row in rows):
+        lines += [
+            f"\n### {table}\n",
+            f"| {' | '.join(COLUMNS)} |",
+            f"|{'---|' * len(COLUMNS)}",
+        ]
+        for row in (row for row in rows if row.table == table):
+            done = [e for s in range(row.seeds) if (e := summary.find(row, s)) is not None]
+            if done:
+                lines.append(_line(row, done))
+    return "\n".join(lines)
+
+
+def _line(row: Row, done: Sequence[dict[str, Any]]) -> str:
+    parameters = done[0].get("parameters")
+    minutes = statistics.fmean(e["seconds"] for e in done) / 60
+    cells = [
+        row.label, row.dataset, f"{parameters:,}" if parameters else "-", row.published or "-",
+        _mean([e["accuracy"] for e in done]), str(len(done)),
+        _mean([e["auc"] for e in done]) if done[0].get("auc") is not None else "-",
+        str(done[0].get("epochs", "-")), f"{minutes:.1f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(values: Sequence[float]) -> str:
+    mean = f"{100 * statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
+
+
+def main(argv: Sequence[str] | None = None) -> bool:
+    """Run by the command line; whether all that was asked for is done."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    first = [name for name in TABLES if name != "published"]
+    add("--tables", nargs="+", choices=tuple(TABLES), default=first, help="what to run, in order")
+    add("--hours", type=float, default=3.0, help="no run goes on for longer")
+    add("--data", metavar="DIR", help="folder with the files (else $MGNET_DATA, or download)")
+    add("--out", type=Path, default=Path("runs/reproduce"), help="folder for runs under way")
+    add("--summary", type=Path, default=SUMMARY, help="file that holds what is done")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--compile", action="store_true", help="run steps through torch.compile")
+    add("--preset", choices=["published"], help="the same as --tables published: for a GPU")
+    add("--show", action="store_true", help="train nothing, print the tables")
+    args = parser.parse_args(argv)
+    names = ["published"] if args.preset else args.tables
+    rows = [row for name in names for row in TABLES[name]()]
+    summary = Summary(args.summary)
+    try:
+        done = args.show or reproduce(rows, summary, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"reproduce: {error}")
+    print(markdown(rows, summary))
+    if not done:
+        print("\nthe time was over, or the run interrupted: the same command goes on")
+    return done
+
+
+if __name__ == "__main__":
+    main()
