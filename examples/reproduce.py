@@ -131,14 +131,17 @@ def _sharing() -> Iterator[Row]:
 
 
 def _equal() -> Iterator[Row]:
-    # 46 channels on each level are as many parameters as ResNet-18 with a quarter of its channels.
-    yield Row("equal", "ResNet-18, [16,32,64,128]", "resnet18", options={"channels": NARROW})
-    yield Row("equal", "MgNet, 64, [2,2,2,2]", "mgnet-64")
-    yield Row(
-        "equal", "MgNet, [24,48,96,192]", "mgnet-narrow", options={"channels": (24, 48, 96, 192)}
-    )
-    for iteration in ("multistep", "chebyshev"):
-        yield Row("equal", f"MgNet, 64, {iteration}", f"mgnet-64-{iteration}")
+    """About 700,000 parameters each."""
+    like = {"channels": (18, 35, 70, 140)}
+    rows: list[tuple[str, str, dict[str, Any]]] = [
+        ("ResNet-18, [16,32,64,128]", "resnet18", {"channels": NARROW}),
+        ("pre-act ResNet-18, [16,32,64,128]", "preact-resnet18", {"channels": NARROW}),
+        ("MgNet, [18,35,70,140]", "mgnet-narrow", like),
+        ("MgNet, multistep", "mgnet-narrow", {**like, "iteration": "multistep"}),
+        ("MgNet, Chebyshev", "mgnet-narrow", {**like, "iteration": "chebyshev"}),
+    ]
+    for label, name, options in rows:
+        yield Row("equal", label, name, options=options)
 
 
 def _activations() -> Iterator[Row]:
@@ -157,14 +160,11 @@ def _activations() -> Iterator[Row]:
 
 def _sizes() -> Iterator[Row]:
     recipe = replace(SHORT, epochs=16)
-    for width in (4, 8, 16, 24, 32):
-        channels = tuple(width * 2**level for level in range(4))
+    for width in (2, 4, 8, 16, 32):
+        options = {"channels": tuple(width * 2**level for level in range(4))}
         for kind, name in (("MgNet", "mgnet-narrow"), ("ResNet", "resnet18")):
-            steps = (2, 2, 2, 2) if kind == "MgNet" else (1, 1, 1, 1)
-            yield Row(
-                "sizes", f"{kind}, {width} to {8 * width}", name,
-                options={"channels": channels, "steps": steps}, recipe=recipe, seeds=1,
-            )  # fmt: skip
+            label = f"{kind}, {width} to {8 * width}"
+            yield Row("sizes", label, name, options=options, recipe=recipe, seeds=1)
 
 
 def _published() -> Iterator[Row]:
