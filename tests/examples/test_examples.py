@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -30,7 +31,6 @@ def test_demo(capsys):
 
     demo.main()
     out = capsys.readouterr().out
-    assert "last epoch 9" in out
     assert nonempty("poisson.png", "digits.png")
     accuracy = float(out.split("last epoch ")[1].split("%")[0])
     assert accuracy >= 97.0
@@ -92,6 +92,7 @@ def test_several_seeds_give_mean_and_spread(capsys):
 
 
 @pytest.mark.data
+@pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
 def test_train_series_on_heart_beats():
     from examples import train_series
 
@@ -164,7 +165,7 @@ def test_reproduce_keeps_what_is_done_and_goes_on(monkeypatch, capsys):
     assert "epoch   1" not in out  # that was done
     values = [e["accuracy"] for e in json.loads(Path("done.json").read_text()) if "epochs" in e]
     mean, spread = 100 * np.mean(values), 100 * np.std(values, ddof=1)
-    assert f"| MgNet | digits | 1,274 | 99 | {mean:.2f} ± {spread:.2f} | 2 |" in out
+    assert f"| MgNet | digits | 2,230 | 99 | {mean:.2f} ± {spread:.2f} | 2 |" in out
     assert reproduce.main([*options, "--hours", "0"])
     assert "0 runs to do" in capsys.readouterr().out
 
