@@ -29,7 +29,7 @@ class Mixture(NamedTuple):
     Attributes
     ----------
     examples : Tensor
-        (B, channels, *grid); floating point if mixed, else as they were given.
+        ``(B, channels, *grid)``; floating point if mixed, else as they were given.
     first, second : Tensor
         (B,), the numbers in the data set of what an example was made from; equal unless mixed.
     share : float
@@ -59,7 +59,7 @@ class Augmentation:
     Parameters
     ----------
     examples : Tensor
-        All of them, (N, channels, *grid), uint8 or floating point.
+        All of them, ``(N, channels, *grid)``, uint8 or floating point.
     recipe : Recipe
         Its shift, border, flip, cutout, mixup, cutmix and seed.
     blank : Tensor
@@ -190,7 +190,7 @@ class Augmentation:
 
 
 def _combined(axes: list[Tensor], combine: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
-    """One (B, *grid) tensor from one (B, n) tensor for each axis."""
+    """One ``(B, *grid)`` tensor from one (B, n) tensor for each axis."""
     result = axes[0]
     for axis in axes[1:]:
         one = axis.view(len(axis), *[1] * (result.ndim - 1), -1)

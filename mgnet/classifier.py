@@ -48,7 +48,7 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.where(std > 0, std, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` is (batch, channels, *grid) of any type; the result has that of the mean."""
+        """`x` is ``(batch, channels, *grid)`` of any type; the result has that of the mean."""
         shape = (-1, *[1] * (x.ndim - 2))
         return (x.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
 
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
     Parameters
     ----------
     network : Module
-        Takes normalised (batch, channels, *grid), gives (batch, classes) scores.
+        Takes normalised ``(batch, channels, *grid)``, gives (batch, classes) scores.
     normalise : Normalise
     classes : sequence of str
         Names of the labels 0, 1, ...
@@ -119,7 +119,7 @@ class Classifier(nn.Module):
         return getattr(self.network, "stem", None)
 
     def forward(self, examples: Tensor) -> Tensor:
-        """Scores (batch, classes) of (batch, channels, *grid)."""
+        """Scores (batch, classes) of ``(batch, channels, *grid)``."""
         return self.network(self.normalise(examples))
 
     # --- use ------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Classifier(nn.Module):
         Parameters
         ----------
         examples : Tensor or ndarray
-            (N, channels, *grid) or a single one without the first axis, of the type that the
+            ``(N, channels, *grid)`` or a single one without the first axis, of the type that the
             network was trained on.
         batch_size : int
             How many are computed at once.
@@ -179,7 +179,7 @@ class Classifier(nn.Module):
         Parameters
         ----------
         examples : Tensor
-            (N, channels, *grid)
+            ``(N, channels, *grid)``
         flip : bool
             Average over both mirror images (along the last axis).
         shift : int

@@ -71,7 +71,7 @@ def parameter_dtype(recipe: Recipe) -> torch.dtype:
 
 
 def memory_format(recipe: Recipe, dim: int) -> torch.memory_format:
-    """The layout of (batch, channels, *grid) with `dim` axes of the grid."""
+    """The layout of ``(batch, channels, *grid)`` with `dim` axes of the grid."""
     last = recipe.layout == "channels_last"
     return _LAST.get(dim, torch.contiguous_format) if last else torch.contiguous_format
 

@@ -95,7 +95,7 @@ class Whitening(nn.Module):
         Parameters
         ----------
         examples : Tensor
-            Normalised, (N, in_channels, *grid).
+            Normalised, ``(N, in_channels, *grid)``.
         eps : float
             Added to the variances, so that directions in which nothing varies stay small.
         """
@@ -110,7 +110,7 @@ class Whitening(nn.Module):
         self.weight.copy_(torch.cat([kernels, -kernels]).view_as(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The coordinates of the patches of `x`, (batch, channels, *half the grid)."""
+        """The coordinates of the patches of `x`, ``(batch, channels, *half the grid)``."""
         return convolve(x, self.weight, self.STRIDE, 1)
 
     def extra_repr(self) -> str:

@@ -72,7 +72,7 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        A network of (batch, channels, *grid), or a classifier that is to be trained further.
+        A network of ``(batch, channels, *grid)``, or a classifier that is to be trained further.
     data : PictureSet or Task
         Labelled examples, or what else there is to be trained for.
     recipe : Recipe
