@@ -1,6 +1,6 @@
 """Train a network of the lecture on CIFAR-10 or CIFAR-100, reproducibly.
 
-    python examples/train_cifar.py --data DIR --epochs 14
+    python examples/train_cifar.py --data DIR --compile
     torchrun --nproc-per-node=4 examples/train_cifar.py --network mgnet-256 --preset published
 
 Without --data the files are downloaded and checked. --out holds log.csv, checkpoint.pt and run.json
@@ -16,7 +16,13 @@ from collections.abc import Sequence
 from mgnet import command
 from mgnet.training import Trainer
 
-SCRIPT = command.Script(__doc__, ("cifar10", "cifar100"), network="mgnet-narrow", out="runs/cifar")
+SCRIPT = command.Script(
+    __doc__,
+    ("cifar10", "cifar100"),
+    network="mgnet-fast",
+    out="runs/cifar",
+    recipe={"epochs": 15, "label_smoothing": 0.2},
+)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Trainer]:

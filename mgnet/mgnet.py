@@ -21,7 +21,7 @@ from mgnet.level import (
     states_on_the_way_down,
 )
 from mgnet.record import recorded
-from mgnet.stem import make_stem, reduction
+from mgnet.stem import make_stem, smallest_side
 
 __all__ = ["MgNet"]
 
@@ -159,7 +159,7 @@ class MgNet(nn.Module):
         self.stem = make_stem(
             stem, dim, in_channels, channels[0], activation(0), kernel_size=kernel_size
         )
-        self.smallest = reduction(stem) * 2 ** (len(steps) - 1)
+        self.smallest = smallest_side(stem) * 2 ** (len(steps) - 1)
         rule = ITERATIONS[iteration]
         levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):

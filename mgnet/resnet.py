@@ -16,7 +16,7 @@ from mgnet import gate
 from mgnet.activations import Sigma, per_level
 from mgnet.level import ResidualLevel, batch_norm, conv, states_on_the_way_down
 from mgnet.record import recorded
-from mgnet.stem import make_stem, reduction
+from mgnet.stem import make_stem, smallest_side
 
 __all__ = ["PreActResNet", "ResNet"]
 
@@ -135,7 +135,7 @@ class ResNet(nn.Module):
         )
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0], plan.activation(0))
-        self.smallest = reduction(stem) * 2 ** (len(plan.steps) - 1)
+        self.smallest = smallest_side(stem) * 2 ** (len(plan.steps) - 1)
         self.stages = nn.Sequential()
         for stage, count in enumerate(plan.steps):
             A, B = plan.kernels(stage)
@@ -242,7 +242,7 @@ class PreActResNet(nn.Module):
         )
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0])
-        self.smallest = reduction(stem) * 2 ** (len(plan.steps) - 1)
+        self.smallest = smallest_side(stem) * 2 ** (len(plan.steps) - 1)
         levels: list[ResidualLevel] = []
         iterations = []
         for stage, count in enumerate(plan.steps):

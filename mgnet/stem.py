@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from mgnet import gate
 from mgnet.level import conv, convolve
 
-__all__ = ["STEMS", "Whitening", "make_stem", "reduction"]
+__all__ = ["STEMS", "Whitening", "make_stem", "smallest_side"]
 
-#: How many pixels of a picture lie, along an axis, behind one of the finest level.
-STEMS = {"small": 1, "large": 4, "whitened": 2}
+#: How many pixels a side a picture needs for the finest level to have one.
+STEMS = {"small": 1, "large": 4, "whitened": 3}
 
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
@@ -26,14 +26,14 @@ def make_stem(
     size : {"small", "large", "whitened"}
         "small" keeps the grid, as is usual for 32 x 32 pixels. "large", usual for 224 x 224, has a
         7x7 kernel with stride 2 and, behind all else, 3x3 max pooling with stride 2: a quarter of
-        the pixels a side (He et al. 2016). "whitened" has fixed 4x4 kernels with stride 2, found
-        from the training pictures (:class:`Whitening`), ReLU, and a trained 1x1 convolution: half
-        of the pixels a side, for few epochs on small pictures.
+        the pixels a side (He et al. 2016). "whitened", for few epochs on small pictures, has fixed
+        2x2 kernels found from the training pictures (:class:`Whitening`), ReLU, a trained kernel
+        and 2x2 max pooling: half of the pixels a side (Jordan 2024).
     dim, in_channels, channels : int
     behind : Module
         Normalisation and activation.
     kernel_size : int
-        Of the small stem.
+        Of the small and of the whitened stem.
 
     Raises
     ------
@@ -47,17 +47,18 @@ def make_stem(
         theta = conv(dim, in_channels, channels, 7, stride=2)
         return nn.Sequential(theta, *behind, _MAX_POOL[dim](3, stride=2, padding=1))
     whitening = Whitening(dim, in_channels)
-    # Each kernel comes with its negative, so ReLU loses nothing.
-    return nn.Sequential(whitening, nn.ReLU(), conv(dim, whitening.channels, channels, 1), *behind)
+    theta = conv(dim, whitening.channels, channels, kernel_size)
+    # Each whitening kernel comes with its negative, so ReLU loses nothing.
+    return nn.Sequential(whitening, nn.ReLU(), theta, _MAX_POOL[dim](2), *behind)
 
 
-def reduction(size: str) -> int:
-    """How many pixels of a picture lie, along an axis, behind one of the finest level."""
+def smallest_side(size: str) -> int:
+    """How many pixels a side a picture needs for the finest level to have one."""
     return STEMS[size]
 
 
 class Whitening(nn.Module):
-    """Every second patch of 4 pixels a side, in coordinates of variance 1, and their negatives.
+    """Patches of 2 pixels a side in coordinates of variance 1, and the negatives of these.
 
     The kernels are not trained. :meth:`fit` makes them from examples; until then, as in a network
     that was never trained, they are zero.
@@ -69,18 +70,18 @@ class Whitening(nn.Module):
     Attributes
     ----------
     channels : int
-        Of the result: 2 in_channels 4^dim.
+        Of the result: 2 in_channels 2^dim.
 
     Notes
     -----
     With the eigenvectors v_k and eigenvalues s_k of the patches' covariance the kernels are
-    v_k / sqrt(s_k + eps), as in D. Page, How to train your ResNet (2019), and K. Jordan, 94% on
-    CIFAR-10 in 3.29 seconds on a single GPU (2024), with 3x3 and 2x2 patches.
+    v_k / sqrt(s_k + eps) (D. Page, How to train your ResNet, 2019, with patches of 3 x 3 pixels; K.
+    Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024).
     """
 
     weight: Tensor
 
-    SIDE, STRIDE = 4, 2
+    SIDE = 2
 
     def __init__(self, dim: int, in_channels: int):
         super().__init__()
@@ -101,7 +102,7 @@ class Whitening(nn.Module):
         """
         patches = examples.double()
         for axis in range(2, 2 + self.dim):
-            patches = patches.unfold(axis, self.SIDE, self.STRIDE)
+            patches = patches.unfold(axis, self.SIDE, 1)
         # (N, in_channels, *places, *patch) to (patches, in_channels * patch)
         order = [0, *range(2, 2 + self.dim), 1, *range(2 + self.dim, 2 + 2 * self.dim)]
         rows = patches.permute(order).reshape(-1, self.channels // 2)
@@ -110,8 +111,8 @@ class Whitening(nn.Module):
         self.weight.copy_(torch.cat([kernels, -kernels]).view_as(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The coordinates of the patches of `x`, ``(batch, channels, *half the grid)``."""
-        return convolve(x, self.weight, self.STRIDE, 1)
+        """The coordinates of the patches of `x`; the grid is one shorter along each axis."""
+        return convolve(x, self.weight)
 
     def extra_repr(self) -> str:
         """Channels in and out."""

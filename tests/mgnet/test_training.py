@@ -289,7 +289,7 @@ def test_trained_supports_are_logged(digits, tmp_path):
         values = [float(row[name]) for row in rows]
         assert values[0] != values[1]
         assert values == [row.watched[name] for row in history]
-    assert float(model.levels[1].before[0][1].support) == pytest.approx(values[-1])
+    assert model.levels[1].before[0][1].support.item() == pytest.approx(values[-1])
 
 
 def test_tensorboard_reads_the_log(digits, tmp_path):
