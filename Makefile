@@ -26,6 +26,7 @@ bench: $(VENV)/installed
 	$(RUN) -m benchmarks.smoothers
 	$(RUN) -m benchmarks.poisson
 	$(RUN) -m benchmarks.busy
+	$(RUN) -m benchmarks.training --compile
 
 docs: $(VENV)/installed
 	$(RUN) -m pip install --quiet -e '.[docs]'

@@ -36,6 +36,7 @@ from scipy import sparse
 import mgcore
 from benchmarks.convergence import sines
 from benchmarks.direct import DirectSolver
+from benchmarks.report import Goal, markdown, table
 from mgcore import Grid, threads
 from mgcore.kernels.halves import ZERO
 
@@ -61,15 +62,6 @@ class Row(NamedTuple):
 
 
 Solver = Callable[[np.ndarray], np.ndarray]
-
-
-class Goal(NamedTuple):
-    """What was asked for, and what was reached."""
-
-    measure: str
-    wanted: str
-    reached: str
-    met: bool
 
 
 def race(
@@ -456,13 +448,6 @@ def machine() -> str:
     return f"{name}, {cores}, Python {platform.python_version()}, {packages}"
 
 
-def table(rows: Sequence[NamedTuple]) -> str:
-    """Tuples as a Markdown table."""
-    cells = [[f"{x:.3g}" if isinstance(x, float) else str(x) for x in row] for row in rows]
-    cells = [[{"True": "yes", "False": "no"}.get(x, x) for x in line] for line in cells]
-    return markdown([name.replace("_", " ") for name in rows[0]._fields], cells)
-
-
 def by_size(rows: Sequence[Row]) -> str:
     """Times as a Markdown table: a row for each solver and task, a column for each size.
 
@@ -483,11 +468,6 @@ def series(row: Row) -> str:
     """What tables and the plot call the solver and its task."""
     alone = row.solver == DST or row.task in ALONE
     return row.solver if alone else f"{row.solver}, {row.task}"
-
-
-def markdown(head: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
 
 
 def draw(rows: list[Row], path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every example and benchmark runs, and one number of each is pinned."""
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -304,6 +305,144 @@ def test_goals_compare_what_was_measured():
     assert [name for name, goal in reached.items() if not goal.met] == [
         "first solve, 2D, cold cache"
     ]
+
+
+@pytest.mark.slow
+def test_training_benchmark(capsys):
+    from benchmarks import training
+
+    rows = training.main(["--quick", "--no-memory", "--device", "cpu"])
+    here, pyramid = ["here", "here, Muon"], ["here, float32, channels last"]
+    pyramid = ["as published", *here, *pyramid, "here, float32, contiguous"]
+    assert [(row.network, row.way) for row in rows] == [
+        *[("mgnet-256", way) for way in ("as published", *here)],
+        *[("mgnet-64", way) for way in ("as published", *here)],
+        *[("mgnet-narrow", way) for way in pyramid],
+        *[("resnet18", way) for way in ("plain", "here")],
+    ]
+    for row in rows:
+        assert 0 < row.slowest <= row.median <= row.fastest
+        assert row.share_of_peak > 0
+        assert (row.times_published == 1) or row.way not in ("as published", "plain")
+        if row.way in ("as published", "plain", *pyramid[3:]):
+            assert row.precision == "float32"
+    with open("results/training.csv", newline="") as stream:
+        header, *lines = csv.reader(stream)
+    assert tuple(header) == training.Row._fields
+    assert [line[:2] for line in lines] == [list(row[:2]) for row in rows]
+    out = capsys.readouterr().out
+    assert "| mgnet-narrow | 2 | here, float32, contiguous | float32, contiguous |" in out
+    assert "Matrix products, GFLOP/s: " in out
+    assert "What was asked for" not in out  # of narrow networks nothing was
+    assert nonempty("training.png")
+    with pytest.raises(SystemExit, match="finds no device 'cuda:99' here"):
+        training.main(["--device", "cuda:99"])
+
+
+@pytest.mark.slow
+def test_memory_of_training_is_that_of_a_fresh_process():
+    import torch
+
+    from benchmarks import training
+
+    network = training.NETWORKS["mgnet-64"]
+    ballast = torch.ones(2**28)  # 1 GiB here, of which a child has nothing
+    plan = training.Plan(torch.device("cpu"), {"mgnet-64": network}, False, 2, 1, 1, (8,))
+    found, before = training.peak_memory(plan)
+    assert list(found) == [("mgnet-64", way) for way in ("as published", "here", "here, Muon")]
+    assert all(before < mib < 1000 for mib in found.values())
+    assert ballast[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "here", "there"),
+    [
+        ("mgnet-256", 8_278_794, 3.60e9, 4.60e9),
+        ("mgnet-64", 521_418, 0.226e9, 0.289e9),
+        ("mgnet-narrow", 2_349_994, 0.171e9, 0.237e9),
+    ],
+)
+def test_the_published_form_is_the_same_network(name, parameters, here, there):
+    from benchmarks.training import NETWORKS, PICTURE, Published, check_same
+    from mgnet import MgNet
+    from mgnet.cost import count_parameters, multiply_adds
+
+    channels = NETWORKS[name].channels
+    assert check_same(channels) < 1e-4
+    models = MgNet(channels=channels), Published(channels)
+    assert [count_parameters(model) for model in models] == [parameters] * 2
+    costs = [multiply_adds(model, PICTURE) for model in models]
+    assert costs == [pytest.approx(here, rel=3e-3), pytest.approx(there, rel=3e-3)]
+
+
+def test_the_published_form_has_the_same_gradients():
+    import torch
+
+    from benchmarks.training import twin
+    from mgnet import MgNet
+
+    torch.manual_seed(0)
+    here = MgNet(channels=(4, 6), steps=(2, 3)).double()
+    there = twin(here).double()
+    pictures = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    for model in (here, there):
+        model(pictures).square().sum().backward()
+    torch.testing.assert_close(here.levels[0].A[0].weight.grad, there.A[0].weight.grad)
+    torch.testing.assert_close(here.levels[1].B[0].weight.grad, there.B[1].weight.grad)
+    torch.testing.assert_close(here.stem[0].weight.grad, there.theta.weight.grad)
+
+
+def test_networks_that_differ_are_not_timed(monkeypatch):
+    import torch
+
+    from benchmarks import training
+
+    right = training.twin
+
+    def wrong(network):
+        model = right(network)
+        with torch.no_grad():
+            model.head.bias += 1e-3
+        return model
+
+    monkeypatch.setattr(training, "twin", wrong)
+    with pytest.raises(RuntimeError, match="scores of both forms differ by 0.001"):
+        training.check_same((4, 4, 4, 4))
+    monkeypatch.setattr(training, "twin", lambda network: torch.nn.Linear(2, 2))
+    with pytest.raises(RuntimeError, match="parameters here, 6 there"):
+        training.check_same((4, 4, 4, 4))
+
+
+def test_compiled_training_has_a_row_of_its_own(monkeypatch):
+    import torch
+
+    from benchmarks import training
+
+    cpu, network = torch.device("cpu"), training.NETWORKS["mgnet-64"].narrow()
+    compiled = [way for way in training.ways("mgnet-64", cpu, compiled=True) if way.compiled]
+    assert [way.name for way in compiled] == ["here, compiled"]
+    compile = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", compile)
+    here = compiled[0]._replace(compiled=False)
+    losses = [training.Training(network, way, 2, cpu).step() for way in (here, compiled[0])]
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+
+
+def test_training_goals_are_for_bfloat16_on_a_cpu():
+    import torch
+
+    from benchmarks.training import Row, goals
+
+    row = Row(
+        "mgnet-64", "here", "bfloat16", "channels_last", 128, 521_418, 226_493_056, 100.0, 90.0,
+        110.0, 3.25, 0.7, 400.0, 0.1,
+    )  # fmt: skip
+    rows = [row, row._replace(way="here, compiled", times_published=3.31)]
+    rows += [row._replace(way="here, Muon"), row._replace(network="mgnet-256")]
+    reached = goals(rows, torch.device("cpu"))
+    assert [(goal.reached, goal.met) for goal in reached] == [("3.25 x", False), ("3.31 x", True)]
+    assert goals(rows, torch.device("cuda")) == []
+    assert goals([row._replace(precision="float32")], torch.device("cpu")) == []
 
 
 @pytest.mark.parametrize("shape", [(33, 33), (9, 9, 9)])
