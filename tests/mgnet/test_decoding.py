@@ -39,7 +39,7 @@ def test_a_part_is_cut_out_and_resized(tmp_path):
     assert part[0, 0, 0] == pytest.approx(64 + 3.5, abs=1)  # the middle of the first of 8 columns
     assert part[0, 0, -1] == pytest.approx(128 - 4.5, abs=1)
     assert part[1, 0, 0] == pytest.approx(128 + 7.5, abs=1)
-    assert part[1, -1, 0] == pytest.approx(256 - 8.5, abs=2)  # what is outside is not read
+    assert part[1, -1, 0] == pytest.approx(256 - 8.5, abs=2)  # nothing lies below
 
 
 def test_large_jpeg_files_are_decoded_smaller(tmp_path):
