@@ -1,11 +1,17 @@
 """Every example and benchmark runs, and one number of each is pinned."""
 
 import csv
+import json
+import os
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+import torch
 
 mpl.use("Agg")
 
@@ -25,7 +31,6 @@ def test_demo(capsys):
 
     demo.main()
     out = capsys.readouterr().out
-    assert "last epoch 9" in out
     assert nonempty("poisson.png", "digits.png")
     accuracy = float(out.split("last epoch ")[1].split("%")[0])
     assert accuracy >= 97.0
@@ -41,51 +46,78 @@ def test_fill_elevation(capsys):
     assert nonempty("elevation.png")
 
 
-def test_train_cifar_on_digits(capsys):
-    from examples import train_cifar
+def test_train_mnist_on_digits(capsys):
+    from examples import train_mnist
 
     options = [
-        "--dataset",
-        "digits",
-        "--epochs",
-        "6",
-        "--batch-size",
-        "64",
-        "--channels",
-        "8",
-        "16",
-    ]
-    options += ["--steps", "2", "2", "--shift", "1", "--precision", "float32"]
-    history = train_cifar.main([*options, "--out", "run"])
+        "--dataset", "digits", "--epochs", "6", "--batch-size", "64", "--network", "mgnet-narrow",
+        "--channels", "8", "16", "--steps", "2", "2", "--shift", "1", "--lr", "0.24",
+        "--precision", "float32",
+    ]  # fmt: skip
+    history = train_mnist.main([*options, "--out", "run"])[0].history
     out = capsys.readouterr().out
-    assert f"last epoch: {history[-1].test_accuracy:.2%}" in out
+    assert f"last epoch: {history[-1].test['accuracy']:.2%}" in out
     assert "8,578 parameters" in out
     assert "multiply-adds" in out
-    assert history[-1].test_accuracy > 0.9
+    assert "mirror" not in out  # a mirrored digit is no digit
+    assert history[-1].test["accuracy"] > 0.9
     assert Path("run/curve.png").stat().st_size > 5_000
     # A finished run resumes to its own end; nothing overwrites it by accident.
-    assert train_cifar.main([*options, "--out", "run", "--resume"]) == history
+    resume = ["--out", "run", "--resume"]
+    assert train_mnist.main(["--dataset", "digits", *resume])[0].history == history
     with pytest.raises(SystemExit, match="another recipe"):
-        train_cifar.main([*options, "--out", "run", "--resume", "--momentum", "0.1"])
+        train_mnist.main(["--dataset", "digits", *resume, "--momentum", "0.1"])
     with pytest.raises(SystemExit, match="holds a run already: go on with it by --resume"):
-        train_cifar.main([*options, "--out", "run"])
+        train_mnist.main([*options, "--out", "run"])
+    longer = train_mnist.main(["--dataset", "digits", *resume, "--epochs", "7"])[0]
+    assert "goes on with epochs 7, 6 until now" in capsys.readouterr().out
+    assert longer.history[:6] == history
 
 
-def test_train_cifar_says_how_to_go_on(monkeypatch, capsys):
-    from examples import train_cifar
+def test_several_seeds_give_mean_and_spread(capsys):
+    from examples import train_mnist
+
+    options = [
+        "--dataset", "digits", "--epochs", "2", "--network", "mgnet-narrow", "--channels", "4",
+        "--steps", "1", "--shift", "1", "--batch-size", "128", "--seeds", "3", "--seed", "5",
+    ]  # fmt: skip
+    trainers = train_mnist.main([*options, "--out", "runs"])
+    assert [trainer.recipe.seed for trainer in trainers] == [5, 6, 7]
+    values = [trainer.history[-1].test["accuracy"] for trainer in trainers]
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    out = capsys.readouterr().out
+    assert f"3 seeds: accuracy {mean:.2%}, standard deviation {spread:.2%}" in out
+    again = train_mnist.main([*options, "--out", "runs", "--resume"])
+    assert [trainer.history for trainer in again] == [trainer.history for trainer in trainers]
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
+def test_train_series_on_heart_beats():
+    from examples import train_series
+
+    options = ["--dataset", "ecg200", "--epochs", "30", "--precision", "float32"]
+    trainer = train_series.main([*options, "--out", "run"])[0]
+    assert sum(p.numel() for p in trainer.model.parameters()) == 3450
+    assert trainer.history[-1].test["accuracy"] > 0.75
+
+
+def test_train_cifar_says_how_to_go_on(monkeypatch):
+    from examples import train_mnist
     from mgnet.training import Interrupted, Trainer
 
     def interrupted(self):
         raise Interrupted("interrupted in epoch 1; saved in run/checkpoint.pt")
 
     monkeypatch.setattr(Trainer, "fit", interrupted)
-    monkeypatch.setattr(sys, "argv", ["examples/train_cifar.py"])
-    command = r"go on with: python examples/train_cifar.py --dataset digits --out 'a b' --resume"
-    with pytest.raises(SystemExit, match=command):
-        train_cifar.main(["--dataset", "digits", "--out", "a b"])
+    monkeypatch.setattr(sys, "argv", ["examples/train_mnist.py"])
+    options = ["--dataset", "digits", "--network", "mgnet-narrow", "--out", "a b"]
+    command = "go on with: python examples/train_mnist.py --dataset digits --network mgnet-narrow "
+    with pytest.raises(SystemExit, match=f"{command}--out 'a b' --resume"):
+        train_mnist.main(options)
 
 
-def test_train_cifar_reports_missing_data(tmp_path, monkeypatch):
+def test_train_cifar_reports_missing_data(tmp_path):
     from examples import train_cifar
 
     with pytest.raises(SystemExit, match="holds no cifar-10-batches-bin"):
@@ -95,6 +127,61 @@ def test_train_cifar_reports_missing_data(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="file"):
         train_cifar.main(["--out", str(tmp_path / "file")])
+
+
+def small_table():
+    from examples.reproduce import SHORT, Row
+
+    recipe = replace(SHORT, epochs=2, shift=1, flip="never", batch_size=128)
+    options = {"channels": (4, 8), "steps": (1, 1)}
+    yield Row("small", "MgNet", "mgnet-narrow", "digits", options, recipe, 2, "99")
+    yield Row("small", "ridge", "logistic-ridge", "digits", seeds=1)
+
+
+def test_reproduce_keeps_what_is_done_and_goes_on(monkeypatch, capsys):
+    from examples import reproduce
+    from mgnet.training import Trainer
+
+    monkeypatch.setattr(reproduce, "TABLES", {"small": small_table})
+    options = ["--tables", "small", "--summary", "done.json", "--out", "runs"]
+    evaluate = Trainer.evaluate
+
+    def evaluate_and_stop(self, **views):
+        if self.recipe.seed == 1 and self.epoch == 0 and not views:
+            signal.raise_signal(signal.SIGTERM)  # as when the time is over
+        return evaluate(self, **views)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "evaluate", evaluate_and_stop)
+        assert not reproduce.main(options)
+    assert "the same command goes on" in capsys.readouterr().out
+    done = json.loads(Path("done.json").read_text())
+    assert [(e["label"], e["seed"]) for e in done] == [("MgNet", 0), ("ridge", 0)]
+
+    assert reproduce.main(options)
+    out = capsys.readouterr().out
+    assert "1 runs to do" in out
+    assert "epoch   2" in out
+    assert "epoch   1" not in out  # that was done
+    values = [e["accuracy"] for e in json.loads(Path("done.json").read_text()) if "epochs" in e]
+    mean, spread = 100 * np.mean(values), 100 * np.std(values, ddof=1)
+    assert f"| MgNet | digits | 2,230 | 99 | {mean:.2f} ± {spread:.2f} | 2 |" in out
+    assert reproduce.main([*options, "--hours", "0"])
+    assert "0 runs to do" in capsys.readouterr().out
+
+
+def test_every_row_of_reproduce_can_be_built():
+    from examples.reproduce import TABLES
+    from mgnet import baselines, zoo
+
+    rows = [row for table in TABLES.values() for row in table()]
+    assert len({(r.table, r.label, r.dataset) for r in rows}) == len(rows)
+    for row in rows:
+        assert row.digest() == replace(row).digest()
+        if row.network in baselines.BASELINES:
+            continue
+        with torch.device("meta"):
+            zoo.build(row.network, **row.options)
 
 
 @pytest.mark.slow
