@@ -23,6 +23,9 @@ from mgnet.training import Trainer
 COLOURS = {"blue": (40, 60, 220), "green": (30, 180, 60), "red": (220, 40, 50)}
 CPU = torch.device("cpu")
 
+# Of torch, where there are fewer cores than workers.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
 
 def draw(path, colour, rng):
     """A coloured disc or square on a grey, noisy ground, of random size."""
