@@ -183,6 +183,14 @@ def test_a_damaged_file_is_named(pictures, tmp_path, workers):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a started process would not see the patch")
+def test_a_worker_that_is_killed_is_said_in_one_sentence(pictures, monkeypatch):
+    task = prepared(pictures, workers=1)
+    monkeypatch.setattr(type(task.files), "__getitem__", lambda self, job: os._exit(9))
+    with pytest.raises(OSError, match=r"that decodes pictures has ended .*: take fewer workers"):
+        batches(task)
+
+
 # --- batches --------------------------------------------------------------------------------------
 
 
