@@ -12,6 +12,7 @@ from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel
 from mgnet.mgnet import MgNet
 from mgnet.poisson import poisson_levels
+from mgnet.pretrained import load_pretrained
 from mgnet.zoo import build
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SymmetricKernel",
     "build",
     "load",
+    "load_pretrained",
     "poisson_levels",
     "train_smoother",
 ]

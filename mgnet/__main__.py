@@ -1,94 +1,62 @@
-"""The table of all networks and baselines: ``python -m mgnet``."""
+"""``python -m mgnet``: the table of all networks, and what a network sees in pictures."""
 
 from __future__ import annotations
 
-import functools
-import math
+import argparse
+import sys
+from collections.abc import Sequence
 
-import torch
-
-from mgnet.baselines import BASELINES, Baseline
-from mgnet.cost import count_parameters, multiply_adds
-from mgnet.zoo import DATA_SETS, ZOO, Network, Result
-
-HEADER = (
-    "name", "data", "parameters", "published", "multiply-adds", "accuracy %", "structure", "note",
-)  # fmt: skip
-
-RIGHT = ("parameters", "multiply-adds", "accuracy %")
-
-LEGEND = """\
-parameters     of what mgnet.build(name) makes, with a head for the classes of the data set;
-               models of scikit-learn are in mgnet.baselines
-published      the same as printed; the lecture rounds some figures and cuts others off
-multiply-adds  of one picture (mgnet.cost.multiply_adds)
--              depends on the examples: a kernel SVM keeps those it needs
-accuracy %     on test pictures, as published unless the note says "ours"
-Not listed, because nothing public says how they are built: MgNet-small 26.1M, MgNet 39.3M,
-MgNet-CMT-XS 17.9M and MgNet-CMT 30.1M on ImageNet."""
+from mgnet.classifier import Classifier, load
+from mgnet.decoding import centre_box, read_picture
+from mgnet.pretrained import load_pretrained
 
 
-@functools.cache
-def cost(name: str, data: str) -> tuple[int, int]:
-    """Parameters and multiply-adds of a network on a data set, without memory for either."""
-    data_set = DATA_SETS[data]
-    with torch.device("meta"):
-        model = ZOO[name].build(data_set.classes, data_set.picture[0])
-    return count_parameters(model), multiply_adds(model, data_set.picture)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table, or answer by the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mgnet",
+        description="Multigrid networks: a table of them, and what one sees in pictures.",
+    )
+    commands = parser.add_subparsers(dest="command", title="commands")
+    commands.add_parser("table", help="all networks and baselines; so does no command at all")
+    classify = commands.add_parser("classify", help="name what a network sees in pictures")
+    classify.add_argument("pictures", nargs="+", metavar="PICTURE", help="of any size")
+    classify.add_argument("--weights", metavar="FILE", help="of the network, or the folder of a "
+                          "training run (default: the network that comes with mgnet)")  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.command != "classify":
+        from mgnet.table import table  # and with it scikit-learn
+
+        print(table())
+        return
+    try:
+        model = load(args.weights) if args.weights else load_pretrained()
+        for path in args.pictures:
+            print(f"{path}: {seen(model, path)}", flush=True)
+    except (OSError, ValueError) as error:  # one clear sentence, no traceback
+        sys.exit(f"mgnet: {error}")
 
 
-def row(entry: Network, result: Result) -> tuple[str, ...]:
-    """One line of the table, a string for each column."""
-    parameters, operations = cost(entry.name, result.data)
-    published = result.parameters
-    if not result.agrees(parameters):
-        published += " (differs)"
-    return (
-        entry.name, result.data, f"{parameters:,}", published, _short(operations),
-        result.accuracy, entry.structure, result.note,
-    )  # fmt: skip
+def seen(model: Classifier, path: str) -> str:
+    """The three most probable classes of the square in the middle of a picture.
 
-
-def baseline_row(entry: Baseline, result: Result) -> tuple[str, ...]:
-    """The same for a model of scikit-learn."""
-    data_set = DATA_SETS[result.data]
-    features = math.prod(data_set.picture)
-    parameters = entry.parameters(features, data_set.classes)
-    size, operations = "-", "-"
-    if parameters is not None:
-        size, operations = f"{parameters:,}", _short(features * data_set.classes)
-    note = f"scikit-learn; {result.note}" if result.note else "scikit-learn"
-    return (
-        entry.name, result.data, size, "", operations, result.accuracy, entry.structure, note,
-    )  # fmt: skip
-
-
-def _short(n: int) -> str:
-    """Three digits and K, M or G for thousands, millions or billions."""
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if n >= unit:
-            return f"{n / unit:.3g} {letter}"
-    return str(n)
-
-
-def table() -> str:
-    """All networks and baselines, and all that is published about them."""
-    rows = [baseline_row(entry, result) for entry in BASELINES.values() for result in entry.results]
-    rows += [
-        row(entry, result)
-        for entry in ZOO.values()
-        for result in entry.results or (Result(entry.data),)
-    ]
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if title in RIGHT else cell.ljust(width)
-            for title, cell, width in zip(HEADER, cells, widths, strict=True)
-        ).rstrip()
-        for cells in (HEADER, *rows)
-    ]
-    return "\n".join([*lines, "", LEGEND])
+    Raises
+    ------
+    ValueError
+        If the file is no picture, or the network one for something else.
+    """
+    if model.dtype != "uint8" or model.shape is None:
+        raise ValueError("the network's file does not name 8-bit pictures and their size")
+    if len(model.shape) != 3 or model.shape[0] not in (1, 3):
+        raise ValueError(f"the network takes examples of shape {model.shape}, no pictures")
+    channels, size, width = model.shape
+    if size != width:
+        raise ValueError(f"the network takes pictures of {size} x {width} pixels, no square ones")
+    picture = read_picture(path, size, centre_box, channels)
+    (probabilities,) = model.predict(picture).probabilities
+    best = sorted(zip(probabilities, model.classes, strict=True), reverse=True)[:3]
+    return ", ".join(f"{name} {probability:.1%}" for probability, name in best)
 
 
 if __name__ == "__main__":
-    print(table())
+    main()

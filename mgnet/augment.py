@@ -19,6 +19,9 @@ from mgnet.seeds import generator, hashed
 
 __all__ = ["Augmentation", "Mixture"]
 
+#: From rows of a batch to the examples in them.
+Read = Callable[[Tensor], Tensor]
+
 # Each kind of draw has a stream of its own, so that one more option leaves the others' numbers.
 _FLIP, _CUTOUT, _MIX = 1, 2, 3
 
@@ -59,7 +62,8 @@ class Augmentation:
     Parameters
     ----------
     examples : Tensor
-        All of them, ``(N, channels, *grid)``, uint8 or floating point.
+        All of them, ``(N, channels, *grid)``, uint8 or floating point. Where they are read as they are
+        needed, a tensor on the meta device says shape and type.
     recipe : Recipe
         Its shift, border, flip, cutout, mixup, cutmix and seed.
     blank : Tensor
@@ -88,7 +92,9 @@ class Augmentation:
         # Which ones start mirrored is random; then it alternates.
         self.mirrored = torch.randint(2, (len(examples),), generator=generator(recipe.seed, -1))
 
-    def __call__(self, batch: Tensor, epoch: int, step: int, part: slice) -> Mixture:
+    def __call__(
+        self, batch: Tensor, epoch: int, step: int, part: slice, read: Read | None = None
+    ) -> Mixture:
         """The examples with the numbers `batch[part]`, changed by what `batch` has drawn.
 
         Parameters
@@ -99,20 +105,30 @@ class Augmentation:
             Of the batch, counted from 0.
         part : slice
             Which of them to make.
+        read : callable, optional
+            Gives the examples in these rows of the batch, in place of `examples`; it is asked for
+            `rows` only.
         """
         draws = self._draw(batch, epoch, step)
         rows = torch.arange(len(batch))[part]
-        examples = self._changed(batch, rows, draws)
+        read = read or (lambda rows: self.examples[batch[rows].to(self.examples.device)])
+        examples = self._changed(read(rows), rows, draws)
         if draws.partner is None:
             return Mixture(examples, batch[rows], batch[rows], 1.0)
         partners = draws.partner[rows]
-        others = self._changed(batch, partners, draws)
+        others = self._changed(read(partners), partners, draws)
         if draws.box is None:
             examples = torch.lerp(others.float(), examples.float(), draws.share)
         else:
             inside: Any = (..., *draws.box)
             examples[inside] = others[inside]
         return Mixture(examples, batch[rows], batch[partners], draws.share)
+
+    def rows(self, batch: Tensor, epoch: int, step: int, part: slice) -> Tensor:
+        """Rows of the batch that its part is made from, in ascending order; with partners."""
+        rows = torch.arange(len(batch))[part]
+        partner, *_ = self._mixture(len(batch), epoch, step)
+        return rows if partner is None else torch.cat([rows, partner[rows]]).unique()
 
     # --- the draws ------------------------------------------------------------------------------
 
@@ -172,20 +188,23 @@ class Augmentation:
 
     # --- the examples ---------------------------------------------------------------------------
 
-    def _changed(self, batch: Tensor, rows: Tensor, draws: _Draws) -> Tensor:
-        """The examples `batch[rows]`, read at their nodes by one gather."""
-        chosen = self.examples[batch[rows].to(self.examples.device)]
-        shape = chosen.shape
-        flat = _combined([axis[rows] for axis in draws.nodes], lambda i, j, n: i * n + j)
-        index = flat.to(chosen.device).flatten(1)[:, None].expand(-1, shape[1], -1)
+    def _changed(self, chosen: Tensor, rows: Tensor, draws: _Draws) -> Tensor:
+        """The examples in these rows of the batch, read at their nodes by one gather."""
+        shape, device = chosen.shape, chosen.device
+
+        def mine(axes: list[Tensor]) -> list[Tensor]:
+            return [axis[rows].to(device) for axis in axes]
+
+        flat = _combined(mine(draws.nodes), lambda i, j, n: i * n + j)
+        index = flat.flatten(1)[:, None].expand(-1, shape[1], -1)
         examples = chosen.flatten(2).gather(2, index).view(shape)
         if self.recipe.border == "zero" and self.recipe.shift:
-            gone = _combined([axis[rows] for axis in draws.outside], lambda i, j, n: i | j)
-            examples.masked_fill_(gone[:, None].to(chosen.device), 0)
+            gone = _combined(mine(draws.outside), lambda i, j, n: i | j)
+            examples.masked_fill_(gone[:, None], 0)
         if draws.blank is not None:
-            gone = _combined([axis[rows] for axis in draws.blank], lambda i, j, n: i & j)
+            gone = _combined(mine(draws.blank), lambda i, j, n: i & j)
             blank = self.blank.view(-1, *[1] * len(self.grid))
-            examples = torch.where(gone[:, None].to(chosen.device), blank, examples)
+            examples = torch.where(gone[:, None], blank, examples)
         return examples
 
 

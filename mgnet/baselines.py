@@ -116,9 +116,7 @@ class Score:
 
 
 def _results(ours: str, published: str = "") -> tuple[Result, ...]:
-    lecture = (Result("MNIST", published),) if published else ()
-    note = "ours: python -m mgnet.baselines mnist (docs/results.md)"
-    return (*lecture, Result("MNIST", ours, note=note))
+    return (Result("MNIST", published, ours=ours, command="python -m mgnet.baselines mnist"),)
 
 
 #: The baselines by name. Values of C belong to examples of root mean square 1.

@@ -89,6 +89,8 @@ class Classifier(nn.Module):
         Names of the labels 0, 1, ...
     dtype : {"uint8", "float32"}
         Of the examples that it was trained on.
+    shape : tuple of int, optional
+        Of such an example, (channels, *grid); None where nobody has said.
 
     Examples
     --------
@@ -106,12 +108,14 @@ class Classifier(nn.Module):
         normalise: Normalise,
         classes: Sequence[str],
         dtype: str = "uint8",
+        shape: Sequence[int] | None = None,
     ):
         super().__init__()
         if dtype not in _DTYPES:
             raise ValueError(f"examples are {' or '.join(_DTYPES)}, got {dtype!r}")
         self.network, self.normalise = network, normalise
         self.classes, self.dtype = tuple(map(str, classes)), dtype
+        self.shape = None if shape is None else tuple(map(int, shape))
 
     @property
     def stem(self) -> nn.Module | None:
@@ -233,6 +237,7 @@ class Classifier(nn.Module):
             "classes": list(self.classes),
             "channels": len(self.normalise.mean),
             "dtype": self.dtype,
+            "shape": None if self.shape is None else list(self.shape),
         }
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
@@ -335,4 +340,5 @@ def rebuild(about: dict[str, Any]) -> Classifier:
     channels = about["channels"]
     unit = Normalise(torch.zeros(channels), torch.ones(channels))
     network = record.rebuild({key: about[key] for key in ("network", "options")})
-    return Classifier(network, unit, about["classes"], about["dtype"])
+    # Files of before have no shape.
+    return Classifier(network, unit, about["classes"], about["dtype"], about.get("shape"))

@@ -29,7 +29,7 @@ from mgnet.interruption import Interrupted
 from mgnet.pictures import PictureSet
 from mgnet.processes import LostProcessError, Processes, first_to_report, joined
 from mgnet.recipe import PRESETS, Recipe
-from mgnet.tasks import Classification, Task
+from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
 from mgnet.zoo import build
 
@@ -45,6 +45,9 @@ NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
     "stem": {"help": "small, large, ..."},
 }
 
+#: Below so many pixels a side, networks for large pictures have no grid left.
+SMALL = 128
+
 
 @dataclass(frozen=True)
 class Script:
@@ -58,6 +61,8 @@ class Script:
         What can be trained on, the default first; empty if `task` makes its own.
     network : str
         Name in the zoo.
+    small_network : str, optional
+        Another one for examples of less than `SMALL` pixels a side.
     out : str
         Folder for the run.
     recipe : dict
@@ -76,6 +81,7 @@ class Script:
     out: str
     recipe: dict[str, Any] = field(default_factory=dict)
     mirrored: bool = True
+    small_network: str | None = None
     options: Callable[[argparse.ArgumentParser], None] | None = None
     task: Callable[[argparse.Namespace], Task] | None = None
 
@@ -164,9 +170,12 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     add("--preset", default="fast", choices=tuple(PRESETS),
         help="recipe to start from (default: fast)")  # fmt: skip
     network = parser.add_argument_group("network")
+    default = script.network
+    if script.small_network is not None:
+        default += f", below {SMALL} pixels {script.small_network}"
     network.add_argument(
         "--network", metavar="NAME",
-        help=f"one of those that `python -m mgnet` lists (default: {script.network})",
+        help=f"one of those that `python -m mgnet` lists (default: {default})",
     )  # fmt: skip
     for name, options in NETWORK_OPTIONS.items():
         network.add_argument(_dashed(name), **options)
@@ -220,7 +229,9 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         if processes.first:
             for folder in folders:  # refused now if at all, rather than when the data are read
                 _refuse(folder, args.resume, several=args.seeds > 1)
-        task = script.task(args) if script.task else data.load(args.dataset, args.data)
+        task: PictureSet | Task = (
+            script.task(args) if script.task else data.load(args.dataset, args.data)
+        )
         trainers = []
         for k, folder in enumerate(folders):
             if args.seeds > 1:
@@ -274,10 +285,11 @@ def _network(
         about = read_checkpoint(saved)[1]["record"]
         if about:
             return record.rebuild({key: about[key] for key in ("network", "options")})
-    examples = task if isinstance(task, PictureSet) else getattr(task, "data")  # noqa: B009
-    shape = examples.train_images.shape[1:]
-    name = getattr(args, "network", script.network)
-    return build(name, len(examples.classes), shape[0], **options)
+    task = Classification(task) if isinstance(task, PictureSet) else task
+    small = min(task.shape[1:]) < SMALL
+    default = script.small_network if small and script.small_network else script.network
+    name = getattr(args, "network", default)
+    return build(name, len(task.classes), task.shape[0], **options)
 
 
 def train(
@@ -315,7 +327,7 @@ def train(
     history = trainer.fit()
     result = history[-1].test
     lines = [f"last epoch: {_said(result)}"]
-    if isinstance(trainer.task, Classification) and trainer.recipe.flip != "never":
+    if isinstance(trainer.task, Labelled) and trainer.recipe.flip != "never":
         lines.append(f"averaged over both mirror images: {_said(trainer.evaluate(flip=True))}")
         moved = trainer.evaluate(flip=True, shift=1)
         lines.append(f"and over moves by a pixel: {_said(moved)}")
@@ -327,9 +339,8 @@ def train(
 def _introduction(network: nn.Module, trainer: Trainer) -> str:
     task = trainer.task
     lines = [f"{type(network).__name__} on {task.name}: {count_parameters(network):,} parameters"]
-    if isinstance(task, Classification):
-        shape = tuple(task.data.train_images.shape[1:])
-        operations = multiply_adds(network, shape) / 1e6
+    if isinstance(task, Labelled):
+        operations = multiply_adds(network, task.shape) / 1e6
         lines[0] += f", {operations:,.1f} million multiply-adds for an example"
     if hasattr(network, "cycle"):
         lines.append(str(network.cycle))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PictureSet"]
+__all__ = ["PictureSet", "split"]
 
 #: At most so many channels at the end of a shape look like a channel axis: grey, RGB or RGBA.
 FEW = 4
@@ -147,7 +147,7 @@ class PictureSet:
         y, y_test = (torch.from_numpy(numbered[k]) for k in (0, -1))
         if test is not None:
             return cls(name, x, y, x_test, y_test, names)
-        kept, aside = _split(numbered[0], names, test_fraction, seed)
+        kept, aside = split(numbered[0], names, test_fraction, seed)
         return cls(name, x[kept], y[kept], x[aside], y[aside], names)
 
     def __repr__(self) -> str:
@@ -390,10 +390,26 @@ def _numbered(parts: list[np.ndarray], classes: Any) -> tuple[tuple[str, ...], l
     return names, numbered
 
 
-def _split(
+def split(
     labels: np.ndarray, names: tuple[str, ...], test_fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the examples that stay and of those set aside, each in ascending order."""
+    """Indices of the examples that stay and of those set aside, each in ascending order.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (N,) integers.
+    names : tuple of str
+        Of the classes.
+    test_fraction : float
+        What is set aside, the same of each class.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If fraction or seed cannot be, or a class has too few examples.
+    """
     from sklearn.model_selection import train_test_split
 
     if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:

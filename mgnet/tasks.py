@@ -20,7 +20,7 @@ from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
 from mgnet.stem import Whitening
 
-__all__ = ["Classification", "Step", "Task"]
+__all__ = ["Classification", "Labelled", "Step", "Task"]
 
 #: So many examples tell the covariance of patches: each has hundreds of these.
 ENOUGH = 5000
@@ -56,6 +56,10 @@ class Task(ABC):
         Number of training examples.
     dim : int
         Axes of the grid: 1, 2 or 3.
+    shape : tuple of int
+        Of an example, (channels, *grid).
+    classes : tuple of str
+        Names of the labels; empty if there are none.
     measures : tuple of str
         What is measured, "loss" first.
     """
@@ -63,6 +67,8 @@ class Task(ABC):
     name: str
     size: int
     dim: int
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("loss",)
 
     @abstractmethod
@@ -113,52 +119,42 @@ class Task(ABC):
         """
 
 
-class Classification(Task):
-    """Labelled series, pictures or volumes that fit into memory, trained by cross entropy.
+class Labelled(Task):
+    """Examples with one label each, trained by cross entropy; where they come from is left open.
 
-    The examples stay on the device as they are stored; what augments them runs there, too.
-
-    Parameters
+    Attributes
     ----------
-    data : PictureSet
+    dtype : {"uint8", "float32"}
+        Of the examples.
     """
 
     measures = ("loss", "accuracy")
+    dtype = "uint8"
+    recipe: Recipe
+    device: torch.device
 
-    def __init__(self, data: PictureSet):
-        self.data = data
-        self.size = len(data.train_images)
-        self.dim = data.train_images.ndim - 2
-        self.name = f"{data.name}, {self.size} examples"
+    @abstractmethod
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel, in the units of the examples."""
+
+    @abstractmethod
+    def sample(self, count: int) -> Tensor:
+        """As many training examples or fewer, unchanged, on the CPU."""
+
+    @abstractmethod
+    def tests(self, part: Callable[[int], slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's part of the test examples, and their labels."""
 
     def model(self, network: nn.Module) -> nn.Module:
         """The network as a :class:`mgnet.classifier.Classifier` of these classes."""
         if isinstance(network, Classifier):
             return network
-        mean, std = self._statistics()
-        dtype = "uint8" if self.data.train_images.dtype == torch.uint8 else "float32"
-        classifier = Classifier(network, Normalise(mean, std), self.data.classes, dtype)
+        normalise = Normalise(*self.statistics())
+        classifier = Classifier(network, normalise, self.classes, self.dtype, self.shape)
         for module in network.modules():
             if isinstance(module, Whitening):
-                module.fit(classifier.normalise(self.data.train_images[:ENOUGH]))
+                module.fit(classifier.normalise(self.sample(ENOUGH)))
         return classifier
-
-    def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
-        """Move the examples to the device."""
-        self.recipe, self.device, self.layout = recipe, device, layout
-        images = self.data.train_images.to(device)
-        # What is the mean before is zero behind the normalisation.
-        blank = self._statistics()[0].to(device)
-        blank = blank.round().to(torch.uint8) if images.dtype == torch.uint8 else blank
-        self.augmentation = Augmentation(images, recipe, blank)
-        self.labels = self.data.train_labels.to(device)
-
-    def batch(self, step: Step, part: slice) -> tuple[Mixture, Tensor, Tensor]:
-        """Augmented examples and their two labels, equal unless they are mixtures."""
-        mixture = self.augmentation(step.indices, step.epoch, step.step, part)
-        examples = mixture.examples.contiguous(memory_format=self.layout)
-        first, second = (self.labels[i.to(self.device)] for i in (mixture.first, mixture.second))
-        return mixture._replace(examples=examples), first, second
 
     def loss(
         self, call: Callable[..., Tensor], batch: tuple[Mixture, Tensor, Tensor]
@@ -166,7 +162,7 @@ class Classification(Task):
         """Cross entropy with smoothed labels; accuracy on the larger share of a mixture."""
         mixture, first, second = batch
         scores = call(mixture.examples)
-        classes = len(self.data.classes)
+        classes = len(self.classes)
         if scores.ndim != 2 or scores.shape[1] < classes:
             raise ValueError(
                 f"the model must give (batch, {classes}) scores for {classes} classes, "
@@ -178,22 +174,77 @@ class Classification(Task):
             other = F.cross_entropy(scores, second, label_smoothing=smoothing)
             loss = mixture.share * loss + (1 - mixture.share) * other
         labels = first if mixture.share >= 0.5 else second
-        hits = (scores.detach().argmax(1) == labels).to(loss.dtype).mean()
-        return {"loss": loss, "accuracy": hits}
+        hits = self._hits(scores.detach(), labels)
+        return {"loss": loss} | {name: hit.to(loss.dtype).mean() for name, hit in hits.items()}
 
     def test(
         self, model: Any, part: Callable[[int], slice], **views: Any
     ) -> tuple[dict[str, float], int]:
         """Sums of cross entropy and hits; `views` average as in `Classifier.scores`."""
-        mine = part(len(self.data.test_images))
-        examples, labels = self.data.test_images[mine], self.data.test_labels[mine].to(self.device)
-        if len(labels) == 0:
-            return dict.fromkeys(self.measures, 0.0), 0
-        scores = model.scores(examples, **views)
-        loss = F.cross_entropy(scores, labels, reduction="sum").item()
-        return {"loss": loss, "accuracy": (scores.argmax(1) == labels).sum().item()}, len(labels)
+        sums, count = dict.fromkeys(self.measures, 0.0), 0
+        for examples, labels in self.tests(part):
+            scores, labels = model.scores(examples, **views), labels.to(self.device)
+            sums["loss"] += F.cross_entropy(scores, labels, reduction="sum").item()
+            for name, hit in self._hits(scores, labels).items():
+                sums[name] += hit.sum().item()
+            count += len(labels)
+        return sums, count
 
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel, in the units of the examples."""
+    def _hits(self, scores: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Which examples are classified right, by each of the `measures` but the loss."""
+        hits = {"accuracy": scores.argmax(1) == labels}
+        if "top5" in self.measures:
+            hits["top5"] = (scores.topk(5).indices == labels[:, None]).any(1)
+        return hits
+
+
+class Classification(Labelled):
+    """Labelled series, pictures or volumes that fit into memory.
+
+    The examples stay on the device as they are stored; what augments them runs there, too.
+
+    Parameters
+    ----------
+    data : PictureSet
+    """
+
+    def __init__(self, data: PictureSet):
+        self.data = data
+        self.size = len(data.train_images)
+        self.shape = tuple(data.train_images.shape[1:])
+        self.dim = len(self.shape) - 1
+        self.classes = data.classes
+        self.dtype = "uint8" if data.train_images.dtype == torch.uint8 else "float32"
+        self.name = f"{data.name}, {self.size} examples"
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each channel of all training examples."""
         mean, std = self.data.channel_statistics()
         return mean * self.data.scale, std * self.data.scale
+
+    def sample(self, count: int) -> Tensor:
+        """The first ones."""
+        return self.data.train_images[:count]
+
+    def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
+        """Move the examples to the device."""
+        self.recipe, self.device, self.layout = recipe, device, layout
+        images = self.data.train_images.to(device)
+        # What is the mean before is zero behind the normalisation.
+        blank = self.statistics()[0].to(device)
+        blank = blank.round().to(torch.uint8) if images.dtype == torch.uint8 else blank
+        self.augmentation = Augmentation(images, recipe, blank)
+        self.labels = self.data.train_labels.to(device)
+
+    def batch(self, step: Step, part: slice) -> tuple[Mixture, Tensor, Tensor]:
+        """Augmented examples and their two labels, equal unless they are mixtures."""
+        mixture = self.augmentation(step.indices, step.epoch, step.step, part)
+        examples = mixture.examples.contiguous(memory_format=self.layout)
+        first, second = (self.labels[i.to(self.device)] for i in (mixture.first, mixture.second))
+        return mixture._replace(examples=examples), first, second
+
+    def tests(self, part: Callable[[int], slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """All at once; the classifier takes them in batches."""
+        mine = part(len(self.data.test_images))
+        if mine.start < mine.stop:
+            yield self.data.test_images[mine], self.data.test_labels[mine]

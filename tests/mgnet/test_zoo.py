@@ -1,17 +1,16 @@
 """The zoo: every entry builds, and has the published size, or the table says that it has not."""
 
-import importlib
 import pathlib
 
 import pytest
 import torch
 
 import mgnet
+from mgnet import table
 from mgnet.baselines import BASELINES
 from mgnet.cost import count_parameters
 from mgnet.zoo import DATA_SETS, ZOO, Result
 
-main = importlib.import_module("mgnet.__main__")
 ROOT = pathlib.Path(__file__).parents[2]
 
 # Published figures that are not the size of what can be built, and what the note says of them.
@@ -36,13 +35,13 @@ def test_sizes_are_those_published_or_marked(name):
     entry = ZOO[name]
     assert entry.name == name
     for result in entry.results or (Result(entry.data),):
-        parameters, operations = main.cost(name, result.data)  # builds it, and runs it on meta
+        parameters, operations = table.cost(name, result.data)  # builds it, and runs it on meta
         assert parameters > 0
         assert operations > 0
         why = DIFFERENT.get((name, result.data, result.parameters))
         assert result.agrees(parameters) == (why is None)
         assert why is None or why in result.note
-        shown = main.row(entry, result)[3]
+        shown = table.row(entry, result)[3]
         assert shown == result.parameters + " (differs)" * (why is not None)
 
 
@@ -73,7 +72,7 @@ def test_every_known_difference_is_in_the_zoo():
     ],
 )
 def test_exact_sizes(name, data, count):
-    assert main.cost(name, data)[0] == count
+    assert table.cost(name, data)[0] == count
 
 
 def test_a_printed_count_is_rounded_or_cut_off():
@@ -148,18 +147,24 @@ def test_unknown_names(name, message):
 
 
 def test_what_is_ours_is_documented():
-    measured = [r for entry in ZOO.values() for r in entry.results if r.note.startswith("ours")]
+    measured = [(name, r) for name, entry in ZOO.items() for r in entry.results if r.ours]
     results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    for result in measured:
-        command = result.note.split(": ")[1].removesuffix(" (docs/results.md)")
-        assert command in results
-        assert f"Last epoch: {result.accuracy} %" in results
-        assert f"{result.parameters} parameters" in results
+    for name, result in measured:
+        assert result.command in results
+        assert f"Last epoch: {result.ours} %" in results
+        assert f"{table.cost(name, result.data)[0]:,} parameters" in results
     assert len(measured) == 1
 
 
+def test_what_is_ours_comes_with_a_command():
+    for entry in (*BASELINES.values(), *ZOO.values()):
+        for result in entry.results:
+            assert bool(result.ours) == bool(result.command)
+
+
 def test_the_table():
-    header, *rows = main.table().split("\n\n")[0].splitlines()
+    rows, _, commands = table.table().split("\n\n")
+    header, *rows = rows.splitlines()
     assert header.split("  ")[0] == "name"
     entries = [*BASELINES.values(), *ZOO.values()]
     assert len(rows) == sum(max(1, len(entry.results)) for entry in entries)
@@ -168,6 +173,13 @@ def test_the_table():
     assert cells == [
         "mgnet-1024", "CIFAR-100", "132,297,828", "132.2M", "57.6 G", "82.46",
         "[2,2,2,2], 1024, A and B shared",
+    ]  # fmt: skip
+    assert header.split()[5:9] == ["accuracy", "%", "ours", "%"]
+    (row,) = (row for row in rows if row.startswith("mgnet-narrow"))
+    assert "91.14" in row
+    assert commands.splitlines()[1:] == [
+        "  python -m mgnet.baselines mnist", f"    {', '.join(BASELINES)}",
+        "  python examples/train_cifar.py --epochs 14 --compile", "    mgnet-narrow",
     ]  # fmt: skip
 
 
@@ -182,9 +194,10 @@ def test_the_table():
 def test_baselines_are_in_the_table(name, size, operations):
     entry = BASELINES[name]
     for result in entry.results:
-        row = dict(zip(main.HEADER, main.baseline_row(entry, result), strict=True))
+        row = dict(zip(table.HEADER, table.baseline_row(entry, result), strict=True))
         assert (row["name"], row["data"], row["parameters"]) == (name, "MNIST", size)
-        assert (row["multiply-adds"], row["accuracy %"]) == (operations, result.accuracy)
+        assert row["multiply-adds"] == operations
+        assert (row["accuracy %"], row["ours %"]) == (result.accuracy, result.ours)
         assert row["note"].startswith("scikit-learn")
 
 
@@ -192,7 +205,7 @@ def test_what_is_ours_of_the_baselines_is_documented():
     results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert "python -m mgnet.baselines mnist" in results
     for name, entry in BASELINES.items():
-        *_, ours = entry.results
-        assert ours.note == "ours: python -m mgnet.baselines mnist (docs/results.md)"
+        (result,) = entry.results
+        assert result.command == "python -m mgnet.baselines mnist"
         (line,) = (line for line in results.splitlines() if line.startswith(f"| `{name}` |"))
-        assert f"| {ours.accuracy} |" in line
+        assert f"| {result.ours} |" in line

@@ -1,0 +1,44 @@
+"""Trained networks that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mgnet.classifier import Classifier, load
+
+__all__ = ["load_pretrained"]
+
+#: Where NAME.safetensors are; a wheel takes them along.
+FOLDER = Path(__file__).with_name("weights")
+
+
+def load_pretrained(
+    name: str = "mgnet-cifar10", *, device: str | torch.device = "cpu"
+) -> Classifier:
+    """A trained network that comes with the package.
+
+    Parameters
+    ----------
+    name : str
+    device : str or torch.device
+
+    Returns
+    -------
+    Classifier
+        In evaluation mode; it knows its classes and the shape of its pictures.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name; the message lists those that there are.
+    """
+    known = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    if name in known:
+        return load(FOLDER / f"{name}.safetensors", device=device)
+    there = f"there are {', '.join(known)}" if known else "none come with this version"
+    raise ValueError(
+        f"there is no trained network {name!r}: {there}; name the file of another one, by "
+        "mgnet.load or --weights"
+    )

@@ -1,0 +1,138 @@
+"""The command python -m mgnet, and the networks that come with the package."""
+
+import importlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import mgnet
+from mgnet import MgNet, pretrained, table
+from mgnet.classifier import Classifier, Normalise, rebuild
+from mgnet.record import recorded
+
+main = importlib.import_module("mgnet.__main__").main
+
+
+@recorded
+class Brightest(nn.Module):
+    """Tells which channel is the brightest; sure of it the more it is."""
+
+    dim = 2
+
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), 4.0))
+
+    def forward(self, x):
+        return self.scale * x.mean((2, 3))
+
+
+CLASSES = {3: ("red", "green", "blue"), 1: ("grey",)}
+
+
+def write(path, *, channels=3, shape=(3, 8, 8), dtype="uint8", network=None, classes=None):
+    unit = Normalise(torch.zeros(channels), torch.full((channels,), 255.0))
+    network = network or Brightest(channels)
+    path.parent.mkdir(exist_ok=True)
+    Classifier(network, unit, classes or CLASSES[channels], dtype, shape).save(path)
+    return path
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A wide picture, blue at its sides and red in the middle."""
+    pixels = np.zeros((30, 90, 3), np.uint8)
+    pixels[..., 2] = 255
+    pixels[:, 25:65] = (255, 51, 0)  # more than the middle square, whose border sees outside
+    Image.fromarray(pixels).save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+@pytest.mark.parametrize("argv", [[], ["table"]])
+def test_without_a_command_the_table(argv, monkeypatch, capsys):
+    monkeypatch.setattr(table, "table", lambda: "the table")
+    main(argv)
+    assert capsys.readouterr().out == "the table\n"
+
+
+def test_the_three_most_probable_classes_of_each_picture(shipped, picture, capsys):
+    write(shipped / "mgnet-cifar10.safetensors")
+    main(["classify", str(picture), str(picture)])
+    p = torch.tensor([4.0, 4 * 51 / 255, 0]).softmax(0).tolist()
+    line = f"{picture}: red {p[0]:.1%}, green {p[1]:.1%}, blue {p[2]:.1%}\n"
+    assert capsys.readouterr().out == 2 * line
+
+
+def test_other_weights_and_fewer_classes(shipped, picture, tmp_path, capsys):
+    path = write(tmp_path / "two.safetensors", network=MgNet(3, 2, channels=4, steps=(1,)),
+                 classes=("cat", "dog"))  # fmt: skip
+    main(["classify", "--weights", str(path), str(picture)])
+    names = capsys.readouterr().out.split(": ")[1].replace(",", " ").split()[::2]
+    assert sorted(names) == ["cat", "dog"]
+
+
+def test_a_grey_network_gets_grey_pictures(shipped, picture, tmp_path, capsys):
+    path = write(tmp_path / "grey.safetensors", channels=1, shape=(1, 8, 8))
+    main(["classify", str(picture), "--weights", str(path)])
+    assert capsys.readouterr().out == f"{picture}: grey 100.0%\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": None}, "the network's file does not name 8-bit pictures and their size"),
+        ({"dtype": "float32"}, "does not name 8-bit pictures"),
+        ({"shape": (3, 8)}, r"takes examples of shape \(3, 8\), no pictures"),
+        ({"shape": (3, 8, 9)}, "takes pictures of 8 x 9 pixels, no square ones"),
+    ],
+)
+def test_networks_for_something_else(picture, tmp_path, options, message):
+    path = write(tmp_path / "other.safetensors", **options)
+    with pytest.raises(SystemExit, match=f"^mgnet: .*{message}"):
+        main(["classify", str(picture), "--weights", str(path)])
+
+
+def test_files_that_are_none(shipped, picture, tmp_path):
+    write(shipped / "mgnet-cifar10.safetensors")
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(SystemExit, match=r"^mgnet: \S*text.png is no picture, or damaged"):
+        main(["classify", str(tmp_path / "text.png")])
+    with pytest.raises(SystemExit, match="^mgnet: .*checkpoint"):
+        main(["classify", str(picture), "--weights", str(tmp_path / "nowhere")])
+
+
+def test_networks_that_come_with_the_package(shipped):
+    with pytest.raises(ValueError, match="no trained network 'mgnet-cifar10': none come with this"):
+        mgnet.load_pretrained()
+    with pytest.raises(SystemExit, match="^mgnet: there is no trained network .*--weights"):
+        main(["classify", "a.png"])
+    write(shipped / "mgnet-cifar10.safetensors")
+    write(shipped / "other.safetensors", channels=1, shape=(1, 8, 8))
+    assert mgnet.load_pretrained().classes == ("red", "green", "blue")
+    model = mgnet.load_pretrained("other", device="cpu")
+    assert model.shape == (1, 8, 8)
+    assert not model.training
+    with pytest.raises(ValueError, match="network 'resnet': there are mgnet-cifar10, other; name"):
+        mgnet.load_pretrained("resnet")
+
+
+def test_those_of_this_version_load():
+    for path in pretrained.FOLDER.glob("*.safetensors"):
+        assert mgnet.load_pretrained(path.stem).shape is not None
+
+
+def test_files_of_before_have_no_shape(tmp_path):
+    path = write(tmp_path / "old.safetensors", shape=None)
+    assert mgnet.load(path).shape is None
+    about = mgnet.load(path).record()
+    del about["shape"]
+    assert rebuild(about).shape is None
