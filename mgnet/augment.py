@@ -62,8 +62,8 @@ class Augmentation:
     Parameters
     ----------
     examples : Tensor
-        All of them, ``(N, channels, *grid)``, uint8 or floating point. Where they are read as they are
-        needed, a tensor on the meta device says shape and type.
+        All of them, ``(N, channels, *grid)``, uint8 or floating point. Where they are read as they
+        are needed, a tensor on the meta device says shape and type.
     recipe : Recipe
         Its shift, border, flip, cutout, mixup, cutmix and seed.
     blank : Tensor
