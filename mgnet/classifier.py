@@ -90,7 +90,7 @@ class Classifier(nn.Module):
     dtype : {"uint8", "float32"}
         Of the examples that it was trained on.
     shape : tuple of int, optional
-        Of such an example, (channels, *grid); None where nobody has said.
+        Of such an example, ``(channels, *grid)``; None where nobody has said.
 
     Examples
     --------

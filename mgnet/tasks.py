@@ -57,7 +57,7 @@ class Task(ABC):
     dim : int
         Axes of the grid: 1, 2 or 3.
     shape : tuple of int
-        Of an example, (channels, *grid).
+        Of an example, ``(channels, *grid)``.
     classes : tuple of str
         Names of the labels; empty if there are none.
     measures : tuple of str
