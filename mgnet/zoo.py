@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from mgnet.classic import AlexNet, LeNet5, LogisticRegression, OneHiddenLayer, PlainCNN
+from mgnet.densenet import DenseNet
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
 
@@ -194,6 +195,13 @@ def _classic() -> list[Network]:
         ),
         Network(
             "plain-cnn", "CNN", "eqs. 13, 14: [2,2,2,2], [64,128,256,512]", PlainCNN, "CIFAR-10",
+        ),
+        Network(
+            "densenet-bc-100", "DenseNet", "growth 12, [16,16,16]", DenseNet, "CIFAR-10",
+            (
+                Result("CIFAR-10", "95.46", "0.77M", "not of the lecture: a peer"),
+                Result("CIFAR-100", "77.12", "", "not of the lecture: a peer"),
+            ),
         ),
     ]  # fmt: skip
 
