@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mgnet import baselines, command, data, zoo
@@ -36,6 +37,7 @@ from mgnet.folder import atomic
 from mgnet.interruption import Interrupted
 from mgnet.journal import describe_machine
 from mgnet.pictures import PictureSet
+from mgnet.plotting import plot_sizes
 from mgnet.recipe import PRESETS, Recipe
 
 SUMMARY = Path(__file__).parents[1] / "docs" / "reproduced.json"
@@ -329,6 +331,21 @@ def _mean(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
 
 
+def draw_sizes(summary: Summary, path: Path) -> None:
+    """Accuracy against parameters, as far as that is done."""
+    families: dict[str, list[tuple[int, float]]] = {}
+    for row in _sizes():
+        if (entry := summary.find(row, 0)) is not None:
+            pairs = families.setdefault(row.label.split(",")[0], [])
+            pairs.append((entry["parameters"], entry["accuracy"]))
+    if families:
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        plot_sizes(figure.subplots(), families)
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, dpi=120)
+        print(f"\nfigure: {path}")
+
+
 def main(argv: Sequence[str] | None = None) -> bool:
     """Run by the command line; whether all that was asked for is done."""
     parser = argparse.ArgumentParser(
@@ -354,6 +371,7 @@ def main(argv: Sequence[str] | None = None) -> bool:
     except (OSError, ValueError) as error:
         sys.exit(f"reproduce: {error}")
     print(markdown(rows, summary))
+    draw_sizes(summary, Path("figures/sizes.png"))
     if not done:
         print("\nthe time was over, or the run interrupted: the same command goes on")
     return done

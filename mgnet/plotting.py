@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mgnet.journal import Epoch
 
-__all__ = ["plot_history"]
+__all__ = ["plot_history", "plot_sizes"]
 
 
 def plot_history(ax: Any, history: Sequence[Epoch]) -> Any:
@@ -36,5 +36,27 @@ def plot_history(ax: Any, history: Sequence[Epoch]) -> Any:
     figure = f"{last[measure]:.2%}" if measure == "accuracy" else f"{last[measure]:.4g}"
     ax.set_title(f"test {measure} after the last epoch: {figure}")
     ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_sizes(ax: Any, families: Mapping[str, Sequence[tuple[int, float]]]) -> Any:
+    """Accuracy against the number of parameters, a line for each family of networks.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    families : mapping
+        Name to pairs (parameters, accuracy in [0, 1]).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    for name, pairs in families.items():
+        parameters, accuracies = zip(*sorted(pairs), strict=True)
+        ax.semilogx(parameters, [100 * a for a in accuracies], "o-", label=name)
+    ax.set(xlabel="parameters", ylabel="test accuracy (%)")
+    ax.legend(frameon=False, loc="lower right")
     ax.grid(alpha=0.3)
     return ax

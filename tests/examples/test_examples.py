@@ -171,6 +171,23 @@ def test_reproduce_keeps_what_is_done_and_goes_on(monkeypatch, capsys):
     assert "0 runs to do" in capsys.readouterr().out
 
 
+def test_accuracy_against_parameters_is_drawn(capsys):
+    from examples import reproduce
+
+    summary = reproduce.Summary(Path("done.json"))
+    for k, row in enumerate(reproduce.TABLES["sizes"]()):
+        if k != 3:
+            summary.add(row, 0, parameters=10 ** (3 + k % 4), accuracy=0.8 + 0.01 * k, seconds=60.0)
+    reproduce.main(["--show", "--tables", "sizes", "--summary", "done.json"])
+    out = capsys.readouterr().out
+    assert "| MgNet, 2 to 16 | cifar10 | 1,000 | - | 80.00 | 1 |" in out
+    assert nonempty("sizes.png")
+    # A row that was changed is not done.
+    first = next(reproduce.TABLES["sizes"]())
+    assert summary.find(first, 0)
+    assert not summary.find(replace(first, options={"channels": (3, 6)}), 0)
+
+
 def test_every_row_of_reproduce_can_be_built():
     from examples.reproduce import TABLES
     from mgnet import baselines, zoo
