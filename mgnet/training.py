@@ -12,10 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,18 +23,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mgnet import gate, journal
-from mgnet.checkpoint import (
-    CHECKPOINT,
-    CheckpointError,
-    compare_checkpoint,
-    non_finite,
-    read_checkpoint,
-    read_checksum,
-    write_checkpoint,
-)
-from mgnet.classifier import Classifier, write_weights
-from mgnet.folder import FolderError, claimed
+from mgnet import gate
+from mgnet.checkpoint import CheckpointError, compare_checkpoint, non_finite, read_checkpoint
+from mgnet.classifier import Classifier
+from mgnet.folder import FolderError
 from mgnet.interruption import Interrupted, stop_flag
 from mgnet.journal import Epoch
 from mgnet.optim import make_optimizers, momenta
@@ -43,6 +34,7 @@ from mgnet.pictures import PictureSet
 from mgnet.precision import autocast, memory_format, parameter_dtype, resolved
 from mgnet.processes import ALONE, LostProcessError, Processes, peers
 from mgnet.recipe import Recipe
+from mgnet.run_folder import RunFolder
 from mgnet.seeds import generator, hashed
 from mgnet.tasks import Classification, Step, Task
 
@@ -56,10 +48,6 @@ __all__ = [
     "Recipe",
     "Trainer",
 ]
-
-WEIGHTS = "weights.safetensors"
-
-FILES = (CHECKPOINT, WEIGHTS, journal.LOG, journal.CURVE, journal.RUN)
 
 
 class DivergenceError(ArithmeticError):
@@ -141,7 +129,8 @@ class Trainer:
             raise ValueError(
                 "the model is on the meta device, without weights: build it on the CPU"
             )
-        self.folder = None if folder is None else Path(folder)
+        self.files = RunFolder(folder, writes=processes.first, tensorboard=tensorboard)
+        self.folder = self.files.path
         self.progress, self.on_epoch = progress and processes.first, on_epoch
         self.asked = recipe
         self.model = self.task.model(model)
@@ -168,9 +157,6 @@ class Trainer:
         self.sums = torch.zeros(len(self.task.measures), device=self.device)
         self.history: list[Epoch] = []
         self.seconds = 0.0
-        self.checksum: str | None = None  # of the checkpoint that this run wrote or resumed from
-        self.claimed = False  # whether the folder is
-        self.board = _board(self.folder) if tensorboard and processes.first else None
 
     def _decide(self, recipe: Recipe) -> None:
         """Settle precision and layout, and have model and data in them."""
@@ -210,14 +196,14 @@ class Trainer:
         with (
             stop_flag() as stop,
             torch.random.fork_rng(devices),  # every step seeds torch's own generators
-            self._claimed_folder(),
+            self.files.claim(),
         ):
-            self._write_run()
+            self.files.begin(self._about(), self.device)
             while self.epoch < self.recipe.epochs:
                 self._train_epoch(stop)
                 if self.processes.any(stop.is_set(), self.device):  # since the last step
                     self._interrupt()
-            self._finish()
+            self.files.finish(self.trained, self._record(), self.history, self._row())
         return self.history
 
     def _train_epoch(self, stop: threading.Event) -> None:
@@ -302,10 +288,7 @@ class Trainer:
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
         self.sums.zero_()
         self.save()
-        if self.board is not None:
-            for name, value in row.flat().items():
-                self.board.add_scalar(name.replace("_", "/", 1), value, row.epoch)
-            self.board.flush()
+        self.files.show(row)
         if self.on_epoch is not None and self.processes.first:
             self.on_epoch(row)
 
@@ -357,29 +340,14 @@ class Trainer:
         content = self._content()
         if (name := non_finite(content)) is not None:
             raise self._diverged(f"{name} is not finite")
-        if self.folder is None or not self.processes.first:
-            return
-        with self._claimed_folder():
-            self.checksum = write_checkpoint(self.folder / CHECKPOINT, content)
-            journal.write_log(self.folder, self.history, self._row())
+        self.files.save(content, self.history, self._row())
 
-    def _finish(self) -> None:
-        """What a finished run leaves besides its checkpoint."""
-        if self.folder is None or not self.processes.first:
-            return
-        # A run that stopped between both files lacks the last row of its log.
-        journal.write_log(self.folder, self.history, self._row())
-        journal.write_curve(self.folder, self.history)
-        write_weights(self.folder / WEIGHTS, self.trained, self._record())
-
-    def _write_run(self) -> None:
-        if self.folder is None or not self.processes.first:
-            return
-        about = {
+    def _about(self) -> dict[str, Any]:
+        """The configuration of the run."""
+        return {
             "data": self.task.name, "record": self._record(), "recipe": asdict(self.recipe),
             "processes": self.processes.count,
         }  # fmt: skip
-        journal.write_run(self.folder, about, self.device)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Take up a run where its checkpoint left it, with this recipe's rates and epochs.
@@ -419,7 +387,7 @@ class Trainer:
         # The first process has the sums of all.
         self.sums = saved["sums"].to(self.device) * self.processes.first
         self.history = [Epoch(**row) for row in saved["history"]]
-        self.checksum = saved["checksum"]
+        self.files.checksum = saved["checksum"]
 
     def _content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -449,37 +417,10 @@ class Trainer:
     def _diverged(self, what: str) -> DivergenceError:
         rates = f"lr {self.recipe.lr:g}, sgd_lr {self.recipe.sgd_lr:g}"
         advice = f"{what} in epoch {self.epoch + 1}: lower the learning rates ({rates})"
-        if self.folder is None or not (self.folder / CHECKPOINT).exists():
+        checkpoint = self.files.checkpoint
+        if checkpoint is None or not checkpoint.exists():
             return DivergenceError(f"{advice}; there is no checkpoint yet to resume from")
-        return DivergenceError(
-            f"{advice} and resume from {self.folder / CHECKPOINT}, the last good checkpoint"
-        )
-
-    @contextmanager
-    def _claimed_folder(self) -> Iterator[None]:
-        """Keep other runs out of the folder, and this one out of a folder that holds another."""
-        if self.folder is None or self.claimed or not self.processes.first:
-            yield
-            return
-        with claimed(self.folder, FILES):
-            self._refuse_another_run(self.folder / CHECKPOINT, self.folder / journal.LOG)
-            self.claimed = True
-            try:
-                yield
-            finally:
-                self.claimed = False
-
-    def _refuse_another_run(self, checkpoint: Path, log: Path) -> None:
-        if checkpoint.exists():
-            if self.checksum is None or read_checksum(checkpoint) != self.checksum:
-                raise CheckpointError(
-                    f"{self.folder} holds another run: resume that, or name another folder"
-                )
-        elif log.exists():
-            raise CheckpointError(
-                f"{log} belongs to a run whose checkpoint is gone: move it away, or name another "
-                "folder"
-            )
+        return DivergenceError(f"{advice} and resume from {checkpoint}, the last good checkpoint")
 
     def _interrupt(self) -> None:
         where = f"in epoch {self.epoch + 1}, after step {self.step} of {self.steps}"
@@ -491,7 +432,7 @@ class Trainer:
         self._gather_sums()
         self._check_weights()
         self.save()
-        raise Interrupted(f"interrupted {where}; saved in {self.folder / CHECKPOINT}")
+        raise Interrupted(f"interrupted {where}; saved in {self.files.checkpoint}")
 
     def _gather_sums(self) -> None:
         """Have the sums of all processes in the first one, and zeros in the others."""
@@ -531,16 +472,3 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
         return Recipe(**saved["recipe"])
     except ValueError as error:
         raise CheckpointError(f"{path} has a recipe that cannot be: {error}") from None
-
-
-def _board(folder: Path | None) -> Any:
-    """A writer for TensorBoard."""
-    if folder is None:
-        raise ValueError("TensorBoard needs a folder to read from: name one")
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ValueError(
-            "there is no tensorboard to write for: pip install tensorboard, or do without"
-        ) from None
-    return SummaryWriter(str(folder / "tensorboard"))
