@@ -339,7 +339,10 @@ def _mgnets() -> list[Network]:
         ),
         _mgnet(
             "mgnet-fast", f"[2,2,2], [64,128,256], {shared}, whitened stem",
-            Result("CIFAR-10", note="ours, for an hour on two cores"),
+            Result(
+                "CIFAR-10", note="a network of our own, for an hour", ours="91.83",
+                command="python examples/train_cifar.py --compile",
+            ),
             channels=(64, 128, 256), steps=(2, 2, 2), stem="whitened",
         ),
         _mgnet(

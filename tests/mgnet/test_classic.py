@@ -92,7 +92,7 @@ def test_the_plain_cnn_by_hand():
         (lambda: LogisticRegression()(torch.ones(2, 28, 28)), r"\(batch, 1, 28, 28\), got"),
         (lambda: LogisticRegression()([1.0]), "got list"),
         (lambda: LeNet5()(torch.ones(1, 1, 30, 30)), r"32 x 32 or 28 x 28 pixels, got \(30, 30\)"),
-        (lambda: AlexNet(stem="tiny"), "known are 'small', 'large'"),
+        (lambda: AlexNet(stem="tiny"), "known are 'large', 'small'"),
         (lambda: PlainCNN(steps=(2, 2)), "got 4 channels .* and 2 steps"),
         (lambda: PlainCNN(channels=4)(torch.ones(1, 3, 4, 4)), "at least 8 pixels a side"),
     ],
