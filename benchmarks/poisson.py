@@ -12,7 +12,6 @@ wrong one ends the run. Writes results/poisson.csv, results/poisson.md and figur
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -36,7 +35,7 @@ from scipy import sparse
 import mgcore
 from benchmarks.convergence import sines
 from benchmarks.direct import DirectSolver
-from benchmarks.report import Goal, markdown, table
+from benchmarks.report import Goal, markdown, table, write
 from mgcore import Grid, threads
 from mgcore.kernels.halves import ZERO
 
@@ -552,14 +551,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
         f"What was asked for, and what this run reached:\n\n{table(reached)}\n"
     )
     print(report)
-    for folder in (Path("results"), Path("figures")):
-        folder.mkdir(exist_ok=True)
-    Path("results/poisson.md").write_text(report)
-    with Path("results/poisson.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
-    draw(rows, Path("figures/poisson.png"))
+    draw(rows, write("poisson", report, rows))
     print("results/poisson.csv, results/poisson.md, figures/poisson.png")
     return reached
 

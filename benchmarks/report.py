@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Goal", "markdown", "table"]
+__all__ = ["Goal", "markdown", "table", "write"]
 
 
 class Goal(NamedTuple):
@@ -27,3 +29,15 @@ def table(rows: Sequence[NamedTuple]) -> str:
 def markdown(head: list[str], lines: list[list[str]]) -> str:
     """A Markdown table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def write(name: str, report: str, rows: Sequence[NamedTuple]) -> Path:
+    """Write results/NAME.md and results/NAME.csv; returns the path for a figure beside them."""
+    for folder in (Path("results"), Path("figures")):
+        folder.mkdir(exist_ok=True)
+    Path(f"results/{name}.md").write_text(report)
+    with Path(f"results/{name}.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(rows[0]._fields)
+        writer.writerows(rows)
+    return Path(f"figures/{name}.png")

@@ -35,7 +35,6 @@ figures/training.png.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -56,7 +55,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, relu
 
-from benchmarks.report import Goal, markdown, table
+from benchmarks.report import Goal, markdown, table, write
 from mgnet import MgNet, gate
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.journal import describe_machine
@@ -559,14 +558,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     if reached := [] if args.quick else goals(rows, device):
         report += f"\nWhat was asked for, and what this run reached:\n\n{table(reached)}\n"
     print(report)
-    for folder in (Path("results"), Path("figures")):
-        folder.mkdir(exist_ok=True)
-    Path("results/training.md").write_text(report)
-    with Path("results/training.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
-    draw(rows, Path("figures/training.png"))
+    draw(rows, write("training", report, rows))
     print("results/training.csv, results/training.md, figures/training.png")
     return rows
 

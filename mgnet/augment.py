@@ -17,7 +17,7 @@ from torch import Tensor
 from mgnet.recipe import Recipe
 from mgnet.seeds import generator, hashed
 
-__all__ = ["Augmentation", "Mixture"]
+__all__ = ["Augmentation", "Mixture", "reflected"]
 
 #: From rows of a batch to the examples in them.
 Read = Callable[[Tensor], Tensor]
@@ -141,8 +141,7 @@ class Augmentation:
             shift = torch.randint(-r.shift, r.shift + 1, (count, 1), generator=numbers)
             i = torch.arange(n) + shift
             outside.append((i < 0) | (i >= n))
-            i = i.abs()  # reflect at 0 ...
-            nodes.append(n - 1 - (n - 1 - i).abs())  # ... and at n - 1
+            nodes.append(reflected(i, n))
         if r.flip != "never":
             if r.flip == "alternate":
                 flip = (self.mirrored[batch] + epoch) % 2 == 1
@@ -206,6 +205,12 @@ class Augmentation:
             blank = self.blank.view(-1, *[1] * len(self.grid))
             examples = torch.where(gone[:, None], blank, examples)
         return examples
+
+
+def reflected(i: Tensor, n: int) -> Tensor:
+    """The node of 0, ..., n - 1 seen at `i`, up to n - 1 outside, in a mirror at the end."""
+    i = i.abs()  # at 0 ...
+    return n - 1 - (n - 1 - i).abs()  # ... and at n - 1
 
 
 def _combined(axes: list[Tensor], combine: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:

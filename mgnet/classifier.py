@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet import record
+from mgnet.augment import reflected
 from mgnet.checkpoint import read_checkpoint
 from mgnet.folder import atomic
 
@@ -26,7 +27,7 @@ __all__ = ["Classifier", "Normalise", "Prediction", "load"]
 #: Key of the record in a file of weights.
 _KEY = "mgnet"
 
-_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
+_DTYPES = ("uint8", "float32")
 
 
 class Normalise(nn.Module):
@@ -269,8 +270,8 @@ def _views(examples: Tensor, flip: bool, shift: int) -> list[Tensor]:
     for move in (-shift, shift) if shift else ():
         view = examples
         for axis, n in enumerate(examples.shape[2:], 2):
-            i = (torch.arange(n, device=examples.device) + move).abs()  # reflect at 0 ...
-            view = view.index_select(axis, n - 1 - (n - 1 - i).abs())  # ... and at n - 1
+            i = torch.arange(n, device=examples.device) + move
+            view = view.index_select(axis, reflected(i, n))
         views.append(view)
     return views + [view.flip(-1) for view in views] if flip else views
 

@@ -28,7 +28,7 @@ from mgnet.folder import claimed
 from mgnet.interruption import Interrupted
 from mgnet.pictures import PictureSet
 from mgnet.processes import LostProcessError, Processes, first_to_report, joined
-from mgnet.recipe import PRESETS, Recipe
+from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
 from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
 from mgnet.zoo import build
@@ -314,16 +314,13 @@ def train(
     """
     trainer = Trainer(network, task, recipe, folder=folder, on_epoch=_print, **options)
     first = trainer.processes.first
-    if resume:
-        before = saved_recipe(folder)
-        trainer.resume(folder)
+    before = trainer.resume(folder) if resume else recipe
     if first:
         _print(_introduction(network, trainer))
-        if resume:
-            for name in ("lr", "sgd_lr", "epochs"):
-                was, now = getattr(before, name), getattr(recipe, name)
-                if was != now:
-                    _print(f"goes on with {name} {now:g}, {was:g} until now")
+        for name in MAY_CHANGE:
+            was, now = getattr(before, name), getattr(recipe, name)
+            if was != now:
+                _print(f"goes on with {name} {now:g}, {was:g} until now")
     history = trainer.fit()
     result = history[-1].test
     lines = [f"last epoch: {_said(result)}"]

@@ -66,8 +66,7 @@ class DenseNet(nn.Module):
         gate.positive(
             in_channels=in_channels, num_classes=num_classes, growth=growth, layers=layers
         )
-        if dim not in (1, 2, 3):
-            raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+        gate.dimension(dim)
         self.in_channels, self.dim = in_channels, dim
         self.smallest = 2 ** (len(layers) - 1)
         sigmas = per_level(sigma, len(layers))

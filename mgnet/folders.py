@@ -177,11 +177,8 @@ class FolderClassification(Labelled):
     def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
         """Get ready; nothing is decoded yet, but what the recipe's cutout needs to be grey."""
         self.recipe, self.device, self.layout = recipe, device, layout
-        blank = torch.zeros(3, dtype=torch.uint8, device=device)
-        if recipe.cutout:
-            blank = self.statistics()[0].round().to(blank)
         shape = torch.empty(self.size, *self.shape, dtype=torch.uint8, device="meta")
-        self.augmentation = Augmentation(shape, recipe, blank)
+        self.augmentation = Augmentation(shape, recipe, self.blank())
 
     def batch(self, step: Step, part: slice) -> tuple[Mixture, Tensor, Tensor]:
         """Augmented examples and their two labels, equal unless they are mixtures."""
@@ -214,10 +211,7 @@ class FolderClassification(Labelled):
         def read(wanted: Tensor) -> Tensor:
             return pictures[torch.searchsorted(rows, wanted).to(self.device)]
 
-        mixture = self.augmentation(step.indices, step.epoch, step.step, part, read)
-        examples = mixture.examples.contiguous(memory_format=self.layout)
-        first, second = (self.labels[i].to(self.device) for i in (mixture.first, mixture.second))
-        return mixture._replace(examples=examples), first, second
+        return self.labelled(self.augmentation(step.indices, step.epoch, step.step, part, read))
 
     def tests(self, part: Callable[[int], slice]) -> Iterator[tuple[Tensor, Tensor]]:
         """The middle of the test pictures, in batches of the size that is trained with."""

@@ -8,7 +8,16 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-__all__ = ["device", "levels_of", "one_of", "pictures", "positive", "sharing", "switch"]
+__all__ = [
+    "device",
+    "dimension",
+    "levels_of",
+    "one_of",
+    "pictures",
+    "positive",
+    "sharing",
+    "switch",
+]
 
 
 def levels_of(
@@ -39,6 +48,12 @@ def one_of(what: str, name: str, known: Iterable[str]) -> None:
     known = list(known)
     if name not in known:
         raise ValueError(f"unknown {what} {name!r}; known are {', '.join(map(repr, known))}")
+
+
+def dimension(dim: int) -> None:
+    """1, 2 or 3 axes of a grid."""
+    if dim not in (1, 2, 3):
+        raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
 
 
 def switch(name: str, value: bool, on: str, off: str) -> None:

@@ -129,8 +129,7 @@ class MgNet(nn.Module):
         gate.positive(in_channels=in_channels, num_classes=num_classes, kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd for the grid to stay, got {kernel_size}")
-        if dim not in (1, 2, 3):
-            raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+        gate.dimension(dim)
         gate.switch("norm", norm, "batch normalisation before every sigma", "none")
         gate.switch("Pi", Pi, "a trained first guess u' = sigma(Pi u) on each level", "u' = 0")
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mgnet import gate
+
 __all__ = ["MAY_CHANGE", "PRECISIONS", "PRESETS", "Recipe", "option"]
 
 PRECISIONS = ("auto", "bfloat16", "float16", "float32", "float64")
@@ -130,9 +132,7 @@ def _checked(name: str, value: Any, default: Any, limits: Mapping[str, Any]) -> 
     A NumPy number would be unreadable in a checkpoint.
     """
     if isinstance(default, str):
-        if value not in limits["choices"]:
-            known = ", ".join(map(repr, limits["choices"]))
-            raise ValueError(f"unknown {name} {value!r}; known are {known}")
+        gate.one_of(name, value, limits["choices"])
         return str(value)
     if isinstance(default, bool):
         if not isinstance(value, bool | np.bool_):

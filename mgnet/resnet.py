@@ -38,8 +38,7 @@ class _Plan:
     ):
         self.channels, self.steps = gate.levels_of(channels, steps)
         gate.positive(in_channels=in_channels, num_classes=num_classes)
-        if dim not in (1, 2, 3):
-            raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+        gate.dimension(dim)
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
         self.share_A, self.share_B, self.dim = share_A, share_B, dim
         self.sigmas = per_level(sigma, len(self.steps), share=share_sigma)

@@ -126,12 +126,16 @@ class Labelled(Task):
     ----------
     dtype : {"uint8", "float32"}
         Of the examples.
+    labels : Tensor
+        (N,), on the CPU, those of the training examples first.
     """
 
     measures = ("loss", "accuracy")
     dtype = "uint8"
+    labels: Tensor
     recipe: Recipe
     device: torch.device
+    layout: torch.memory_format
 
     @abstractmethod
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -155,6 +159,18 @@ class Labelled(Task):
             if isinstance(module, Whitening):
                 module.fit(classifier.normalise(self.sample(ENOUGH)))
         return classifier
+
+    def blank(self) -> Tensor:
+        """What cutout leaves, (channels,): the mean, which is zero behind the normalisation."""
+        # Without cutout nobody asks for it, and finding the mean takes time.
+        mean = self.statistics()[0] if self.recipe.cutout else torch.zeros(self.shape[0])
+        return (mean.round().to(torch.uint8) if self.dtype == "uint8" else mean).to(self.device)
+
+    def labelled(self, mixture: Mixture) -> tuple[Mixture, Tensor, Tensor]:
+        """A part of a batch: examples in the layout of the run, and their two labels."""
+        examples = mixture.examples.contiguous(memory_format=self.layout)
+        first, second = (self.labels[i].to(self.device) for i in (mixture.first, mixture.second))
+        return mixture._replace(examples=examples), first, second
 
     def loss(
         self, call: Callable[..., Tensor], batch: tuple[Mixture, Tensor, Tensor]
@@ -213,7 +229,7 @@ class Classification(Labelled):
         self.size = len(data.train_images)
         self.shape = tuple(data.train_images.shape[1:])
         self.dim = len(self.shape) - 1
-        self.classes = data.classes
+        self.classes, self.labels = data.classes, data.train_labels.cpu()
         self.dtype = "uint8" if data.train_images.dtype == torch.uint8 else "float32"
         self.name = f"{data.name}, {self.size} examples"
 
@@ -230,18 +246,11 @@ class Classification(Labelled):
         """Move the examples to the device."""
         self.recipe, self.device, self.layout = recipe, device, layout
         images = self.data.train_images.to(device)
-        # What is the mean before is zero behind the normalisation.
-        blank = self.statistics()[0].to(device)
-        blank = blank.round().to(torch.uint8) if images.dtype == torch.uint8 else blank
-        self.augmentation = Augmentation(images, recipe, blank)
-        self.labels = self.data.train_labels.to(device)
+        self.augmentation = Augmentation(images, recipe, self.blank())
 
     def batch(self, step: Step, part: slice) -> tuple[Mixture, Tensor, Tensor]:
         """Augmented examples and their two labels, equal unless they are mixtures."""
-        mixture = self.augmentation(step.indices, step.epoch, step.step, part)
-        examples = mixture.examples.contiguous(memory_format=self.layout)
-        first, second = (self.labels[i.to(self.device)] for i in (mixture.first, mixture.second))
-        return mixture._replace(examples=examples), first, second
+        return self.labelled(self.augmentation(step.indices, step.epoch, step.step, part))
 
     def tests(self, part: Callable[[int], slice]) -> Iterator[tuple[Tensor, Tensor]]:
         """All at once; the classifier takes them in batches."""

@@ -287,7 +287,7 @@ class Trainer:
         self.history.append(row)
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
         self.sums.zero_()
-        self.save()
+        self._write()
         self.files.show(row)
         if self.on_epoch is not None and self.processes.first:
             self.on_epoch(row)
@@ -337,10 +337,13 @@ class Trainer:
         DivergenceError, CheckpointError, FolderError
             As `fit` does; nothing is written then.
         """
-        content = self._content()
-        if (name := non_finite(content)) is not None:
+        if (name := non_finite(self._content())) is not None:
             raise self._diverged(f"{name} is not finite")
-        self.files.save(content, self.history, self._row())
+        self._write()
+
+    def _write(self) -> None:
+        """Save what has been checked."""
+        self.files.save(self._content(), self.history, self._row())
 
     def _about(self) -> dict[str, Any]:
         """The configuration of the run."""
@@ -349,7 +352,7 @@ class Trainer:
             "processes": self.processes.count,
         }  # fmt: skip
 
-    def resume(self, path: str | os.PathLike[str]) -> None:
+    def resume(self, path: str | os.PathLike[str]) -> Recipe:
         """Take up a run where its checkpoint left it, with this recipe's rates and epochs.
 
         With those of the checkpoint, too, the run goes on exactly as if it had not stopped. With
@@ -360,6 +363,11 @@ class Trainer:
         ----------
         path : path
             A checkpoint, or the folder that holds one.
+
+        Returns
+        -------
+        Recipe
+            The one of the run until now.
 
         Raises
         ------
@@ -388,6 +396,7 @@ class Trainer:
         self.sums = saved["sums"].to(self.device) * self.processes.first
         self.history = [Epoch(**row) for row in saved["history"]]
         self.files.checksum = saved["checksum"]
+        return Recipe(**saved["recipe"])
 
     def _content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -431,7 +440,7 @@ class Trainer:
         self.processes.agree(self.model)
         self._gather_sums()
         self._check_weights()
-        self.save()
+        self._write()
         raise Interrupted(f"interrupted {where}; saved in {self.files.checkpoint}")
 
     def _gather_sums(self) -> None:
