@@ -27,7 +27,7 @@ from mgnet.cost import count_parameters, multiply_adds
 from mgnet.folder import claimed
 from mgnet.interruption import Interrupted
 from mgnet.pictures import PictureSet
-from mgnet.processes import LostProcessError, Processes, first_to_report, joined
+from mgnet.processes import LostProcessError, Processes, first_to_report, joined, own_device
 from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
 from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
@@ -218,7 +218,7 @@ def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
-    device = gate.device(args.device)
+    device = gate.device(own_device(args.device))
     if args.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
     with joined(device) as processes:
@@ -236,7 +236,7 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         for k, folder in enumerate(folders):
             if args.seeds > 1:
                 args.seed = first + k
-            trainers.append(_train_one(script, args, task, folder, processes))
+            trainers.append(_train_one(script, args, task, folder, device, processes))
         if args.seeds > 1 and processes.first:
             _spread(trainers)
         return trainers
@@ -258,6 +258,7 @@ def _train_one(
     args: argparse.Namespace,
     task: PictureSet | Task,
     folder: Path,
+    device: torch.device,
     processes: Processes,
 ) -> Trainer:
     names = [option.name for option in dataclasses.fields(Recipe)]
@@ -268,7 +269,7 @@ def _train_one(
     network = _network(script, args, task, folder if resume else None)
     return train(
         network, task, recipe,
-        folder=folder, resume=resume, device=args.device, compile=args.compile,
+        folder=folder, resume=resume, device=device, compile=args.compile,
         tensorboard=args.tensorboard, processes=processes,
     )  # fmt: skip
 

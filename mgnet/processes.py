@@ -14,7 +14,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["ALONE", "LostProcessError", "Processes", "first_to_report", "joined", "peers"]
+__all__ = [
+    "ALONE",
+    "LostProcessError",
+    "Processes",
+    "first_to_report",
+    "joined",
+    "own_device",
+    "peers",
+]
 
 #: How long a process waits for the others: for the first one to evaluate and to save, say.
 PATIENCE = timedelta(minutes=30)
@@ -72,6 +80,29 @@ class Processes:
 ALONE = Processes()
 
 
+def own_device(name: str) -> str:
+    """The device of this process: of several that `torchrun` has started, each has its own GPU.
+
+    Parameters
+    ----------
+    name : str
+        As a user gives it for all of them: "cuda" or "cpu".
+
+    Raises
+    ------
+    ValueError
+        If all were to share the GPU of one number, which NCCL refuses.
+    """
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None or not name.startswith("cuda"):
+        return name
+    if name == "cuda":
+        return f"cuda:{rank}"
+    if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        raise ValueError(f"several processes cannot share {name}: name cuda, for a GPU each")
+    return name
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """Join the processes that `torchrun` has started; without it this one is alone.
@@ -79,7 +110,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     Parameters
     ----------
     device : torch.device
-        Communication goes by NCCL between GPUs, by gloo between CPUs.
+        That of this process. Communication goes by NCCL between GPUs, by gloo between CPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -89,6 +120,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
         # torchrun says SIGTERM twice when a process has ended, and SIGKILL after 30 s. The others
         # need that time to save and to say why they end.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # a barrier has no tensor to say where
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     processes = Processes(dist.get_rank(), count)
     yield processes

@@ -149,6 +149,12 @@ def test_the_meta_device_is_refused(resume):
     assert not Path("run").exists()
 
 
+def test_a_process_of_several_takes_the_gpu_of_its_number(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    with pytest.raises(SystemExit, match="torch finds no device 'cuda:99' here"):
+        train_mnist.main([*DIGITS, "--out", "run", "--device", "cuda"])
+
+
 def test_a_second_run_in_a_folder_is_refused_before_the_data_are_read(monkeypatch):
     monkeypatch.setattr(data, "load", None)
     with claimed(Path("run")), pytest.raises(SystemExit, match="another run is going on in run"):

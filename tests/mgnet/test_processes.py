@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mgnet.processes import ALONE, Processes
+from mgnet.processes import ALONE, Processes, own_device
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,3 +138,15 @@ def test_alone_there_is_nobody_to_ask():
     x = torch.ones(3)
     assert ALONE.add(x) is x
     assert ALONE.share(10) == [slice(0, 10)]
+
+
+def test_each_process_has_its_own_gpu(monkeypatch):
+    assert own_device("cuda") == "cuda"  # without torchrun
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert own_device("cuda") == "cuda:2"
+    assert own_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match="cannot share cuda:0: name cuda"):
+        own_device("cuda:0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert own_device("cuda:1") == "cuda:1"
