@@ -249,6 +249,11 @@ class Classifier(nn.Module):
         path : path
         half : bool
             Write float16: half the size, and scores that differ in the third digit.
+
+        Raises
+        ------
+        FolderError
+            If the file cannot be written. What was at `path` stays.
         """
         write_weights(Path(path), self, self.record(), half=half)
 
@@ -282,8 +287,11 @@ def write_weights(
     """A safetensors file with a record in its header, whole or not at all."""
     model = copy.deepcopy(model).cpu()
     model = model.half() if half else model
-    with atomic(path) as temporary:  # kernels that several iterations share are written once
-        safetensors.torch.save_model(model, str(temporary), {_KEY: json.dumps(about)})
+    with atomic(path) as temporary:
+        try:  # kernels that several iterations share are written once
+            safetensors.torch.save_model(model, str(temporary), {_KEY: json.dumps(about)})
+        except safetensors.SafetensorError as error:  # what it calls a full disk, say
+            raise OSError(str(error)) from error
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:

@@ -1,6 +1,8 @@
 """Classifiers: what they see, and files from which they are built again."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import mgnet
 from mgnet import MgNet
 from mgnet.classifier import Classifier, Normalise, load
 from mgnet.data import load as load_data
+from mgnet.folder import FolderError
 from mgnet.recipe import Recipe
 from mgnet.training import Trainer
 
@@ -129,6 +132,30 @@ def test_other_networks_are_loaded_with_what_they_are_built_of(digits, tmp_path)
         model.save(tmp_path / f"{name}.safetensors")
         again = load(tmp_path / f"{name}.safetensors")
         assert torch.equal(again(digits.test_images[:4]), model.eval()(digits.test_images[:4]))
+
+
+def test_weights_that_cannot_be_written(run, tmp_path):
+    path = tmp_path / "missing" / "weights.safetensors"
+    with pytest.raises(FolderError, match="weights.safetensors could not be .*No such"):
+        run.model.save(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
+def test_on_a_full_disk_the_weights_of_before_stay(run, tmp_path):
+    import resource
+
+    path = tmp_path / "weights.safetensors"
+    run.model.save(path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(FolderError, match="could not be written .*; the one of before stays"):
+            run.model.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
 
 
 class Own(nn.Module):
