@@ -105,10 +105,30 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
         _exit(f"{name}: {error}; go on with: {_again(argv)}")
     except (OSError, ValueError) as error:  # one clear sentence, no traceback
         _exit(f"{name}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        _exit(f"{name}: {advice}")
     except Interrupted as stop:
         _exit(f"{stop}\ngo on with: {_again(argv)}")
     except KeyboardInterrupt:  # before training, or for a second time
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
+
+
+def _advice(error: Exception) -> str | None:
+    """What a user can do about an error that is none of this program's; None for its own."""
+    text = str(error)
+    line = text.partition("\n")[0]
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return f"torch.compile fails ({line}): install a C++ compiler, or leave out --compile"
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or "can't allocate memory" in text or "not enough memory" in text:
+        return (
+            f"memory is full ({line or 'no more to be had'}): run a batch in parts by "
+            "--accumulate, take a smaller --batch-size or a smaller network"
+        )
+    return None
 
 
 def _exit(message: str) -> NoReturn:

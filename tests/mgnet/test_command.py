@@ -155,6 +155,33 @@ def test_a_process_of_several_takes_the_gpu_of_its_number(monkeypatch):
         train_mnist.main([*DIGITS, "--out", "run", "--device", "cuda"])
 
 
+def test_a_network_that_memory_does_not_hold():
+    with pytest.raises(SystemExit, match=r"train_mnist: memory is full \(.*\): run a") as end:
+        train_mnist.main([*DIGITS, "--out", "run", "--channels", "4000000", "4"])
+    assert "\n" not in str(end.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="other compilers are looked for there")
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, "no-compiler"))
+    monkeypatch.setattr(config, "fx_graph_cache", False)
+    with pytest.raises(SystemExit, match=r"torch.compile fails \(.*\): install a C") as end:
+        train_mnist.main([*DIGITS, "--out", "run", "--compile"])
+    assert "\n" not in str(end.value)
+
+
+def test_errors_of_the_program_keep_their_traceback(monkeypatch):
+    def load(*args):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(data, "load", load)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        train_mnist.main([*DIGITS, "--out", "run"])
+
+
 def test_a_second_run_in_a_folder_is_refused_before_the_data_are_read(monkeypatch):
     monkeypatch.setattr(data, "load", None)
     with claimed(Path("run")), pytest.raises(SystemExit, match="another run is going on in run"):
