@@ -30,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
-from mgnet import baselines, command, data, zoo
+from mgnet import baselines, command, data, gate, zoo
 from mgnet.checkpoint import CHECKPOINT
 from mgnet.cost import count_parameters
 from mgnet.folder import atomic
@@ -39,6 +39,7 @@ from mgnet.journal import describe_machine
 from mgnet.pictures import PictureSet
 from mgnet.plotting import plot_sizes
 from mgnet.recipe import PRESETS, Recipe
+from mgnet.training import DivergenceError
 
 SUMMARY = Path(__file__).parents[1] / "docs" / "reproduced.json"
 
@@ -197,7 +198,12 @@ class Summary:
 
     def __init__(self, path: Path):
         self.path = path
-        self.entries: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+        self.entries: list[dict[str, Any]] = []
+        if path.exists():
+            try:
+                self.entries = json.loads(path.read_text())
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged ({error}): name another --summary") from None
 
     def find(self, row: Row, seed: int) -> dict[str, Any] | None:
         """The result of a row as it stands now."""
@@ -254,7 +260,13 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """When the time is over, act as SIGTERM does: the run under way saves and stops."""
+    """When the time is over, or by SIGTERM, the run under way saves and stops: Interrupted."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted("interrupted, or the time is over")
+
+    # A trainer has a handler of its own while it takes steps; all else would just be killed.
+    before = signal.signal(signal.SIGTERM, stop)
     timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
     timer.daemon = True
     timer.start()
@@ -262,6 +274,7 @@ def limited(seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        signal.signal(signal.SIGTERM, before)
 
 
 def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -> bool:
@@ -283,10 +296,10 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
         if row.dataset not in sets:
             sets[row.dataset] = data.load(row.dataset, args.data)
         try:
-            with limited(end - time.monotonic()):
+            with limited(max(0.0, end - time.monotonic())):
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
-        except Interrupted as stop:
-            print(stop)
+        except KeyboardInterrupt as stop:  # Interrupted is one
+            print(stop or "interrupted")
             return False
     return True
 
@@ -365,10 +378,11 @@ def main(argv: Sequence[str] | None = None) -> bool:
     args = parser.parse_args(argv)
     names = ["published"] if args.preset else args.tables
     rows = [row for name in names for row in TABLES[name]()]
-    summary = Summary(args.summary)
     try:
+        gate.device(args.device)
+        summary = Summary(args.summary)
         done = args.show or reproduce(rows, summary, args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DivergenceError) as error:
         sys.exit(f"reproduce: {error}")
     print(markdown(rows, summary))
     draw_sizes(summary, Path("figures/sizes.png"))

@@ -171,6 +171,46 @@ def test_reproduce_keeps_what_is_done_and_goes_on(monkeypatch, capsys):
     assert "0 runs to do" in capsys.readouterr().out
 
 
+def test_the_time_of_reproduce_ends_a_baseline_too(monkeypatch, capsys):
+    from examples import reproduce
+
+    def endless(*args):
+        signal.raise_signal(signal.SIGTERM)  # as when the time is over
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(reproduce, "TABLES", {"small": lambda: list(small_table())[1:]})
+    monkeypatch.setattr(reproduce.baselines, "evaluate", endless)
+    options = ["--tables", "small", "--summary", "done.json", "--out", "runs"]
+    before = signal.getsignal(signal.SIGTERM)
+    assert not reproduce.main(options)
+    assert "the same command goes on" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) is before
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduce.baselines, "evaluate", interrupted)
+    assert not reproduce.main(options)
+    assert "the same command goes on" in capsys.readouterr().out
+
+
+def test_what_reproduce_cannot_use_is_said_in_one_sentence(monkeypatch):
+    from examples import reproduce
+
+    monkeypatch.setattr(reproduce, "TABLES", {"small": small_table})
+    Path("damaged.json").write_text("[{")
+    with pytest.raises(SystemExit, match=r"reproduce: damaged.json is damaged .*: name another"):
+        reproduce.main(["--tables", "small", "--show", "--summary", "damaged.json"])
+    options = ["--tables", "small", "--summary", "done.json", "--out", "runs"]
+    with pytest.raises(SystemExit, match="reproduce: torch finds no device 'nowhere' here"):
+        reproduce.main([*options, "--device", "nowhere"])
+    diverges = lambda: [replace(row, recipe=replace(row.recipe, sgd_lr=1e30, optimizer="sgd"))  # noqa: E731
+                        for row in list(small_table())[:1]]  # fmt: skip
+    monkeypatch.setattr(reproduce, "TABLES", {"small": diverges})
+    with pytest.raises(SystemExit, match="reproduce: .* lower the learning rates"):
+        reproduce.main(options)
+
+
 def test_accuracy_against_parameters_is_drawn(capsys):
     from examples import reproduce
 
