@@ -6,6 +6,7 @@ task is in :class:`Task`.
 
 from __future__ import annotations
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -150,8 +151,15 @@ class Labelled(Task):
         """This process's part of the test examples, and their labels."""
 
     def model(self, network: nn.Module) -> nn.Module:
-        """The network as a :class:`mgnet.classifier.Classifier` of these classes."""
+        """The network as a :class:`mgnet.classifier.Classifier` of these classes.
+
+        Raises
+        ------
+        ValueError
+            If it is a classifier already, of other classes or for examples of another kind.
+        """
         if isinstance(network, Classifier):
+            self._check(network)
             return network
         normalise = Normalise(*self.statistics())
         classifier = Classifier(network, normalise, self.classes, self.dtype, self.shape)
@@ -159,6 +167,21 @@ class Labelled(Task):
             if isinstance(module, Whitening):
                 module.fit(classifier.normalise(self.sample(ENOUGH)))
         return classifier
+
+    def _check(self, classifier: Classifier) -> None:
+        """Refuse to train a classifier further that means other things by its input and output."""
+        channels = len(classifier.normalise.mean)
+        for what, its, ours in (
+            ("classes", classifier.classes, self.classes),
+            ("type of the examples", classifier.dtype, self.dtype),
+            ("channels", channels, self.shape[0]),
+        ):
+            if its != ours:
+                raise ValueError(
+                    f"{what}: {reprlib.repr(its)} for the classifier, {reprlib.repr(ours)} in the "
+                    "data; give it data of its kind, or have a new classifier made by passing "
+                    "classifier.network"
+                )
 
     def blank(self) -> Tensor:
         """What cutout leaves, (channels,): the mean, which is zero behind the normalisation."""
@@ -179,7 +202,7 @@ class Labelled(Task):
         mixture, first, second = batch
         scores = call(mixture.examples)
         classes = len(self.classes)
-        if scores.ndim != 2 or scores.shape[1] < classes:
+        if scores.ndim != 2 or scores.shape[1] != classes:  # each must have a name
             raise ValueError(
                 f"the model must give (batch, {classes}) scores for {classes} classes, "
                 f"got {tuple(scores.shape)}"

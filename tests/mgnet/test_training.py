@@ -18,6 +18,7 @@ from torch import nn
 
 from mgnet import MgNet
 from mgnet.checkpoint import read_checkpoint
+from mgnet.classifier import Classifier, Normalise
 from mgnet.data import load
 from mgnet.folder import claimed
 from mgnet.optim import Muon
@@ -672,6 +673,11 @@ def test_muon_takes_the_kernels_but_the_stem_s(digits):
     assert len(turned) + rest + 1 == len(list(run.model.parameters()))
 
 
+def classifier(channels=1, classes="0123456789", dtype="uint8"):
+    unit = Normalise(torch.zeros(channels), torch.ones(channels))
+    return Classifier(MgNet(channels, 10, channels=4, steps=(1,)), unit, classes, dtype)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -690,6 +696,13 @@ def test_muon_takes_the_kernels_but_the_stem_s(digits):
             lambda d: Trainer(MgNet(1, 9, channels=4, steps=(1,)), d, RECIPE).fit(),
             r"must give \(batch, 10\) scores for 10 classes, got \(128, 9\)",
         ),
+        (
+            lambda d: Trainer(MgNet(1, 11, channels=4, steps=(1,)), d, RECIPE).fit(),
+            r"must give \(batch, 10\) scores for 10 classes, got \(128, 11\)",
+        ),
+        (lambda d: Trainer(classifier(classes="abcdefghij"), d, RECIPE), "classes: .*'a', 'b'"),
+        (lambda d: Trainer(classifier(dtype="float32"), d, RECIPE), "type of the examples: 'float"),
+        (lambda d: Trainer(classifier(channels=3), d, RECIPE), "channels: 3 for the classifier, 1"),
     ],
 )
 def test_bad_input(digits, call, message):
