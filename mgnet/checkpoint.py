@@ -174,8 +174,8 @@ def compare_checkpoint(
     ------
     CheckpointError
     """
+    _compare_recipes(path, saved["recipe"], here["recipe"])  # first: weights follow its precision
     _compare_weights(path, saved["model"], here["model"])
-    _compare_recipes(path, saved["recipe"], here["recipe"])
     _compare_identities(path, saved["identity"], here["identity"])
     _check_optimizers(path, saved["optimizers"], here["optimizers"], buffers)
     if _outline(saved["average"]) != _outline(here["average"]):

@@ -139,9 +139,7 @@ class Trainer:
         self.identity = {"data": self.task.name, "model": str(model)}
         self.optimizers = make_optimizers(self.model, self.recipe)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
-        self.scaler = torch.amp.GradScaler(  # float16 underflows without
-            self.device.type, enabled=self.recipe.precision == "float16"
-        )
+        self.scaler = self._scaler(self.recipe.precision)
         self.average: Any = None
         if recipe.ema:
             # Statistics of normalisations are averaged as the weights are.
@@ -166,6 +164,10 @@ class Trainer:
         layout = memory_format(self.recipe, dim)
         self.model.to(self.device, self.dtype, memory_format=layout)  # type: ignore[call-overload]
         self.task.prepare(self.recipe, self.device, layout)
+
+    def _scaler(self, precision: str) -> torch.amp.GradScaler:
+        """What keeps gradients of float16 from underflow."""
+        return torch.amp.GradScaler(self.device.type, enabled=precision == "float16")
 
     @property
     def trained(self) -> nn.Module:
@@ -380,6 +382,8 @@ class Trainer:
         buffers = [momenta(o) for o in self.optimizers]
         here = self._content()
         here["recipe"] = _left_open(self.asked, here["recipe"], saved["recipe"])
+        scaler = self._scaler(here["recipe"]["precision"])
+        here["scaler"] = scaler.state_dict()
         compare_checkpoint(path, saved, here, buffers, asdict(self._row()), self.steps)
         if here["recipe"] != asdict(self.recipe):
             self._decide(Recipe(**here["recipe"]))
@@ -390,6 +394,7 @@ class Trainer:
         for optimizer, there in zip(self.optimizers, saved["optimizers"], strict=True):
             groups = optimizer.state_dict()["param_groups"]  # these follow from the recipe
             optimizer.load_state_dict({"state": there["state"], "param_groups": groups})
+        self.scaler = scaler
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
         # The first process has the sums of all.
@@ -458,6 +463,8 @@ def _left_open(asked: Recipe, decided: dict[str, Any], saved: dict[str, Any]) ->
     same = {
         n: saved[n] for n in ("precision", "layout") if getattr(asked, n) == "auto" and n in saved
     }
+    if same.get("precision") == "float64":  # which is never decided, but asked for
+        del same["precision"]
     return decided | same
 
 

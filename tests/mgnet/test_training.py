@@ -638,6 +638,26 @@ def test_what_was_left_open_stays_as_the_run_began(digits, tmp_path):
     assert saved_recipe(tmp_path) == again.recipe
 
 
+def test_a_run_in_float16_goes_on_where_bfloat16_would_be_chosen(digits, tmp_path):
+    recipe = replace(RECIPE, epochs=2, precision="float16")
+    trainer(digits, replace(recipe, epochs=1), tmp_path).fit()
+    runs = [trainer(digits, replace(recipe, precision=p), None) for p in ("float16", "auto")]
+    for run in runs:
+        run.resume(tmp_path)
+        run.fit()
+    assert runs[1].recipe == runs[0].recipe
+    assert runs[1].scaler.state_dict() == runs[0].scaler.state_dict()
+    assert_same(*map(weights, runs))
+
+
+@pytest.mark.parametrize("asked", ["auto", "float32"])
+def test_a_run_in_float64_says_so(digits, tmp_path, asked):
+    recipe = replace(RECIPE, epochs=1, precision="float64")
+    trainer(digits, recipe, tmp_path).fit()
+    with pytest.raises(CheckpointError, match="another recipe: precision 'float64' \\(now "):
+        trainer(digits, replace(recipe, precision=asked)).resume(tmp_path)
+
+
 def test_only_the_rates_may_change(digits, checkpoint):
     once = replace(RECIPE, epochs=1)
     trainer(digits, replace(once, lr=0.1, sgd_lr=0.05)).resume(checkpoint)
