@@ -17,7 +17,7 @@ _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def resolved(recipe: Recipe, device: torch.device, dim: int) -> tuple[Recipe, str]:
-    """The recipe with "auto" replaced by what trains fastest on `device`, and the choice in words.
+    """The recipe with "auto" replaced by what trains fastest on `device`, and that in words.
 
     What the processor can do decides, and nothing is timed, so the same command on the same
     machine computes the same, however busy that is.
@@ -41,7 +41,7 @@ def resolved(recipe: Recipe, device: torch.device, dim: int) -> tuple[Recipe, st
         layout=layout if recipe.layout == "auto" else recipe.layout,
     )
     words = f"{chosen.precision}, {chosen.layout.replace('_', ' ')}"
-    return chosen, f"{words}: {reason}" if chosen != recipe else words
+    return chosen, f"{words}: {reason}" if recipe.precision == "auto" else words
 
 
 def _fastest(device: torch.device) -> tuple[str, str, str]:

@@ -45,6 +45,9 @@ def test_without_a_list_of_flags_float32(monkeypatch):
 def test_what_is_asked_for_stays():
     asked = Recipe(precision="float64", layout="contiguous")
     assert precision.resolved(asked, CPU, 2) == (asked, "float64, contiguous")
+    # The reason is one for a precision.
+    words = precision.resolved(Recipe(precision="float64"), CPU, 2)[1]
+    assert words == "float64, channels last"
 
 
 def test_series_have_one_layout():
