@@ -37,7 +37,7 @@ class Normalise(nn.Module):
     ----------
     mean, std : Tensor
         (channels,) in the units of x: of a uint8 picture between 0 and 255. A channel that is the
-        same everywhere becomes zero.
+        same everywhere, but for rounding, becomes zero.
     """
 
     mean: Tensor
@@ -46,7 +46,9 @@ class Normalise(nn.Module):
     def __init__(self, mean: Tensor, std: Tensor):
         super().__init__()
         self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", torch.where(std > 0, std, 1))
+        # A deviation below that is what rounding makes of a channel that does not vary.
+        least = torch.finfo(std.dtype).eps * mean.abs()
+        self.register_buffer("std", torch.where(std > least, std, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` is ``(batch, channels, *grid)`` of any type; the result has that of the mean."""

@@ -14,6 +14,7 @@ from mgnet import MgNet
 from mgnet.classifier import Classifier, Normalise, load
 from mgnet.data import load as load_data
 from mgnet.folder import FolderError
+from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
 from mgnet.training import Trainer
 
@@ -47,6 +48,17 @@ def test_normalisation_is_part_of_the_model(digits, run):
 def test_a_constant_channel_becomes_zero():
     x = torch.full((2, 1, 3), 7.0)
     assert not Normalise(torch.tensor([7.0]), torch.tensor([0.0]))(x).any()
+
+
+def test_a_channel_that_is_constant_but_for_rounding_is_not_blown_up():
+    examples = np.full((999, 1, 7), 0.1, np.float32)
+    examples[::2] = np.nextafter(examples[0], 1)
+    pulses = PictureSet.from_arrays(examples, np.arange(999) % 3)
+    mean, std = pulses.channel_statistics()
+    assert 0 < std < 1e-7
+    assert Normalise(mean, std)(torch.full((1, 1, 7), 0.10001)).abs().max() < 1e-4
+    # A small deviation of numbers that are small themselves is one.
+    assert Normalise(torch.tensor([0.0]), torch.tensor([1e-9])).std == 1e-9
 
 
 def test_prediction(digits, run):
