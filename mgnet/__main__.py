@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,18 @@ from mgnet.pretrained import load_pretrained
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table, or answer by the command line."""
+    try:
+        _answer(argv)
+    except BrokenPipeError:  # `python -m mgnet | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
+        sys.exit(1)
+    except (OSError, ValueError) as error:  # one clear sentence, no traceback
+        sys.exit(f"mgnet: {error}")
+    except KeyboardInterrupt:
+        sys.exit("mgnet: interrupted")
+
+
+def _answer(argv: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mgnet",
         description="Multigrid networks: a table of them, and what one sees in pictures.",
@@ -27,14 +40,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.command != "classify":
         from mgnet.table import table  # and with it scikit-learn
 
-        print(table())
+        print(table(), flush=True)
         return
-    try:
-        model = load(args.weights) if args.weights else load_pretrained()
-        for path in args.pictures:
-            print(f"{path}: {seen(model, path)}", flush=True)
-    except (OSError, ValueError) as error:  # one clear sentence, no traceback
-        sys.exit(f"mgnet: {error}")
+    model = load(args.weights) if args.weights else load_pretrained()
+    for path in args.pictures:
+        print(f"{path}: {seen(model, path)}", flush=True)
 
 
 def seen(model: Classifier, path: str) -> str:

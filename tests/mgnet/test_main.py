@@ -1,6 +1,8 @@
 """The command python -m mgnet, and the networks that come with the package."""
 
 import importlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +64,24 @@ def test_without_a_command_the_table(argv, monkeypatch, capsys):
     monkeypatch.setattr(table, "table", lambda: "the table")
     main(argv)
     assert capsys.readouterr().out == "the table\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are others there")
+def test_a_reader_that_has_seen_enough():
+    command = [sys.executable, "-m", "mgnet"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+
+
+def test_ctrl_c(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(table, "table", interrupted)
+    with pytest.raises(SystemExit, match="mgnet: interrupted"):
+        main([])
 
 
 def test_the_three_most_probable_classes_of_each_picture(shipped, picture, capsys):
