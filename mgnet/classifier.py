@@ -153,8 +153,20 @@ class Classifier(nn.Module):
         return Prediction(labels, [self.classes[k] for k in labels], probabilities)
 
     def confusion(self, examples: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> np.ndarray:
-        """How often class i was taken for class j: entry (i, j) of a (classes, classes) matrix."""
-        given = np.asarray(labels, np.int64)
+        """How often class i was taken for class j: entry (i, j) of a (classes, classes) matrix.
+
+        Raises
+        ------
+        ValueError
+            If labels are not places in `classes`, one for each example, or as in `predict`.
+        """
+        given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        if given.size and given.dtype.kind not in "iub":
+            raise ValueError(
+                f"labels must be whole numbers, places in classes, got {given.dtype}: of names, "
+                "take [model.classes.index(name) for name in names]"
+            )
+        given = given.astype(np.int64)
         seen = self.predict(examples).labels
         if given.shape != seen.shape:
             raise ValueError(f"{len(seen)} examples need as many labels, got shape {given.shape}")

@@ -241,5 +241,8 @@ def test_examples_of_another_kind(run, examples, message):
 def test_labels_that_do_not_fit(digits, run):
     with pytest.raises(ValueError, match="3 examples need as many labels"):
         run.model.confusion(digits.test_images[:3], [1, 2])
+    for labels in (["1", "2", "3"], [0.7, 1.0, 2.0]):
+        with pytest.raises(ValueError, match="labels must be whole numbers, places in classes"):
+            run.model.confusion(digits.test_images[:3], labels)
     with pytest.raises(ValueError, match="labels must run from 0 to 9"):
         run.model.confusion(digits.test_images[:3], [1, 2, 10])
