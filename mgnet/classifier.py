@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mgnet import record
 from mgnet.augment import reflected
-from mgnet.checkpoint import read_checkpoint
+from mgnet.checkpoint import non_finite, read_checkpoint
 from mgnet.folder import atomic
 
 __all__ = ["Classifier", "Normalise", "Prediction", "load"]
@@ -268,8 +268,17 @@ class Classifier(nn.Module):
         ------
         FolderError
             If the file cannot be written. What was at `path` stays.
+        ValueError
+            If a number does not fit into float16, or as `record` does.
         """
-        write_weights(Path(path), self, self.record(), half=half)
+        about = self.record()
+        if half:
+            weights = copy.deepcopy(self).half().state_dict()
+            # A deviation that becomes zero would be divided by.
+            name = "normalise.std" if (weights["normalise.std"] == 0).any() else non_finite(weights)
+            if name is not None:
+                raise ValueError(f"{name} does not fit into float16: save without half=True")
+        write_weights(Path(path), self, about, half=half)
 
 
 @contextmanager

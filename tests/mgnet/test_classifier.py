@@ -1,5 +1,6 @@
 """Classifiers: what they see, and files from which they are built again."""
 
+import copy
 import json
 import os
 import sys
@@ -134,6 +135,15 @@ def test_half_precision_halves_the_file(digits, run, tmp_path):
     torch.testing.assert_close(
         again(digits.test_images), run.model(digits.test_images), rtol=1e-2, atol=2e-2
     )
+
+
+@pytest.mark.parametrize(("name", "value"), [("mean", 1e5), ("std", 1e-9)])
+def test_numbers_that_half_precision_does_not_have(run, tmp_path, name, value):
+    model = copy.deepcopy(run.model)
+    getattr(model.normalise, name).fill_(value)
+    with pytest.raises(ValueError, match=f"normalise.{name} does not fit into float16"):
+        model.save(tmp_path / "half.safetensors", half=True)
+    assert os.listdir(tmp_path) == []
 
 
 def test_other_networks_are_loaded_with_what_they_are_built_of(digits, tmp_path):
