@@ -96,7 +96,7 @@ class Recipe:
     cutout: int = option(0, "side of a square that is blanked, 0 for none", least=0)
     mixup: float = option(0.0, "alpha of the Beta law that mixes two examples, 0 never", least=0)
     cutmix: float = option(0.0, "the same for a box taken from another example", least=0)
-    seed: int = option(0, "from which all that is random follows", least=0, below=2**63)
+    seed: int = option(0, "from which all that is random follows", least=0, below=2**32)
     precision: str = option(
         "auto", "of convolutions and products; below float32 under autocast", choices=PRECISIONS
     )

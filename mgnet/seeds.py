@@ -8,7 +8,10 @@ __all__ = ["generator", "hashed"]
 
 
 def hashed(*key: int) -> int:
-    """A number below 2^63 that depends on all of `key`; nearby keys give unrelated ones."""
+    """A number below 2^63 that depends on all of `key`; nearby keys give unrelated ones.
+
+    Of each number the 32 lowest bits count.
+    """
     seed = 0
     for number in key:  # a multiplicative congruential hash
         seed = ((seed ^ (number & 0xFFFFFFFF)) * 6364136223846793005 + 1442695040888963407) % 2**63

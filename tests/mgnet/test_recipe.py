@@ -63,7 +63,7 @@ def test_the_docstring_lists_every_field():
         ({"lr": float("nan")}, "lr must be a number, 0 or more"),
         ({"lr": float("inf")}, "lr must be a number, 0 or more"),
         ({"sgd_lr": -1}, "sgd_lr must be a number, 0 or more, got -1"),
-        ({"seed": 2**63}, "seed must be a whole number, 0 or more and below"),
+        ({"seed": 2**32}, "seed must be a whole number, 0 or more and below"),  # would be seed 0
         ({"nesterov": "yes"}, "nesterov must be True or False, got 'yes'"),
         ({"batch_size": 250, "accumulate": 4}, "batch_size 250 cannot be run in 4 equal parts"),
     ],
