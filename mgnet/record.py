@@ -98,10 +98,14 @@ def describe(model: nn.Module) -> dict[str, Any]:
 def rebuild(description: Mapping[str, Any]) -> nn.Module:
     """The network that :func:`describe` has described, untrained.
 
+    An option that is missing is one that there was not yet when the description was made, so its
+    default must be what the network did before.
+
     Raises
     ------
     ValueError
-        If the network is unknown, an option is unknown or missing, or the network refuses a value.
+        If the network is unknown, an option is unknown, one without a default is missing, or the
+        network refuses a value.
     """
     if not isinstance(description, Mapping) or set(description) != {"network", "options"}:
         raise ValueError(f"a description has a network and its options, got {description!r}")
@@ -113,7 +117,8 @@ def rebuild(description: Mapping[str, Any]) -> nn.Module:
     known = inspect.signature(_NETWORKS[name]).parameters
     if unknown := [str(option) for option in options if option not in known]:
         raise ValueError(f"{name} has no option {', '.join(unknown)}; it knows {', '.join(known)}")
-    if missing := [option for option in known if option not in options]:
+    required = [option for option, p in known.items() if p.default is p.empty]
+    if missing := [option for option in required if option not in options]:
         raise ValueError(f"the options of {name} lack {', '.join(missing)}")
     try:
         return _NETWORKS[name](**options)

@@ -132,6 +132,20 @@ def test_what_cannot_be_described(model, message):
         describe(model)
 
 
+@recorded
+class Wide(nn.Module):
+    """A network that has got an option more than it had."""
+
+    def __init__(self, width, depth=1):
+        super().__init__()
+        self.head = nn.Linear(width, depth)
+
+
+def test_a_description_of_before_an_option_was_added():
+    model = rebuild({"network": "Wide", "options": {"width": 3}})
+    assert describe(model)["options"] == {"width": 3, "depth": 1}
+
+
 LENET = {"in_channels": 1, "num_classes": 10, "sigma": "tanh"}
 
 
@@ -145,7 +159,7 @@ LENET = {"in_channels": 1, "num_classes": 10, "sigma": "tanh"}
         ({"network": "LeNet5", "options": []}, "options of LeNet5 must be a dict"),
         ({"network": "LeNet5", "options": LENET | {"stem": "small"}}, "LeNet5 has no option stem;"),
         ({"network": "LeNet5", "options": LENET | {1: 2}}, "LeNet5 has no option 1; it knows in_c"),
-        ({"network": "LeNet5", "options": {"sigma": "relu"}}, "lack in_channels, num_classes"),
+        ({"network": "Wide", "options": {"depth": 2}}, "the options of Wide lack width"),
         ({"network": "LeNet5", "options": LENET | {"sigma": "rely"}}, "unknown activation 'rely'"),
         ({"network": "LeNet5", "options": LENET | {"num_classes": 1.5}}, "positive whole numbers"),
         ({"network": "LogisticRegression", "options": {"picture": 5, "num_classes": 2}},
