@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -138,8 +139,10 @@ def non_finite(content: Any, name: str = "") -> str | None:
         items = [(str(key), value) for key, value in content.items()]
     elif isinstance(content, list | tuple):
         items = [(str(key), value) for key, value in enumerate(content)]
-    elif isinstance(content, Tensor | float):
-        return None if bool(torch.as_tensor(content).isfinite().all()) else name
+    elif isinstance(content, Tensor):
+        return None if bool(content.isfinite().all()) else name
+    elif isinstance(content, float):  # no tensor: 1e39 is infinite in float32
+        return None if math.isfinite(content) else name
     else:
         return None
     found = (non_finite(value, f"{name}.{key}" if name else key) for key, value in items)

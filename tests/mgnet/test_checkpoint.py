@@ -249,3 +249,4 @@ def test_what_is_not_finite_is_named():
     good["b"][1]["c"][1] = float("inf")
     assert non_finite(good) == "b.1.c"
     assert non_finite({"x": (1, nan)}) == "x.1"
+    assert non_finite({"clip": 1e300}) is None
