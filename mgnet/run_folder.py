@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class RunFolder:
         self.writes = writes
         self.checksum: str | None = None
         self.claimed = False
-        self.board = _board(self.path) if tensorboard and writes else None
+        self.open_board = _board(self.path) if tensorboard and writes else None
+        self.board: Any = None
 
     @property
     def checkpoint(self) -> Path | None:
@@ -111,6 +113,8 @@ class RunFolder:
         with self.claim() as folder:
             if folder is not None:
                 journal.write_run(folder, about, device)
+                if self.open_board is not None and self.board is None:
+                    self.board = self.open_board()
 
     def save(self, content: dict[str, Any], history: Sequence[Epoch], row: Epoch) -> None:
         """Write the checkpoint and the log, whose header is that of `row`."""
@@ -138,8 +142,8 @@ class RunFolder:
                 write_weights(folder / WEIGHTS, model, about)
 
 
-def _board(folder: Path | None) -> Any:
-    """A writer for TensorBoard."""
+def _board(folder: Path | None) -> Callable[[], Any]:
+    """What opens a writer for TensorBoard, once the folder is this run's."""
     if folder is None:
         raise ValueError("TensorBoard needs a folder to read from: name one")
     try:
@@ -148,4 +152,4 @@ def _board(folder: Path | None) -> Any:
         raise ValueError(
             "there is no tensorboard to write for: pip install tensorboard, or do without"
         ) from None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return partial(SummaryWriter, str(folder / "tensorboard"))

@@ -304,6 +304,14 @@ def test_tensorboard_reads_the_log(digits, tmp_path):
     assert logged == pytest.approx([row.test["accuracy"] for row in history])
 
 
+def test_a_refused_run_writes_nothing_for_tensorboard_either(digits, tmp_path):
+    pytest.importorskip("tensorboard")
+    trainer(digits, replace(RECIPE, epochs=1), tmp_path).fit()
+    with pytest.raises(CheckpointError, match="holds another run"):
+        trainer(digits, folder=tmp_path, tensorboard=True).fit()
+    assert sorted(os.listdir(tmp_path)) == FINISHED
+
+
 def test_what_a_run_was_computed_with_is_kept(digits, tmp_path):
     run = trainer(digits, folder=tmp_path)
     stop_at(run, 0, 2)
