@@ -310,11 +310,15 @@ def write_weights(
     """A safetensors file with a record in its header, whole or not at all."""
     model = copy.deepcopy(model).cpu()
     model = model.half() if half else model
+    weights: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        weights.setdefault(id(tensor), (name, tensor))  # what iterations share is written once
+    content = {name: tensor.detach().contiguous() for name, tensor in weights.values()}
+    # In memory first: what safetensors writes itself, nobody but its owner may read, and for a full
+    # disk it has an error of its own.
+    raw = safetensors.torch.save(content, {_KEY: json.dumps(about)})
     with atomic(path) as temporary:
-        try:  # kernels that several iterations share are written once
-            safetensors.torch.save_model(model, str(temporary), {_KEY: json.dumps(about)})
-        except safetensors.SafetensorError as error:  # what it calls a full disk, say
-            raise OSError(str(error)) from error
+        temporary.write_bytes(raw)
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:

@@ -162,6 +162,12 @@ def test_weights_that_cannot_be_written(run, tmp_path):
         run.model.save(path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="files have other permissions there")
+def test_others_may_read_the_weights_as_they_may_other_files(run):
+    modes = {path.name: path.stat().st_mode for path in run.folder.iterdir()}
+    assert modes["weights.safetensors"] == modes["log.csv"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files")
 def test_on_a_full_disk_the_weights_of_before_stay(run, tmp_path):
     import resource
