@@ -13,7 +13,8 @@ from mgcore.cycle import (
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
 from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
-from mgcore.solve import Solution, Status, solve
+from mgcore.solve import Solution, solve
+from mgcore.verdict import Status
 
 __all__ = [
     "Chebyshev",

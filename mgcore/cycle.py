@@ -18,6 +18,7 @@ __all__ = [
     "CYCLES",
     "Cycle",
     "Visit",
+    "cycle_pair",
     "f_cycle",
     "full_multigrid",
     "run",
@@ -182,6 +183,29 @@ CYCLES: dict[str, Callable[..., Cycle]] = {
     "f": f_cycle,
     "fmg": full_multigrid,
 }
+
+
+def cycle_pair(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
+    """The first cycle on `n` levels and the one that is repeated."""
+    if isinstance(cycle, str):
+        if cycle not in CYCLES:
+            raise ValueError(
+                f"unknown cycle {cycle!r}; known are {', '.join(map(repr, CYCLES))} and tuples of "
+                "visits (see mgcore.cycle)"
+            )
+        first = CYCLES[cycle](n)
+        return first, v_cycle(n) if cycle == "fmg" else first
+    try:
+        given = Cycle(cycle)
+    except TypeError:
+        raise ValueError(f"a cycle is a name or a sequence of visits, got {cycle!r}") from None
+    levels = {visit.level for visit in given}
+    if given[0].level or given[-1].level or max(levels) >= n:
+        raise ValueError(
+            f"a cycle must begin and end on level 0 and visit levels below {n} alone, "
+            f"this one goes from {given[0].level} to {given[-1].level} by way of {max(levels)}"
+        )
+    return given, given
 
 
 def _at_least_one(n: int) -> None:

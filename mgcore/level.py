@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+import numpy as np
+
 __all__ = ["Hierarchy", "Level", "SolverLevel"]
 
 S = TypeVar("S")
@@ -53,7 +55,10 @@ class Level(Protocol[S]):
 
     @abstractmethod
     def residual_norm(self, state: S) -> Any:
-        """||g - A u||_2 over the unknowns, zero-dimensional or one for each of a batch."""
+        """||g - A u||_2 over the unknowns, zero-dimensional or one for each of a batch.
+
+        That of a :class:`SolverLevel` is a NumPy array, whatever the backend.
+        """
 
     def descend(self, state: S, steps: int) -> tuple[S, Any]:
         """Smooth, then restrict: this level's state and the coarser one's.
@@ -71,7 +76,8 @@ class Level(Protocol[S]):
 class SolverLevel(Level[S], Protocol[S]):
     """What :func:`mgcore.solve` asks of the finest level besides.
 
-    Arrays are those of the backend (NumPy or torch); solve only adds and subtracts them.
+    Node values are arrays of the backend (NumPy or torch); solve only adds and subtracts them.
+    Norms are NumPy's, whatever the backend: float64, zero-dimensional or one for each of a batch.
     """
 
     #: Number of unknowns.
@@ -93,11 +99,11 @@ class SolverLevel(Level[S], Protocol[S]):
         """Validate `values` as node values; return them as an array of this level's kind."""
 
     @abstractmethod
-    def norm(self, values: Any) -> Any:
-        """||values||_2 over the unknowns, zero-dimensional or one for each of a batch."""
+    def norm(self, values: Any) -> np.ndarray | np.float64:
+        """||values||_2 over the unknowns."""
 
     @abstractmethod
-    def largest(self, values: Any) -> Any:
+    def largest(self, values: Any) -> np.ndarray | np.float64:
         """The largest absolute value over the unknowns, NaN if there is one; shaped like a norm."""
 
     @abstractmethod
@@ -117,7 +123,7 @@ class SolverLevel(Level[S], Protocol[S]):
         """g - A u as node values, zero on the border, for node values `u` with any border."""
 
     @abstractmethod
-    def misfit(self, g: Any, u: Any) -> Any:
+    def misfit(self, g: Any, u: Any) -> np.ndarray | np.float64:
         """The norm of `defect`."""
 
     @abstractmethod
@@ -125,7 +131,7 @@ class SolverLevel(Level[S], Protocol[S]):
         """g - A u as node values, zero on the border."""
 
     @abstractmethod
-    def roundoff(self, u: Any) -> Any:
+    def roundoff(self, u: Any) -> np.ndarray | np.float64:
         """eps ||A|| ||u||_2 for node values: the residual that rounding `u` may make."""
 
 

@@ -15,14 +15,13 @@ import numpy as np
 
 from mgcore import threads
 from mgcore.boundary import Lift
-from mgcore.cycle import run
+from mgcore.cycle import cycle_pair, run
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels.common import scaled
 from mgcore.kernels.halves import ZERO
 from mgcore.level import Hierarchy
 from mgcore.poisson_level import PoissonLevel, State, describe
-from mgcore.solve import cycle_pair
 
 __all__ = ["MixedLevel"]
 

@@ -30,16 +30,16 @@ def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any
     levels : sequence of SolverLevel
     g, u : array
         Node values of the backend's kind, those of u with border values; left as they are.
-    target : array
+    target : ndarray
         Norm of the residual that is asked for, one or one for each of a batch.
 
     Returns
     -------
     u : array
         `u` itself where nothing was to be done.
-    norm : array
+    norm : ndarray
         ||g - A u||_2 of that u.
-    exact : array of bool
+    exact : ndarray of bool
         Where the error of u, in the 2-norm, was found to be below `EXACT` eps ||u||_2. Nowhere if
         the last level does not solve directly: smooth errors are out of sight then.
     """

@@ -6,52 +6,14 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from numbers import Integral, Real
 from typing import Any
 
-from mgcore.cycle import CYCLES, Cycle, run, v_cycle
+from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.gate import not_finite
 from mgcore.rounding import refine
+from mgcore.verdict import MESSAGES, Limits, Status, Verdict
 
-__all__ = ["Solution", "Status", "print_progress", "solve"]
-
-
-class Status(IntEnum):
-    """How a solve ended; the first three are successes. RUNNING is what a callback sees."""
-
-    CONVERGED = 0
-    ROUNDOFF = 1
-    CYCLES_DONE = 2
-    MAXITER = 3
-    STAGNATION = 4
-    DIVERGENCE = 5
-    CALLBACK = 6
-    RUNNING = 7
-
-
-_MESSAGES = {
-    Status.CONVERGED: "the residual is within the tolerance",
-    Status.ROUNDOFF: "u is the solution up to rounding errors; its residual is above the "
-    "tolerance, and more cycles cannot reduce it in this dtype",
-    Status.CYCLES_DONE: "ran the cycles asked for",
-    Status.MAXITER: "the residual is above the tolerance after maxiter cycles; increase maxiter or "
-    "use a stronger cycle or smoother",
-    Status.STAGNATION: "the residual has stopped falling above the level of rounding errors; use a "
-    "stronger smoother or cycle",
-    Status.DIVERGENCE: "the iteration diverges; use another smoother, a smaller omega, or full "
-    "weighting as restriction",
-    Status.CALLBACK: "the callback raised StopIteration",
-    Status.RUNNING: "running",
-}
-
-# A cycle that reduces the residual by less than _SLOW, when it is within _LEVEL times the bound of
-# what rounding makes, has reached rounding errors; `refine` finds out whether that is so.
-_SLOW, _LEVEL = 0.5, 4
-# Less than 5 % in ten cycles is stagnation; the slowest cycle with coarse grids needs one.
-_PATIENCE, _STAGNANT = 10, 0.95
-# Smoothers that do converge may let the residual grow at first, but not by this factor.
-_DIVERGENT = 100.0
+__all__ = ["Solution", "print_progress", "solve"]
 
 
 @dataclass(frozen=True)
@@ -174,90 +136,110 @@ def solve(
         raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels))
-    rtol, atol, maxiter = _tolerances(rtol, atol, maxiter, fine.eps)
-    sizes = [level.size for level in levels]
+    limits = Limits.checked(rtol, atol, maxiter, fine.eps)
+    problem = _Problem(levels, g, u0, boundary)
+    verdict = Verdict(
+        limits, problem.scale, problem.norm,
+        rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
+    )  # fmt: skip
+    sizes, work = [level.size for level in levels], 0.0
 
-    g = fine.nodes(g, "g")
-    lift = fine.lift(boundary)
-    b = g if lift is None else fine.without(g, lift)
-    state = fine.start(b) if u0 is None else None
-    scale = fine.norm(b) if state is None else fine.residual_norm(state)  # of each of a batch
-    _check_size(fine, g, b, scale)
-    norm = scale
-    if u0 is not None:
-        u0 = fine.nodes(u0, "u0")
-        state = fine.start(b, u0 if lift is None else fine.plus(u0, lift, -1))
-        norm = fine.residual_norm(state)
-        if not bool((norm < math.inf).all()):
+    def solution(u: Any, norm: Any, status: Status) -> Solution:
+        history = (*verdict.residuals[:-1], float(norm.max()))
+        return Solution(
+            u, history, verdict.cycles, status <= Status.CYCLES_DONE, status,
+            MESSAGES[status], work, first,
+        )  # fmt: skip
+
+    while verdict.status is Status.RUNNING:
+        this = then if verdict.cycles else first
+        problem.run(this)
+        work += this.work_units(sizes)
+        verdict.after_cycle(problem.norm, problem.roundoff)
+        if callback is not None:
+            u = problem.copy()
+            norm = fine.misfit(problem.g, u) if verdict.delicate else problem.norm
+            try:
+                callback(solution(u, norm, verdict.so_far))
+            except StopIteration:
+                verdict.interrupt()
+    u, norm = problem.finish(), problem.norm
+    if verdict.provisional:
+        u, norm, exact = refine(levels, problem.g, u, verdict.target)
+        verdict.after_refinement(norm, exact)
+    elif verdict.delicate:
+        norm = fine.misfit(problem.g, u)
+    return solution(u, norm, verdict.status)
+
+
+class _Problem:
+    """A u = g with the border values taken out, as levels take it, and the iterate under way.
+
+    Attributes
+    ----------
+    g : array
+        The right-hand side, border values in.
+    lift
+        The continuation of the border values, None where all are zero.
+    scale, norm : ndarray
+        ||b||_2, b the right-hand side with the lift taken out, and the present residual's norm; one
+        or one for each of a batch.
+    """
+
+    def __init__(self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any):
+        fine = levels[0]
+        self.levels, self.fine = levels, fine
+        self.g = fine.nodes(g, "g")
+        self.lift = fine.lift(boundary)
+        self.b = self.g if self.lift is None else fine.without(self.g, self.lift)
+        self.begun = u0 is not None  # whether there is an iterate to keep
+        self.state = None if self.begun else fine.start(self.b)
+        self.scale = fine.norm(self.b) if self.begun else fine.residual_norm(self.state)
+        self.norm = self.scale
+        _check_size(fine, self.g, self.b, self.scale)
+        if self.begun:
+            self._start_from(fine.nodes(u0, "u0"))
+
+    def run(self, cycle: Cycle) -> None:
+        """Run one cycle."""
+        fine = self.fine
+        if cycle.fresh and self.begun:
+            # A fresh visit overwrites the iterate: take A e = r instead and add e.
+            error = run(self.levels, cycle, fine.start(fine.residual(self.state)))
+            self.state = fine.start(self.b, fine.solution(self.state) + fine.solution(error))
+        else:
+            self.state = run(self.levels, cycle, self.state)
+        self.begun = True
+        self.norm = fine.residual_norm(self.state)
+
+    def copy(self) -> Any:
+        """The iterate, border values put on; the state goes on changing."""
+        u = self.fine.solution(self.state)
+        return u + 0.0 if self.lift is None else self.fine.plus(u, self.lift)
+
+    def finish(self) -> Any:
+        """The iterate, border values put on; there is no state any more, nor memory for it."""
+        u = self.fine.solution(self.state)
+        self.state = self.b = None
+        return u if self.lift is None else self.fine.plus(u, self.lift)
+
+    def roundoff(self) -> Any:
+        """The norms of residuals that rounding may make, one or one for each of a batch."""
+        u = self.fine.solution(self.state)
+        rounding = self.fine.roundoff(u)
+        if self.lift is not None:
+            rounding = rounding + self.fine.roundoff(self.fine.plus(u, self.lift))
+        return rounding
+
+    def _start_from(self, u0: Any) -> None:
+        fine = self.fine
+        start = u0 if self.lift is None else fine.plus(u0, self.lift, -1)
+        self.state = fine.start(self.b, start)
+        self.norm = fine.residual_norm(self.state)
+        if not bool((self.norm < math.inf).all()):
             if not bool((fine.largest(u0) < math.inf).all()):
                 raise not_finite("u0")
             raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
-    scale = scale + (scale == 0) * norm  # where b = 0, relative to the first residual
-    target = _larger(rtol * scale, atol)
-    unit = scale + (scale == 0)
-
-    residuals, relative, work = [float(norm.max())], [float((norm / unit).max())], 0.0
-    fixed = rtol == 0 and atol == 0
-    status = _initial(bool((norm <= target).all()), fixed, maxiter)
-
-    # Levels tell the residual of what they solve for as cycles computed it. Where border values are
-    # added, or rounding may have made another residual, that of u is computed anew.
-    delicate = lift is not None or bool((target < fine.eps * fine.condition * scale).any())
-    refined = delicate and status is Status.CONVERGED
-
-    def result(u: Any, norm: Any, status: Status) -> Solution:
-        history = (*residuals[:-1], float(norm.max()))
-        return Solution(
-            u, history, len(history) - 1, status <= Status.CYCLES_DONE, status,
-            _MESSAGES[status], work, first,
-        )  # fmt: skip
-
-    while status is None:
-        this = then if len(residuals) > 1 else first
-        if this.fresh and (len(residuals) > 1 or u0 is not None):
-            # A fresh visit overwrites the iterate: take A e = r instead and add e.
-            error = run(levels, this, fine.start(fine.residual(state)))
-            state = fine.start(b, fine.solution(state) + fine.solution(error))
-        else:
-            state = run(levels, this, state)
-        work += this.work_units(sizes)
-        norm = fine.residual_norm(state)
-        residuals.append(float(norm.max()))
-        relative.append(float((norm / unit).max()))
-
-        status = _verdict(relative, fixed, len(residuals) > maxiter)
-        if not fixed and math.isfinite(relative[-1]):
-            if bool((norm <= target).all()):
-                status = Status.CONVERGED
-            elif relative[-1] > _SLOW * relative[-2]:
-                u = fine.solution(state)
-                rounding = fine.roundoff(u)
-                if lift is not None:
-                    rounding = rounding + fine.roundoff(fine.plus(u, lift))
-                small = (norm <= target) | (norm <= _LEVEL * rounding)
-                status = Status.ROUNDOFF if bool(small.all()) else status
-        refined = status is Status.ROUNDOFF or (delicate and status is Status.CONVERGED)
-        if callback is not None:
-            u = fine.solution(state)
-            # The state goes on changing: hand out a copy.
-            u = u + 0.0 if lift is None else fine.plus(u, lift)
-            true = fine.misfit(g, u) if delicate else norm
-            try:
-                callback(result(u, true, Status.RUNNING if status is None or refined else status))
-            except StopIteration:
-                status = Status.CALLBACK if status is None else status
-    u = fine.solution(state)
-    state = b = None  # memory for what follows
-    if lift is not None:
-        u = fine.plus(u, lift)
-    if refined:
-        u, norm, exact = refine(levels, g, u, target)
-        done = norm <= target
-        status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
-        status = status if bool((done | exact).all()) else Status.STAGNATION
-    elif delicate:
-        norm = fine.misfit(g, u)
-    return result(u, norm, status)
 
 
 def print_progress(
@@ -291,66 +273,3 @@ def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:
             "the numbers in g, or their squares, over- or underflow; scale g (and the border "
             "values) to about 1, and u back afterwards"
         )
-
-
-def _initial(converged: bool, fixed: bool, maxiter: int) -> Status | None:
-    if converged and not fixed:
-        return Status.CONVERGED
-    if maxiter == 0:
-        return Status.CYCLES_DONE if fixed else Status.MAXITER
-    return None
-
-
-def _verdict(relative: list[float], fixed: bool, last: bool) -> Status | None:
-    """What the history of relative residuals says, tolerances aside."""
-    now = relative[-1]
-    # A first defect correction in float32 may leave rough rounding errors of any size.
-    growing = len(relative) > 2 and now > max(_DIVERGENT * relative[0], relative[-2])
-    if not math.isfinite(now) or (not fixed and growing):
-        return Status.DIVERGENCE
-    if fixed:
-        return Status.CYCLES_DONE if last else None
-    if len(relative) > _PATIENCE and now > _STAGNANT * relative[-1 - _PATIENCE]:
-        return Status.STAGNATION
-    return Status.MAXITER if last else None
-
-
-def cycle_pair(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
-    """The first cycle on `n` levels and the one that is repeated."""
-    if isinstance(cycle, str):
-        if cycle not in CYCLES:
-            raise ValueError(
-                f"unknown cycle {cycle!r}; known are {', '.join(map(repr, CYCLES))} and tuples of "
-                "visits (see mgcore.cycle)"
-            )
-        first = CYCLES[cycle](n)
-        return first, v_cycle(n) if cycle == "fmg" else first
-    try:
-        given = Cycle(cycle)
-    except TypeError:
-        raise ValueError(f"a cycle is a name or a sequence of visits, got {cycle!r}") from None
-    levels = {visit.level for visit in given}
-    if given[0].level or given[-1].level or max(levels) >= n:
-        raise ValueError(
-            f"a cycle must begin and end on level 0 and visit levels below {n} alone, "
-            f"this one goes from {given[0].level} to {given[-1].level} by way of {max(levels)}"
-        )
-    return given, given
-
-
-def _tolerances(
-    rtol: float | None, atol: float, maxiter: int, eps: float
-) -> tuple[float, float, int]:
-    if rtol is None:
-        rtol = 1e-8 if eps < 1e-10 else 1e-4
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not isinstance(value, Real) or not 0 <= value <= sys.float_info.max:
-            raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
-    if not isinstance(maxiter, Integral) or maxiter < 0:
-        raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")
-    return float(rtol), float(atol), int(maxiter)
-
-
-def _larger(values: Any, bound: float) -> Any:
-    """max(values, bound), element by element, for either backend."""
-    return values + (bound - values) * (values < bound)

@@ -149,7 +149,7 @@ class PoissonLevel(FeatureLevel):
         return self._restore(super().solution(state), state.batch)
 
     @torch.no_grad()
-    def residual_norm(self, state: State) -> Tensor:
+    def residual_norm(self, state: State) -> np.ndarray:  # type: ignore[override]
         """||g - A u||_2 over the interior nodes, shape ``(*batch,)``.
 
         A measure without gradient: build a loss from `residual`.
@@ -168,14 +168,15 @@ class PoissonLevel(FeatureLevel):
         return self._tensor(values, name)
 
     @torch.no_grad()
-    def norm(self, values: Tensor) -> Tensor:
+    def norm(self, values: Tensor) -> np.ndarray:
         """||values||_2 over the interior nodes, shape ``(*batch,)``."""
         return _norm(values[self._inside].flatten(-self.grid.ndim))
 
     @torch.no_grad()
-    def largest(self, values: Tensor) -> Tensor:
+    def largest(self, values: Tensor) -> np.ndarray:
         """The largest absolute value over the interior nodes, or NaN, shape ``(*batch,)``."""
-        return values[self._inside].abs().flatten(-self.grid.ndim).amax(-1)
+        largest = values[self._inside].abs().flatten(-self.grid.ndim).amax(-1)
+        return largest.to("cpu", torch.float64).numpy()
 
     def lift(self, boundary: Any) -> Tensor | None:
         """The transfinite lift of the border values, None where all of them are zero."""
@@ -218,7 +219,7 @@ class PoissonLevel(FeatureLevel):
         return self.without(g, u)
 
     @torch.no_grad()
-    def misfit(self, g: Tensor, u: Tensor) -> Tensor:
+    def misfit(self, g: Tensor, u: Tensor) -> np.ndarray:
         """||g - A u||_2 over the interior nodes, ``(*batch,)``; `u` may have any border values."""
         return self.norm(self.defect(g, u))
 
@@ -227,7 +228,7 @@ class PoissonLevel(FeatureLevel):
         return self._restore(self._residual(state, self.A[0]), state.batch)
 
     @torch.no_grad()
-    def roundoff(self, u: Tensor) -> Tensor:
+    def roundoff(self, u: Tensor) -> np.ndarray:
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
         return self.eps * 2 * self.diagonal * self.norm(u)
 
@@ -367,9 +368,9 @@ def _unfold(weights: np.ndarray, halved: Sequence[bool]) -> np.ndarray:
     return weights
 
 
-def _norm(values: Tensor) -> Tensor:
+def _norm(values: Tensor) -> np.ndarray:
     """Norms along the last axis, summed in double precision: squares of 1e-25 are no float32."""
-    return torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64)
+    return torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64).cpu().numpy()
 
 
 def _cubic(u: Tensor, axis: int) -> Tensor:

@@ -202,6 +202,27 @@ def test_a_batch_stops_with_its_worst_member():
         assert abs(member.numpy() - direct_solution(g)).max() < 1e-9
 
 
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms_are_numpy_s_one_for_each_of_a_batch(batch, dtype):
+    g, u = torch.from_numpy(RNG.standard_normal((2, *batch, 9, 9)).astype(dtype))
+    fine = mgnet.poisson_levels((9, 9), dtype=dtype)[0]
+    ours = mgcore.poisson_levels((9, 9))[0]
+    for name, arguments in {
+        "norm": [g], "largest": [g], "misfit": [g, u], "roundoff": [u]
+    }.items():  # fmt: skip
+        norms = getattr(fine, name)(*arguments)
+        assert isinstance(norms, np.ndarray | np.float64)
+        assert norms.shape == batch
+        assert norms.dtype == np.float64
+        for k in np.ndindex(batch):
+            expected = getattr(ours, name)(*(x[k].numpy().astype(float) for x in arguments))
+            unit = fine.eps / ours.eps if name == "roundoff" else 1.0
+            assert norms[k] == pytest.approx(unit * expected, rel=1e-5)
+    assert fine.residual_norm(fine.start(g)).shape == batch
+    np.testing.assert_allclose(fine.residual_norm(fine.start(g)), fine.norm(g))
+
+
 def test_batches_of_border_values_and_first_guesses():
     levels = mgnet.poisson_levels((17, 17), smoother="sor")
     g = np.ones((17, 17))

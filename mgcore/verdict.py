@@ -1,0 +1,187 @@
+"""When a solve ends, and how: what the norms of residuals say, one for each of a batch.
+
+The loop of :func:`mgcore.solve` tells what it measured, and asks here whether it goes on. Nothing
+in this file knows levels, cycles or arrays other than those of norms.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["MESSAGES", "Limits", "Status", "Verdict"]
+
+
+class Status(IntEnum):
+    """How a solve ended; the first three are successes. RUNNING is what a callback sees."""
+
+    CONVERGED = 0
+    ROUNDOFF = 1
+    CYCLES_DONE = 2
+    MAXITER = 3
+    STAGNATION = 4
+    DIVERGENCE = 5
+    CALLBACK = 6
+    RUNNING = 7
+
+
+MESSAGES = {
+    Status.CONVERGED: "the residual is within the tolerance",
+    Status.ROUNDOFF: "u is the solution up to rounding errors; its residual is above the "
+    "tolerance, and more cycles cannot reduce it in this dtype",
+    Status.CYCLES_DONE: "ran the cycles asked for",
+    Status.MAXITER: "the residual is above the tolerance after maxiter cycles; increase maxiter or "
+    "use a stronger cycle or smoother",
+    Status.STAGNATION: "the residual has stopped falling above the level of rounding errors; use a "
+    "stronger smoother or cycle",
+    Status.DIVERGENCE: "the iteration diverges; use another smoother, a smaller omega, or full "
+    "weighting as restriction",
+    Status.CALLBACK: "the callback raised StopIteration",
+    Status.RUNNING: "running",
+}
+
+# A cycle that reduces the residual by less than _SLOW, when it is within _LEVEL times the bound of
+# what rounding makes, has reached rounding errors; `refine` finds out whether that is so.
+_SLOW, _LEVEL = 0.5, 4
+# Less than 5 % in ten cycles is stagnation; the slowest cycle with coarse grids needs one.
+_PATIENCE, _STAGNANT = 10, 0.95
+# Smoothers that do converge may let the residual grow at first, but not by this factor.
+_DIVERGENT = 100.0
+
+
+class Limits(NamedTuple):
+    """The tolerances of a solve and its cycles at most, made by `checked`."""
+
+    rtol: float
+    atol: float
+    maxiter: int
+
+    @classmethod
+    def checked(cls, rtol: float | None, atol: float, maxiter: int, eps: float) -> Limits:
+        """What a caller asked for, or a clear error; an rtol of None is that of the dtype."""
+        if rtol is None:
+            rtol = 1e-8 if eps < 1e-10 else 1e-4
+        for name, value in (("rtol", rtol), ("atol", atol)):
+            if not isinstance(value, Real) or not 0 <= value <= sys.float_info.max:
+                raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
+        if not isinstance(maxiter, Integral) or maxiter < 0:
+            raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")
+        return cls(float(rtol), float(atol), int(maxiter))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether `maxiter` cycles are asked for, whatever the residual."""
+        return self.rtol == 0 and self.atol == 0
+
+
+class Verdict:
+    """Judges the residuals of one solve, the worst of a batch for all.
+
+    Parameters
+    ----------
+    limits : Limits
+    scale : ndarray
+        ||b||_2, one or one for each of a batch; where it is zero `norm` stands for it.
+    norm : ndarray
+        ||g - A u||_2 before the first cycle.
+    rounding : float
+        Residuals below this part of `scale` may be those of rounding u.
+    lifted : bool
+        Whether border values will be added to the u whose residuals these are.
+
+    Attributes
+    ----------
+    status : Status
+        RUNNING as long as another cycle is to be run.
+    residuals : list of float
+        The largest norm of a batch, before the first cycle and after each.
+    target : ndarray
+        The norms to be reached.
+    delicate : bool
+        Whether the u that is handed back may have another residual than cycles tell.
+    """
+
+    def __init__(
+        self, limits: Limits, scale: Any, norm: Any, *, rounding: float, lifted: bool = False
+    ):
+        scale = np.where(scale == 0, norm, scale)
+        self.limits = limits
+        self.target = np.maximum(limits.rtol * scale, limits.atol)
+        self.delicate = lifted or bool((self.target < rounding * scale).any())
+        self.residuals: list[float] = []
+        self._unit = np.where(scale == 0, 1.0, scale)
+        self._relative: list[float] = []
+        self._add(norm)
+        self.status = Status.RUNNING
+        if not limits.fixed and bool((norm <= self.target).all()):
+            self.status = Status.CONVERGED
+        elif limits.maxiter == 0:
+            self.status = Status.CYCLES_DONE if limits.fixed else Status.MAXITER
+
+    @property
+    def cycles(self) -> int:
+        """Cycles heard of."""
+        return len(self.residuals) - 1
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the u handed back is still to be looked at for rounding errors."""
+        ended = self.status is Status.CONVERGED and self.delicate
+        return ended or self.status is Status.ROUNDOFF
+
+    @property
+    def so_far(self) -> Status:
+        """What a callback may know of it."""
+        return Status.RUNNING if self.provisional else self.status
+
+    def after_cycle(self, norm: Any, roundoff: Callable[[], Any]) -> None:
+        """Judge the residual that a cycle left.
+
+        `roundoff()` is asked where the cycle was slow: the norm that rounding u may make.
+        """
+        self._add(norm)
+        self.status = self._trend()
+        before, now = self._relative[-2:]
+        if self.limits.fixed or not math.isfinite(now):
+            return
+        done = norm <= self.target
+        if bool(done.all()):
+            self.status = Status.CONVERGED
+        elif now > _SLOW * before and bool((done | (norm <= _LEVEL * roundoff())).all()):
+            self.status = Status.ROUNDOFF
+
+    def after_refinement(self, norm: Any, exact: Any) -> None:
+        """Judge the u handed back by its residual, and where that is large, by `exact`."""
+        done = norm <= self.target
+        self.status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
+        if not bool((done | exact).all()):
+            self.status = Status.STAGNATION
+
+    def interrupt(self) -> None:
+        """Somebody else wants an end."""
+        if self.status is Status.RUNNING:
+            self.status = Status.CALLBACK
+
+    def _add(self, norm: Any) -> None:
+        self.residuals.append(float(norm.max()))
+        self._relative.append(float((norm / self._unit).max()))
+
+    def _trend(self) -> Status:
+        """What the history of relative residuals says, tolerances aside."""
+        history, now, fixed = self._relative, self._relative[-1], self.limits.fixed
+        last = self.cycles >= self.limits.maxiter
+        # A first defect correction in float32 may leave rough rounding errors of any size.
+        growing = len(history) > 2 and now > max(_DIVERGENT * history[0], history[-2])
+        if not math.isfinite(now) or (not fixed and growing):
+            return Status.DIVERGENCE
+        if not fixed and len(history) > _PATIENCE and now > _STAGNANT * history[-1 - _PATIENCE]:
+            return Status.STAGNATION
+        if not last:
+            return Status.RUNNING
+        return Status.CYCLES_DONE if fixed else Status.MAXITER
