@@ -11,7 +11,7 @@ from typing import Any
 from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.gate import not_finite
 from mgcore.rounding import refine
-from mgcore.verdict import MESSAGES, Limits, Status, Verdict
+from mgcore.verdict import Limits, Status, Verdict
 
 __all__ = ["Solution", "print_progress", "solve"]
 
@@ -27,14 +27,14 @@ class Solution:
     residuals : tuple of float
         ||g - A u||_2 before the first cycle and after each; for a batch the largest. The last one
         is that of `u` as it is here, border values put on and rounded.
-    nit : int
-        Cycles run, but for those that looked for rounding errors at the end.
-    success : bool
-        Whether the tolerance, the limit of the dtype, or the cycles asked for were reached.
     status : Status
         How it ended, an int.
+    success : bool
+        Whether the tolerance, the limit of the dtype, or the cycles asked for were reached.
     message : str
         The same in words, with what to do.
+    nit : int
+        Cycles run, but for those that looked for rounding errors at the end.
     work_units : float
         Smoothing steps of these cycles, in units of one on the finest grid.
     cycle : Cycle
@@ -43,12 +43,24 @@ class Solution:
 
     u: Any
     residuals: tuple[float, ...]
-    nit: int
-    success: bool
     status: Status
-    message: str
     work_units: float
     cycle: Cycle
+
+    @property
+    def success(self) -> bool:
+        """Whether the tolerance, the limit of the dtype, or the cycles asked for were reached."""
+        return self.status.success
+
+    @property
+    def message(self) -> str:
+        """How it ended, in words."""
+        return self.status.message
+
+    @property
+    def nit(self) -> int:
+        """Cycles run."""
+        return len(self.residuals) - 1
 
     @property
     def factors(self) -> tuple[float, ...]:
@@ -146,10 +158,7 @@ def solve(
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
         history = (*verdict.residuals[:-1], float(norm.max()))
-        return Solution(
-            u, history, verdict.cycles, status <= Status.CYCLES_DONE, status,
-            MESSAGES[status], work, first,
-        )  # fmt: skip
+        return Solution(u, history, status, work, first)
 
     while verdict.status is Status.RUNNING:
         this = then if verdict.cycles else first

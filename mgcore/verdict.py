@@ -15,36 +15,62 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["MESSAGES", "Limits", "Status", "Verdict"]
+__all__ = ["Limits", "Status", "Verdict"]
 
 
 class Status(IntEnum):
-    """How a solve ended; the first three are successes. RUNNING is what a callback sees."""
+    """How a solve ended.
 
-    CONVERGED = 0
-    ROUNDOFF = 1
-    CYCLES_DONE = 2
-    MAXITER = 3
-    STAGNATION = 4
-    DIVERGENCE = 5
-    CALLBACK = 6
-    RUNNING = 7
+    Attributes
+    ----------
+    success : bool
+        Whether the tolerance, the limit of the dtype, or the cycles asked for were reached.
+    message : str
+        The same in words, with what to do.
 
+    Examples
+    --------
+    >>> Status.MAXITER == 3, Status.MAXITER.success
+    (True, False)
+    >>> Status.CONVERGED.message
+    'the residual is within the tolerance'
+    """
 
-MESSAGES = {
-    Status.CONVERGED: "the residual is within the tolerance",
-    Status.ROUNDOFF: "u is the solution up to rounding errors; its residual is above the "
-    "tolerance, and more cycles cannot reduce it in this dtype",
-    Status.CYCLES_DONE: "ran the cycles asked for",
-    Status.MAXITER: "the residual is above the tolerance after maxiter cycles; increase maxiter or "
-    "use a stronger cycle or smoother",
-    Status.STAGNATION: "the residual has stopped falling above the level of rounding errors; use a "
-    "stronger smoother or cycle",
-    Status.DIVERGENCE: "the iteration diverges; use another smoother, a smaller omega, or full "
-    "weighting as restriction",
-    Status.CALLBACK: "the callback raised StopIteration",
-    Status.RUNNING: "running",
-}
+    success: bool
+    message: str
+
+    def __new__(cls, value: int, success: bool, message: str) -> Status:
+        """A member with what it means."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.success, member.message = success, message
+        return member
+
+    CONVERGED = 0, True, "the residual is within the tolerance"
+    ROUNDOFF = (
+        1, True,
+        "u is the solution up to rounding errors; its residual is above the tolerance, and more "
+        "cycles cannot reduce it in this dtype",
+    )  # fmt: skip
+    CYCLES_DONE = 2, True, "ran the cycles asked for"
+    MAXITER = (
+        3, False,
+        "the residual is above the tolerance after maxiter cycles; increase maxiter or use a "
+        "stronger cycle or smoother",
+    )  # fmt: skip
+    STAGNATION = (
+        4, False,
+        "the residual has stopped falling above the level of rounding errors; use a stronger "
+        "smoother or cycle",
+    )  # fmt: skip
+    DIVERGENCE = (
+        5, False,
+        "the iteration diverges; use another smoother, a smaller omega, or full weighting as "
+        "restriction",
+    )  # fmt: skip
+    CALLBACK = 6, False, "the callback raised StopIteration"
+    RUNNING = 7, False, "running"  # what a callback sees
+
 
 # A cycle that reduces the residual by less than _SLOW, when it is within _LEVEL times the bound of
 # what rounding makes, has reached rounding errors; `refine` finds out whether that is so.

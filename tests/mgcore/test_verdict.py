@@ -1,5 +1,7 @@
 """Norms in, a status out: no level and no cycle is needed to tell."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,14 @@ def test_status(history, how, last):
     assert statuses[-1] is last
     assert verdict.cycles == len(history) - 1
     assert verdict.residuals == pytest.approx([np.max(norm) for norm in history], nan_ok=True)
+
+
+def test_a_status_knows_what_it_means():
+    assert [status.value for status in Status] == list(range(8))
+    assert [status for status in Status if status.success] == [0, 1, 2]
+    assert Status(3) is Status.MAXITER
+    assert "increase maxiter" in Status.MAXITER.message
+    assert pickle.loads(pickle.dumps(Status.ROUNDOFF)) is Status.ROUNDOFF
 
 
 def test_the_end_is_provisional_where_the_residual_may_be_another():
