@@ -13,11 +13,13 @@ from mgcore.cycle import (
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
 from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
-from mgcore.solve import Solution, solve
+from mgcore.solve import ConvergenceError, ConvergenceWarning, Solution, solve
 from mgcore.verdict import Status
 
 __all__ = [
     "Chebyshev",
+    "ConvergenceError",
+    "ConvergenceWarning",
     "Cycle",
     "GaussSeidel",
     "Grid",

@@ -11,6 +11,7 @@ from mgcore.grid import Grid
 
 __all__ = [
     "DTYPES",
+    "check_callback",
     "check_dtype",
     "check_kind",
     "check_shape",
@@ -22,6 +23,12 @@ __all__ = [
 
 #: Names of the dtypes that solvers compute in.
 DTYPES = ("float64", "float32")
+
+
+def check_callback(callback: Any) -> None:
+    """Refuse what cannot be called."""
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback must be callable, got {callback!r}")
 
 
 def check_dtype(dtype: Any) -> str:

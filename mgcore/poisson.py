@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from mgcore.cycle import Cycle
-from mgcore.gate import DTYPES, check_dtype, real_array, stiffness
+from mgcore.gate import DTYPES, check_callback, check_dtype, real_array, stiffness
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
 from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
-from mgcore.solve import Solution, print_progress, solve
+from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.threads import limited
 
 __all__ = ["poisson_levels", "solve_poisson"]
@@ -82,6 +82,7 @@ def solve_poisson(
     threads: int | None = None,
     callback: Callable[[Solution], Any] | None = None,
     progress: bool = False,
+    throw: bool = False,
 ) -> Solution:
     """Solve -Laplace u = g on a box with Dirichlet border values.
 
@@ -118,6 +119,8 @@ def solve_poisson(
         Called with the :class:`Solution` so far after every cycle; may raise StopIteration.
     progress : bool
         Print a line for each cycle on stderr.
+    throw : bool
+        Raise an error where the solve fails, instead of a warning.
 
     Returns
     -------
@@ -127,6 +130,13 @@ def solve_poisson(
     ------
     ValueError
         For input that does not fit; the message says what does.
+    ConvergenceError
+        Where the solve fails and `throw` is set; it carries the solution.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Where the solve fails otherwise.
 
     Examples
     --------
@@ -153,7 +163,8 @@ def solve_poisson(
     with limited(threads):
         if precision != "mixed":
             levels = poisson_levels(g.shape, extent=extent, smoother=smoother, dtype=precision)
-            return solve(levels, g, u0, cycle=cycle, rtol=rtol, callback=callback, **how)
+            how["callback"] = callback
+            return report(iterate(levels, g, u0, cycle=cycle, rtol=rtol, **how), throw)
         # In units of the smallest mesh width nothing over- or underflows in float32.
         grid = Grid(g.shape, extent)  # type: ignore[arg-type]
         stiffness(grid, "float64")  # checks it
@@ -165,9 +176,9 @@ def solve_poisson(
         def counted(solution: Solution) -> Solution:
             return replace(solution, work_units=level.work_units, cycle=level.first)
 
+        check_callback(callback)
         if callback is not None:
-            if not callable(callback):
-                raise ValueError(f"callback must be callable, got {callback!r}")
             how["callback"] = lambda so_far: callback(counted(so_far))
         correction = Cycle([(0, 1)])
-        return counted(solve([level], g, u0, cycle=correction, rtol=rtol, **how))
+        solution = counted(iterate([level], g, u0, cycle=correction, rtol=rtol, **how))
+        return report(solution, throw)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mgcore.cycle import Cycle, cycle_pair, run
-from mgcore.gate import not_finite
+from mgcore.gate import check_callback, not_finite
 from mgcore.rounding import refine
 from mgcore.verdict import Limits, Status, Verdict
 
-__all__ = ["Solution", "print_progress", "solve"]
+__all__ = [
+    "ConvergenceError",
+    "ConvergenceWarning",
+    "Solution",
+    "iterate",
+    "print_progress",
+    "report",
+    "solve",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,41 @@ class Solution:
         return "\n".join(lines)
 
 
+class ConvergenceWarning(UserWarning):
+    """A solve ended without success; the message says how, and what to do."""
+
+
+class ConvergenceError(RuntimeError):
+    """The same as an error, where ``throw=True`` asks for one.
+
+    Attributes
+    ----------
+    solution : Solution
+        As far as it got.
+    """
+
+    def __init__(self, solution: Solution):
+        super().__init__(solution)
+        self.solution = solution
+
+    def __str__(self) -> str:
+        return _complaint(self.solution)
+
+
+def report(solution: Solution, throw: bool = False) -> Solution:
+    """The same solution; a warning at the caller's caller, or an error, where it is a failure."""
+    if not solution.success and solution.status is not Status.CALLBACK:
+        if throw:
+            raise ConvergenceError(solution)
+        warnings.warn(_complaint(solution), ConvergenceWarning, stacklevel=3)
+    return solution
+
+
+def _complaint(solution: Solution) -> str:
+    first, last = solution.residuals[0], solution.residuals[-1]
+    return f"{solution.message} (residual {first:.2e} -> {last:.2e} in {solution.nit} cycles)"
+
+
 def solve(
     levels: Sequence[Any],
     g: Any,
@@ -91,6 +135,8 @@ def solve(
     atol: float = 0.0,
     maxiter: int = 50,
     callback: Callable[[Solution], Any] | None = None,
+    progress: bool = False,
+    throw: bool = False,
 ) -> Solution:
     """Solve A u = g by multigrid cycles on a chain of levels.
 
@@ -118,6 +164,10 @@ def solve(
         Cycles at most.
     callback : callable, optional
         Called with the Solution so far after every cycle; may raise StopIteration.
+    progress : bool
+        Print a line for each cycle on stderr.
+    throw : bool
+        Raise an error where the solve fails, instead of a warning.
 
     Returns
     -------
@@ -127,6 +177,14 @@ def solve(
     ------
     ValueError
         For input that does not fit; the message says what does.
+    ConvergenceError
+        Where the solve fails and `throw` is set; it carries the solution.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Where the solve fails otherwise. Cycles that were asked for, with both tolerances zero, do
+        not fail, nor does an end by the callback.
 
     Notes
     -----
@@ -142,8 +200,25 @@ def solve(
       of up to eps ||A|| ||u||, which is larger than ||b|| where eps times the condition number is
       above 1. It is rough, and so A^-1 makes next to nothing of it.
     """
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback must be callable, got {callback!r}")
+    callback = print_progress(callback) if progress else callback
+    how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
+
+
+def iterate(
+    levels: Sequence[Any],
+    g: Any,
+    u0: Any = None,
+    *,
+    boundary: Any = 0.0,
+    cycle: str | Sequence[Any] = "fmg",
+    rtol: float | None = None,
+    atol: float = 0.0,
+    maxiter: int = 50,
+    callback: Callable[[Solution], Any] | None = None,
+) -> Solution:
+    """What :func:`solve` does, without a word about failures."""
+    check_callback(callback)
     if not isinstance(levels, Sequence) or not levels or not hasattr(levels[0], "nodes"):
         raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
     fine = levels[0]
@@ -255,6 +330,7 @@ def print_progress(
     callback: Callable[[Solution], Any] | None = None,
 ) -> Callable[[Solution], Any]:
     """A callback that prints a line for each cycle on stderr, and then calls another one."""
+    check_callback(callback)
 
     def show(solution: Solution) -> Any:
         print(

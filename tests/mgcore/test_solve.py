@@ -3,13 +3,25 @@
 import copy
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from helpers import direct_solution, sine_product
 
 import mgcore
-from mgcore import GaussSeidel, Grid, Jacobi, Status, Visit, poisson_levels, solve, solve_poisson
+from mgcore import (
+    ConvergenceError,
+    ConvergenceWarning,
+    GaussSeidel,
+    Grid,
+    Jacobi,
+    Status,
+    Visit,
+    poisson_levels,
+    solve,
+    solve_poisson,
+)
 
 RNG = np.random.default_rng(5)
 ROUGH = RNG.standard_normal((65, 65))
@@ -84,20 +96,61 @@ def test_the_rounding_level_is_a_success_that_says_so():
 
 
 def test_maxiter():
-    solution = solve_poisson(ROUGH, rtol=1e-12, maxiter=2)
+    with pytest.warns(ConvergenceWarning, match="increase maxiter"):
+        solution = solve_poisson(ROUGH, rtol=1e-12, maxiter=2)
     assert (solution.success, solution.status, solution.nit) == (False, Status.MAXITER, 2)
     assert "increase maxiter" in solution.message
 
 
+FAILING = {"rtol": 1e-12, "maxiter": 2}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **how: solve_poisson(ROUGH, **FAILING, **how),
+        lambda **how: solve_poisson(ROUGH, precision="mixed", rtol=1e-12, maxiter=1, **how),
+        lambda **how: solve(poisson_levels((65, 65)), ROUGH, **FAILING, **how),
+    ],
+)
+def test_a_failure_warns_where_it_was_called_or_is_raised(call):
+    with pytest.warns(ConvergenceWarning) as caught:
+        solution = call()
+    (warning,) = caught
+    assert issubclass(warning.category, UserWarning)
+    assert warning.filename == __file__  # whoever called is told, not mgcore
+    first, last = solution.residuals[0], solution.residuals[-1]
+    said = f"{solution.message} (residual {first:.2e} -> {last:.2e} in {solution.nit} cycles)"
+    assert str(warning.message) == said
+    with pytest.raises(ConvergenceError, match="increase maxiter") as raised:
+        call(throw=True)
+    assert str(raised.value) == said
+    assert raised.value.solution.status is Status.MAXITER
+    np.testing.assert_array_equal(raised.value.solution.u, solution.u)
+
+
+def test_an_end_that_was_asked_for_is_no_failure():
+    def stop(solution):
+        raise StopIteration
+
+    for how in ({"rtol": 0, "maxiter": 1}, {"callback": stop}, {"rtol": 1e-3}):
+        solve_poisson(ROUGH, throw=True, **how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            solve_poisson(ROUGH, **how)
+
+
 def test_divergence_stops_the_loop():
-    solution = solve_poisson(ROUGH, smoother=Jacobi(1.6), cycle="v")
+    with pytest.warns(ConvergenceWarning, match="use another smoother"):
+        solution = solve_poisson(ROUGH, smoother=Jacobi(1.6), cycle="v")
     assert (solution.success, solution.status) == (False, Status.DIVERGENCE)
     assert "diverges" in solution.message
     assert solution.nit < 20
 
 
 def test_stagnation_stops_the_loop():
-    solution = solve_poisson(np.ones((129, 129)), smoother="jacobi", cycle=[(0, 1)])
+    with pytest.warns(ConvergenceWarning, match="use a stronger smoother"):
+        solution = solve_poisson(np.ones((129, 129)), smoother="jacobi", cycle=[(0, 1)])
     assert (solution.success, solution.status) == (False, Status.STAGNATION)
     assert "stopped falling" in solution.message
     assert solution.nit < 50
@@ -250,10 +303,12 @@ def test_without_a_direct_solver_nothing_is_called_rounding():
     nearly = 1.1 * direct_solution(g)
     for levels in (1, 2, 3):
         chain = poisson_levels(8193, dtype="float32")[:levels]
-        assert not solve(chain, g, nearly.astype("f4")).success
+        with pytest.warns(ConvergenceWarning):
+            assert not solve(chain, g, nearly.astype("f4")).success
     x = np.linspace(0, 1, 8193)
     weak = {"cycle": [(0, 1), (1, 2), (0, 1)], "precision": "mixed"}
-    assert not solve_poisson(np.full(8193, 1e-6), boundary=x**2, extent=0.0159, **weak).success
+    with pytest.warns(ConvergenceWarning):
+        assert not solve_poisson(np.full(8193, 1e-6), boundary=x**2, extent=0.0159, **weak).success
 
 
 # --- the caller's data --------------------------------------------------------------------------
@@ -361,6 +416,8 @@ def test_progress_goes_to_stderr(capsys):
     assert not out
     assert len(err.splitlines()) == solution.nit
     assert "factor" in err
+    solve(poisson_levels((65, 65), smoother="sor"), ROUGH, progress=True)
+    assert capsys.readouterr().err == err
 
 
 def test_levels_serve_many_solves_and_print_a_table():
@@ -450,6 +507,7 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(G, atol=10**400), "atol must be a number"),
         (lambda: solve_poisson({1: 2}), "must hold real numbers"),
         (lambda: solve_poisson(G, callback=3), "callback must be callable"),
+        (lambda: solve_poisson(G, callback=3, progress=True), "callback must be callable"),
         (lambda: solve_poisson(G, u0=1e300 * G), "the residual of u0 overflows"),
         (lambda: solve_poisson(G.astype(complex)), "real and the imaginary part separately"),
         (lambda: solve_poisson(G.astype(np.float16)), "float16, too coarse"),
