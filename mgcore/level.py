@@ -8,6 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 
+from mgcore.grid import Grid
+
 __all__ = ["Hierarchy", "Level", "SolverLevel"]
 
 S = TypeVar("S")
@@ -80,6 +82,8 @@ class SolverLevel(Level[S], Protocol[S]):
     Norms are NumPy's, whatever the backend: float64, zero-dimensional or one for each of a batch.
     """
 
+    #: The nodes.
+    grid: Grid
     #: Number of unknowns.
     size: int
     #: Round-off unit of the level's dtype.

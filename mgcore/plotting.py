@@ -1,4 +1,7 @@
-"""Figures: every function draws on matplotlib axes it is given and returns them."""
+"""Figures: every function draws on matplotlib axes it is given and returns them.
+
+Nothing else in mgcore imports matplotlib, and this file does so at the first figure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,18 @@ import numpy as np
 from mgcore.cycle import Cycle
 from mgcore.solve import Solution
 
-__all__ = ["plot_cycle", "plot_field", "plot_residuals"]
+__all__ = ["new_axes", "plot_cycle", "plot_field", "plot_residuals", "plot_solution"]
+
+
+def new_axes(count: int = 1, size: tuple[float, float] = (5.0, 4.0)) -> list[Any]:
+    """Axes side by side in a new figure, `size` inches each."""
+    import matplotlib.pyplot as plt
+
+    width, height = size
+    _, axes = plt.subplots(
+        1, count, figsize=(count * width, height), squeeze=False, layout="constrained"
+    )
+    return list(axes[0])
 
 
 def plot_cycle(ax: Any, cycle: Cycle, names: Sequence[str] | None = None) -> Any:
@@ -93,3 +107,44 @@ def plot_field(ax: Any, u: Any, extent: Sequence[float] = (1.0, 1.0), **options:
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     return ax
+
+
+def plot_solution(ax: Any, solution: Solution, **options: Any) -> Any:
+    """u of a solve: a curve in 1D, a picture in 2D, and in 3D the section through the middle.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        None makes a new figure.
+    solution : Solution
+    **options
+        For `plot` in 1D, `imshow` in 2D and 3D.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        For a batch; `dataclasses.replace(solution, u=solution.u[k])` is one of its members.
+    """
+    grid, u = solution.grid, solution.u
+    if hasattr(u, "detach"):  # a tensor, wherever it is
+        u = u.detach().cpu()
+    u = np.asarray(u)
+    if u.shape != grid.shape:
+        raise ValueError(
+            f"u is a batch of shape {u.shape}; draw one member, say "
+            "dataclasses.replace(solution, u=solution.u[0]).plot()"
+        )
+    ax = new_axes()[0] if ax is None else ax
+    if grid.ndim == 1:
+        ax.plot(*grid.coordinates(), u, **options)
+        ax.set_xlabel("x")
+        ax.set_ylabel("u")
+        return ax
+    if grid.ndim == 3:
+        u = u[..., grid.shape[2] // 2]
+        ax.set_title(f"z = {grid.extent[2] / 2:g}")
+    return plot_field(ax, u, grid.extent, **options)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.gate import check_callback, not_finite
+from mgcore.grid import Grid
 from mgcore.rounding import refine
 from mgcore.verdict import Limits, Status, Verdict
 
@@ -25,9 +26,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
-    """What a solve returns.
+    """What a solve returns; `print` shows its residuals, `plot` draws u.
+
+    Solutions are compared by identity: `==` of their arrays would be an array.
 
     Attributes
     ----------
@@ -48,6 +51,8 @@ class Solution:
         Smoothing steps of these cycles, in units of one on the finest grid.
     cycle : Cycle
         The first cycle that was run (its `print` is a diagram).
+    grid : Grid
+        The nodes at which u is given, and their coordinates.
     """
 
     u: Any
@@ -55,6 +60,7 @@ class Solution:
     status: Status
     work_units: float
     cycle: Cycle
+    grid: Grid
 
     @property
     def success(self) -> bool:
@@ -77,8 +83,28 @@ class Solution:
         pairs = zip(self.residuals, self.residuals[1:], strict=False)
         return tuple(new / old if old else 0.0 for old, new in pairs)
 
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Draw u by :func:`mgcore.plotting.plot_solution` and return the axes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            New ones by default.
+        **options
+            For matplotlib's `plot` in 1D, `imshow` in 2D and 3D.
+        """
+        from mgcore.plotting import plot_solution  # and with it matplotlib
+
+        return plot_solution(ax, self, **options)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Solution: {self.status.name}, {_count(self.nit)}, "
+            f"residual {self.residuals[-1]:.2e}, u {tuple(self.u.shape)}>"
+        )
+
     def __str__(self) -> str:
-        lines = [f"{self.message} ({self.nit} cycles, {self.work_units:.1f} work units)"]
+        lines = [f"{self.message} ({_count(self.nit)}, {self.work_units:.1f} work units)"]
         lines += ["cycle     residual   factor", f"    0  {self.residuals[0]:.5e}"]
         lines += [
             f"{k:5d}  {residual:.5e}  {factor:.2e}"
@@ -121,7 +147,7 @@ def report(solution: Solution, throw: bool = False) -> Solution:
 
 def _complaint(solution: Solution) -> str:
     first, last = solution.residuals[0], solution.residuals[-1]
-    return f"{solution.message} (residual {first:.2e} -> {last:.2e} in {solution.nit} cycles)"
+    return f"{solution.message} (residual {first:.2e} -> {last:.2e} in {_count(solution.nit)})"
 
 
 def solve(
@@ -233,7 +259,7 @@ def iterate(
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
         history = (*verdict.residuals[:-1], float(norm.max()))
-        return Solution(u, history, status, work, first)
+        return Solution(u, history, status, work, first, fine.grid)
 
     while verdict.status is Status.RUNNING:
         this = then if verdict.cycles else first
@@ -341,6 +367,10 @@ def print_progress(
         return callback(solution) if callback is not None else None
 
     return show
+
+
+def _count(cycles: int) -> str:
+    return f"{cycles} cycle{'s' * (cycles != 1)}"
 
 
 def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:

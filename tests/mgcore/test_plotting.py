@@ -1,5 +1,7 @@
 """Figures draw on the axes they are given."""
 
+import dataclasses
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -38,3 +40,43 @@ def test_field_has_its_first_axis_to_the_right(ax):
     assert plotting.plot_field(ax, u, (2.0, 1.0)) is ax
     np.testing.assert_array_equal(ax.images[0].get_array(), u.T)
     assert ax.get_xlim() == (0, 2)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_a_solution_draws_itself(ax, ndim):
+    shape = (9, 17, 5)[:ndim]
+    g = np.random.default_rng(0).standard_normal(shape)
+    solution = mgcore.solve_poisson(g, extent=(3.0, 2.0, 1.0)[:ndim], boundary=1.0)
+    assert solution.plot(ax) is ax
+    if ndim == 1:
+        np.testing.assert_array_equal(
+            ax.lines[0].get_xydata().T, [np.linspace(0, 3, 9), solution.u]
+        )
+        return
+    middle = solution.u if ndim == 2 else solution.u[:, :, 2]
+    np.testing.assert_array_equal(ax.images[0].get_array(), middle.T)
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (0, 3, 0, 2)
+    assert ax.get_title() == ("" if ndim == 2 else "z = 0.5")
+
+
+def test_axes_are_made_where_none_are_given(ax):
+    import matplotlib.pyplot as plt
+
+    solution = mgcore.solve_poisson(np.ones((9, 9)))
+    own = solution.plot(cmap="gray")
+    assert own is not ax
+    assert own.images[0].get_cmap().name == "gray"
+    plt.close(own.figure)
+
+
+def test_tensors_and_batches(ax):
+    torch, mgnet = pytest.importorskip("torch"), pytest.importorskip("mgnet")
+    g = torch.ones(2, 9, 9, dtype=torch.float64, requires_grad=True)
+    levels = mgnet.poisson_levels((9, 9))
+    mgcore.solve(levels, g[0]).plot(ax)
+    batch = mgcore.solve(levels, g)
+    with pytest.raises(ValueError, match="draw one member"):
+        batch.plot(ax)
+    dataclasses.replace(batch, u=batch.u[0]).plot(ax)
+    first, second = (image.get_array() for image in ax.images)
+    np.testing.assert_allclose(first, second, rtol=1e-7)
