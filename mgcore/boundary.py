@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.gate import check_shape, real_array
+from mgcore.gate import check_shape, real_array, refuse_tensor
 from mgcore.grid import Grid
 
 __all__ = ["Lift", "does_not_broadcast", "evaluate", "on_border", "transfinite_lift"]
@@ -29,6 +29,7 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
     """
     if callable(boundary):
         return _broadcast(boundary(*grid.coordinates()), grid)
+    refuse_tensor(boundary, "boundary")
     if getattr(boundary, "ndim", None) == 0:  # a number in an array's clothes
         boundary = boundary.item()  # type: ignore[union-attr]
     if isinstance(boundary, str):

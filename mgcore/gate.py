@@ -15,9 +15,11 @@ __all__ = [
     "check_dtype",
     "check_kind",
     "check_shape",
+    "default_precision",
     "node_array",
     "not_finite",
     "real_array",
+    "refuse_tensor",
     "stiffness",
 ]
 
@@ -42,6 +44,12 @@ def check_dtype(dtype: Any) -> str:
     return name
 
 
+def default_precision(dtype: Any) -> str:
+    """What a right-hand side of this NumPy or torch dtype is computed in if nobody says."""
+    name = dtype.name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
+    return "float32" if name == "float32" else "float64"
+
+
 def check_kind(dtype: Any, name: str) -> None:
     """Refuse what is not a real number of enough digits, by its NumPy or torch dtype."""
     kind = str(dtype).removeprefix("torch.")
@@ -59,11 +67,7 @@ def real_array(values: Any, name: str) -> np.ndarray:
     """`values` as an array of real numbers, or a clear error."""
     if isinstance(values, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array; fill in its values first")
-    if getattr(values, "requires_grad", False):
-        raise ValueError(
-            f"{name} is a tensor that asks for a gradient, which NumPy does not give: solve on the "
-            f"levels of mgnet.poisson_levels, or pass {name}.detach()"
-        )
+    refuse_tensor(values, name)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -74,6 +78,15 @@ def real_array(values: Any, name: str) -> np.ndarray:
         ) from error
     check_kind(array.dtype, name)
     return array
+
+
+def refuse_tensor(values: Any, name: str) -> None:
+    """Send torch's tensors to where they are kept on their device and get gradients."""
+    if any(kind.__module__.partition(".")[0] == "torch" for kind in type(values).__mro__):
+        raise ValueError(
+            f"{name} is a torch tensor: solve by mgnet.solve_poisson, which keeps its dtype and "
+            f"device and gives gradients, or pass {name}.numpy(force=True)"
+        )
 
 
 def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = False) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from mgcore.cycle import Cycle
-from mgcore.gate import DTYPES, check_callback, check_dtype, real_array, stiffness
+from mgcore.gate import (
+    DTYPES,
+    check_callback,
+    check_dtype,
+    default_precision,
+    real_array,
+    stiffness,
+)
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
@@ -26,7 +33,7 @@ def poisson_levels(
     shape: int | Sequence[int],
     *,
     extent: float | Sequence[float] = 1.0,
-    smoother: str | Smoother = "redblack",
+    smoother: str | Smoother = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
     dtype: Any = "float64",
@@ -40,7 +47,8 @@ def poisson_levels(
     extent : float or sequence of float
         Length of the box along each axis; one number is the length of every side.
     smoother : str or record
-        A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module.
+        A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module. The default,
+        red-black SOR, is the fastest.
     restriction : {"full", "half", "injection"}
         Half weighting in 2D only. Injection needs smoothers that leave residuals smooth, such as
         Chebyshev; with red-black orders it diverges.
@@ -107,7 +115,7 @@ def solve_poisson(
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1).
     smoother : str or record
-        See :func:`poisson_levels`. The default, red-black SOR, is the fastest.
+        See :func:`poisson_levels`.
     precision : {None, "float64", "float32", "mixed"}
         By default float32 for a float32 `g`, else float64. "mixed" corrects a float64 solution by
         float32 cycles: as accurate as float64, and faster for rough right-hand sides and in 3D (see
@@ -150,8 +158,7 @@ def solve_poisson(
     True
     """
     g = real_array(g, "g")
-    if precision is None:
-        precision = "float32" if g.dtype.newbyteorder("=") == np.float32 else "float64"
+    precision = default_precision(g.dtype) if precision is None else precision
     if precision not in (*DTYPES, "mixed"):
         raise ValueError(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"

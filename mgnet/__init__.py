@@ -11,7 +11,7 @@ from mgnet.classifier import Classifier, load
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel
 from mgnet.mgnet import MgNet
-from mgnet.poisson import poisson_levels
+from mgnet.poisson import poisson_levels, solve_poisson
 from mgnet.pretrained import load_pretrained
 from mgnet.zoo import build
 
@@ -26,5 +26,6 @@ __all__ = [
     "load",
     "load_pretrained",
     "poisson_levels",
+    "solve_poisson",
     "train_smoother",
 ]

@@ -114,6 +114,7 @@ def train_smoother(
     fine = levels[0]
     generator = torch.Generator().manual_seed(seed)
     error = torch.randn(batch, *fine.grid.shape, generator=generator, dtype=torch.float64)
+    error = fine.nodes(error.numpy(), "error")
     zero = torch.zeros_like(error)
     optimizer = torch.optim.Adam(trainable.values(), lr)
     rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)

@@ -1,12 +1,12 @@
 """The solver of mgcore on torch: fixed stencils, any device, batches, and gradients.
 
-Same signature and same iterates as :func:`mgcore.poisson_levels`; :func:`mgcore.solve` and
-:func:`mgcore.cycle.run` walk either.
+Same words and same iterates as in :mod:`mgcore.poisson`; :func:`mgcore.solve` and
+:func:`mgcore.cycle.run` walk the levels of either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,19 +16,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
-from mgcore.gate import check_dtype, check_kind, check_shape, real_array, stiffness
+from mgcore.gate import (
+    DTYPES,
+    check_dtype,
+    check_kind,
+    check_shape,
+    default_precision,
+    real_array,
+    stiffness,
+)
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.poisson_level import describe, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
+from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import FeatureLevel, FixedConv, State
 
-__all__ = ["Laplacian", "PoissonLevel", "poisson_levels"]
+__all__ = ["Laplacian", "PoissonLevel", "poisson_levels", "solve_poisson"]
 
 
 class Laplacian(nn.Module):
@@ -164,7 +173,7 @@ class PoissonLevel(FeatureLevel):
         return self.coarse is None
 
     def nodes(self, values: Any, name: str) -> Tensor:
-        """`values` as a tensor of this level's dtype and device."""
+        """`values` as a tensor of this level's dtype and device, which tensors must have."""
         return self._tensor(values, name)
 
     @torch.no_grad()
@@ -242,11 +251,25 @@ class PoissonLevel(FeatureLevel):
         if not isinstance(values, Tensor):
             # A copy in the native order of bytes and axes: torch refuses or warns of others.
             values = torch.from_numpy(np.array(real_array(values, name), self._dtype, order="C"))
+            values = values.to(self._laplacian.stiffness)
         check_kind(values.dtype, name)
+        self._check_place(values, name)
         check_shape(tuple(values.shape), self.grid, name, batch=True)
         if values.numel() == 0:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
-        return values.to(self._laplacian.stiffness)
+        return values
+
+    def _check_place(self, values: Tensor, name: str) -> None:
+        """Refuse tensors that would have to be converted: who does so should know."""
+        ours = self._laplacian.stiffness
+        if (values.dtype, values.device) != (ours.dtype, ours.device):
+            theirs, here = (
+                f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (values, ours)
+            )
+            raise ValueError(
+                f"{name} is {theirs}, these levels are {here}; make levels with its dtype and "
+                f"device, or convert it by {name}.to({ours.dtype}, device={str(ours.device)!r})"
+            )
 
     def _border(self, boundary: Any) -> Any:
         """Border values as node values; tensors stay tensors, so that gradients reach them."""
@@ -295,7 +318,7 @@ def poisson_levels(
     shape: int | Sequence[int],
     *,
     extent: float | Sequence[float] = 1.0,
-    smoother: str | Smoother | SymmetricKernel = "redblack",
+    smoother: str | Smoother | SymmetricKernel = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
     dtype: Any = "float64",
@@ -317,7 +340,8 @@ def poisson_levels(
     -------
     Hierarchy
         Levels for :func:`mgcore.solve`, which takes one right-hand side or a batch,
-        ``(*batch, *nodes)``, and for :func:`mgcore.cycle.run`. Each level is a Module.
+        ``(*batch, *nodes)``, and for :func:`mgcore.cycle.run`. Each level is a Module. NumPy arrays
+        are converted; tensors must have the levels' dtype and device.
 
     Raises
     ------
@@ -334,6 +358,89 @@ def poisson_levels(
     for fine, coarse in pairwise(levels):
         fine.coarse = coarse
     return Hierarchy(levels, title(grids[0], f"{name} on {device}", restriction, prolongation))
+
+
+def solve_poisson(
+    g: Any,
+    *,
+    boundary: Any = 0.0,
+    extent: float | Sequence[float] = 1.0,
+    u0: Any = None,
+    rtol: float | None = None,
+    atol: float = 0.0,
+    maxiter: int = 50,
+    cycle: str | Sequence[Any] = "fmg",
+    smoother: str | Smoother | SymmetricKernel = "sor",
+    precision: str | None = None,
+    device: str | torch.device | None = None,
+    callback: Callable[[Solution], Any] | None = None,
+    progress: bool = False,
+    throw: bool = False,
+) -> Solution:
+    """Solve -Laplace u = g on a box with Dirichlet border values, on torch.
+
+    Takes the words of :func:`mgcore.solve_poisson`, but for `threads`: torch's number of threads,
+    `torch.set_num_threads`, is one for the whole process.
+
+    Parameters
+    ----------
+    g : Tensor or array_like
+        Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
+        values on the border are ignored.
+    boundary, extent, u0, rtol, atol, maxiter, cycle, callback, progress, throw
+        As in :func:`mgcore.solve_poisson`. Tensors must have the dtype and device of the solve.
+    smoother : str, record or SymmetricKernel
+        As in :func:`poisson_levels`.
+    precision : {None, "float64", "float32"}
+        The dtype to compute in: by default float32 for a float32 `g`, else float64.
+    device : str or torch.device, optional
+        By default that of `g`, the CPU for a NumPy array.
+
+    Returns
+    -------
+    mgcore.Solution
+        Its `u` is a tensor of that dtype on that device, with gradients with respect to whatever
+        of `g`, `boundary` and `u0` asks for them.
+
+    Raises
+    ------
+    ValueError
+        For input that does not fit; the message says what does.
+    ConvergenceError
+        Where the solve fails and `throw` is set; it carries the solution.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Where the solve fails otherwise.
+
+    Examples
+    --------
+    >>> g = torch.ones(17, 17, requires_grad=True)
+    >>> u = solve_poisson(g, rtol=1e-6).u
+    >>> u.dtype
+    torch.float32
+    >>> u[8, 8].backward()  # the gradient is the Green's function of the node in the middle
+    >>> bool(g.grad[8, 8] == g.grad.max())
+    True
+    """
+    g = g if isinstance(g, Tensor) else real_array(g, "g")
+    check_kind(g.dtype, "g")
+    precision = default_precision(g.dtype) if precision is None else precision
+    if precision not in DTYPES:
+        raise ValueError(
+            f"precision must be 'float64', 'float32' or None on torch, got {precision!r}; "
+            "mgcore.solve_poisson knows 'mixed'"
+        )
+    if isinstance(g, Tensor):
+        g = g.to(gate.device(g.device if device is None else device), getattr(torch, precision))
+        device = g.device
+    levels = poisson_levels(
+        g.shape, extent=extent, smoother=smoother, dtype=precision, device=device or "cpu"
+    )
+    how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
+    how["callback"] = print_progress(callback) if progress else callback
+    return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 
 def _kernels(

@@ -57,7 +57,7 @@ def test_lexicographic_and_half_weighting_stay_below_two_grid_theory(restriction
 
 
 def test_f_cycle_lies_between_v_and_w():
-    levels = mgcore.poisson_levels((129, 129))
+    levels = mgcore.poisson_levels((129, 129), smoother="redblack")
     v, f, w = (
         asymptotic_factor(levels, build(len(levels))) for build in (v_cycle, f_cycle, w_cycle)
     )
@@ -69,7 +69,7 @@ def test_f_cycle_lies_between_v_and_w():
     [((33, 129), 1.0), ((129, 129), (1.0, 0.3)), ((33, 65, 9), 1.0), ((33, 17, 33), (1, 0.1, 2))],
 )
 def test_unequal_mesh_widths_converge(shape, extent):
-    levels = mgcore.poisson_levels(shape, extent=extent)
+    levels = mgcore.poisson_levels(shape, extent=extent, smoother="redblack")
     # Mesh widths 1.5 to 1 apart leave a smoothing factor of (1.5^2/(1 + 1.5^2))^2 = .48.
     assert asymptotic_factor(levels, v_cycle(len(levels), 2, 2)) < 0.48
 

@@ -39,6 +39,16 @@ def test_the_solver_agrees_with_the_cpu(shape, cycle):
     torch.testing.assert_close(solutions[1].u.cpu(), solutions[0].u, rtol=1e-8, atol=1e-10)
 
 
+def test_solve_poisson_stays_where_g_is():
+    g = torch.from_numpy(np.random.default_rng(0).standard_normal((33, 33)))
+    a, b = mgnet.solve_poisson(g), mgnet.solve_poisson(g.cuda().float(), boundary=1.0)
+    assert (b.u.dtype, b.u.device) == (torch.float32, g.cuda().device)
+    torch.testing.assert_close(b.u.double().cpu() - 1, a.u, rtol=1e-3, atol=1e-4)
+    assert mgnet.solve_poisson(g, device="cuda").u.is_cuda
+    with pytest.raises(ValueError, match=r"convert it by boundary.to\(torch.float64, device='cuda"):
+        mgnet.solve_poisson(g.cuda(), boundary=g)
+
+
 def test_float32_keeps_its_precision():
     # cuDNN's default, TF32, would leave residuals a thousand times larger.
     g = np.random.default_rng(0).standard_normal((257, 257))

@@ -1,5 +1,6 @@
 """The solver on torch is the solver on Numba: one driver, the same iterates."""
 
+import inspect
 from itertools import pairwise
 
 import numpy as np
@@ -188,6 +189,74 @@ def test_solve_runs_it_unchanged(shape):
     assert abs(solution.u.numpy() - ours.u).max() < 1e-10 * abs(ours.u).max()
 
 
+def test_one_api():
+    for name, more, less in (
+        ("poisson_levels", {"device"}, set()),
+        ("solve_poisson", {"device"}, {"threads"}),
+    ):
+        ours, theirs = (
+            {
+                word: parameter.default
+                for word, parameter in inspect.signature(getattr(library, name)).parameters.items()
+            }
+            for library in (mgcore, mgnet)
+        )
+        assert theirs.keys() - ours.keys() == more
+        assert ours.keys() - theirs.keys() == less
+        assert all(theirs[word] == ours[word] for word in theirs.keys() & ours.keys())
+        assert ours["smoother"] == "sor"
+
+
+@pytest.mark.parametrize("shape", [(65,), (33, 17), (9, 9, 17)])
+def test_solve_poisson_is_that_of_mgcore(shape):
+    g, border, guess = RNG.standard_normal((3, *shape))
+    how = {"extent": (2.0, 1.5, 1.0)[: len(shape)], "cycle": "f", "smoother": "redblack"}
+    theirs = mgcore.solve_poisson(g, boundary=border, u0=guess, rtol=1e-10, **how)
+    for data in ((g, border, guess), map(torch.from_numpy, (g, border, guess))):
+        g, border, guess = data
+        ours = mgnet.solve_poisson(g, boundary=border, u0=guess, rtol=1e-10, **how)
+        assert ours.nit == theirs.nit
+        assert ours.cycle == theirs.cycle
+        np.testing.assert_allclose(ours.residuals[0], theirs.residuals[0])
+        np.testing.assert_allclose(ours.u.numpy(), theirs.u, rtol=1e-8, atol=1e-10)
+
+
+def test_solve_poisson_keeps_the_dtype_of_g():
+    g = RNG.standard_normal((17, 17))
+    for right, expected in (
+        (torch.from_numpy(g), torch.float64),
+        (torch.from_numpy(g).float(), torch.float32),
+        (g, torch.float64),
+        (g.astype(">f4"), torch.float32),
+        (torch.arange(289).reshape(17, 17), torch.float64),
+    ):
+        u = mgnet.solve_poisson(right).u
+        assert u.dtype == expected
+        assert str(u.device) == "cpu"
+        assert abs(u.numpy() - direct_solution(np.asarray(right).astype(float))).max() < 1e-2
+    assert mgnet.solve_poisson(g, precision="float32").u.dtype == torch.float32
+    asked = mgnet.solve_poisson(torch.from_numpy(g).float(), precision="float64", device="cpu")
+    assert asked.u.dtype == torch.float64
+
+
+def test_solve_poisson_warns_raises_and_shows_its_progress(capsys):
+    g = torch.from_numpy(RNG.standard_normal((33, 33)))
+    with pytest.warns(mgcore.ConvergenceWarning) as caught:
+        mgnet.solve_poisson(g, maxiter=1, progress=True)
+    assert caught[0].filename == __file__
+    assert capsys.readouterr().err.startswith("cycle   1  residual")
+    with pytest.raises(mgcore.ConvergenceError):
+        mgnet.solve_poisson(g, maxiter=1, throw=True)
+
+
+def test_solve_poisson_gives_gradients():
+    # u = A^-1 g, so the gradient of sum(w u) is A^-1 w, and A is symmetric.
+    g, w = (torch.from_numpy(x) for x in RNG.standard_normal((2, 17, 17)))
+    g.requires_grad_()
+    (w * mgnet.solve_poisson(g, rtol=1e-12).u).sum().backward()
+    assert abs(g.grad.numpy() - direct_solution(w.numpy())).max() < 1e-10
+
+
 def test_a_batch_stops_with_its_worst_member():
     easy, _ = sine_product(Grid((33, 33)).coordinates(), (1, 1))
     batch = np.stack([easy, RNG.standard_normal((33, 33)), np.zeros((33, 33))]).reshape(
@@ -293,8 +362,8 @@ def test_border_values_of_any_form_get_gradients():
     for boundary in (
         lambda p: p,
         lambda p: lambda *_: p,
-        lambda p: lambda *_: p * torch.ones(9, 1),
-        lambda p: p * torch.ones(9, 9),
+        lambda p: lambda *_: p * torch.ones(9, 1, dtype=torch.float64),
+        lambda p: p * torch.ones(9, 9, dtype=torch.float64),
         lambda p: p + 0 * x[:, None] * x,
     ):
         p = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
@@ -361,7 +430,7 @@ def test_levels_print_the_same_table():
     assert isinstance(mgnet.poisson_levels(5), Hierarchy)
 
 
-LEVELS, ONES = mgnet.poisson_levels((9, 9)), torch.ones(9, 9)
+LEVELS, ONES = mgnet.poisson_levels((9, 9)), torch.ones(9, 9, dtype=torch.float64)
 KERNEL = mgnet.SymmetricKernel([1, 0, 0])
 
 
@@ -393,8 +462,27 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
             lambda: mgcore.solve(LEVELS, np.ones((2, 9, 9)), boundary=np.ones((3, 9, 9))),
             r"batches of different shapes: \(2,\), \(3,\)",
         ),
-        (lambda: mgcore.solve_poisson(ONES.double().requires_grad_()), r"or pass g.detach\(\)"),
-        (lambda: mgcore.solve_poisson(ONES.to("meta")), "NumPy makes none of this Tensor"),
+        *(
+            (lambda g=g: mgcore.solve_poisson(g), "g is a torch tensor: solve by mgnet.solve")
+            for g in (ONES, torch.nn.Parameter(ONES), ONES.to("meta"))
+        ),
+        (lambda: mgcore.solve_poisson(np.ones((9, 9)), u0=ONES), "u0 is a torch tensor"),
+        *(
+            (lambda b=b: mgcore.solve_poisson(np.ones((9, 9)), boundary=b), r"is a torch tensor")
+            for b in (ONES, ONES[0, 0], lambda x, y: ONES)
+        ),
+        (lambda: mgcore.solve(LEVELS, ONES.float()), "g is float32 on cpu, these levels are"),
+        (lambda: mgcore.solve(LEVELS, ONES.long()), r"convert it by g.to\(torch.float64, dev"),
+        (lambda: mgcore.solve(LEVELS, ONES, u0=ONES.float()), "u0 is float32"),
+        (lambda: mgcore.solve(LEVELS, ONES, boundary=ONES[0].float().sum()), "boundary is float32"),
+        (lambda: mgcore.solve(LEVELS, ONES.to("meta")), "g is float64 on meta"),
+        (lambda: mgnet.solve_poisson(ONES.half()), "g is float16, too coarse"),
+        (lambda: mgnet.solve_poisson(ONES.cfloat()), "real and the imaginary"),
+        (lambda: mgnet.solve_poisson(np.ones((9, 9), "f2")), "g is float16, too coarse"),
+        (lambda: mgnet.solve_poisson(ONES, precision="mixed"), "solve_poisson knows 'mixed'"),
+        (lambda: mgnet.solve_poisson(ONES.to("meta")), "torch finds no device 'meta'"),
+        (lambda: mgnet.solve_poisson(torch.ones(9, 10)), "nearest that fit"),
+        (lambda: mgnet.solve_poisson(ONES, callback=3), "callback must be callable"),
         *(
             (lambda e=e, s=s: mgnet.poisson_levels((9, 9), extent=e, smoother=s), "in other units")
             for e in (1e-200, 1e200, 5e-324)
