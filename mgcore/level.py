@@ -102,6 +102,10 @@ class SolverLevel(Level[S], Protocol[S]):
     def nodes(self, values: Any, name: str) -> Any:
         """Validate `values` as node values; return them as an array of this level's kind."""
 
+    def traced(self, state: S) -> bool:
+        """Whether gradients are asked for with respect to what the state was made of."""
+        return False
+
     @abstractmethod
     def norm(self, values: Any) -> np.ndarray | np.float64:
         """||values||_2 over the unknowns."""

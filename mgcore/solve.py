@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.gate import check_callback, not_finite
 from mgcore.grid import Grid
@@ -255,6 +257,8 @@ def iterate(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
     )  # fmt: skip
+    if (u0 is not None or verdict.status is Status.CONVERGED) and fine.traced(problem.state):
+        verdict.ask_for(_cycles_from_zero(levels, first, limits))
     sizes, work = [level.size for level in levels], 0.0
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
@@ -280,6 +284,18 @@ def iterate(
     elif verdict.delicate:
         norm = fine.misfit(problem.g, u)
     return solution(u, norm, verdict.status)
+
+
+def _cycles_from_zero(levels: Sequence[Any], cycle: Cycle, limits: Limits) -> int:
+    """How many cycles a rough right-hand side takes.
+
+    So many are run where gradients are asked for. Those of the iterate go through the cycles: with
+    a good first guess, or for b = 0, u needs few of them or none, but du/dg = A^-1 needs them all.
+    """
+    rough = np.random.default_rng(0).standard_normal(levels[0].grid.shape)
+    return iterate(
+        levels, rough, cycle=cycle, rtol=limits.rtol or None, maxiter=limits.maxiter
+    ).nit  # fmt: skip
 
 
 class _Problem:

@@ -131,13 +131,15 @@ class Verdict:
         The norms to be reached.
     delicate : bool
         Whether the u that is handed back may have another residual than cycles tell.
+    least : int
+        Cycles to be run even if the residual is small before.
     """
 
     def __init__(
         self, limits: Limits, scale: Any, norm: Any, *, rounding: float, lifted: bool = False
     ):
         scale = np.where(scale == 0, norm, scale)
-        self.limits = limits
+        self.limits, self.least = limits, 0
         self.target = np.maximum(limits.rtol * scale, limits.atol)
         self.delicate = lifted or bool((self.target < rounding * scale).any())
         self.residuals: list[float] = []
@@ -166,6 +168,12 @@ class Verdict:
         """What a callback may know of it."""
         return Status.RUNNING if self.provisional else self.status
 
+    def ask_for(self, cycles: int) -> None:
+        """Run so many cycles, if `maxiter` allows, even if the residual is small before."""
+        self.least = min(cycles, self.limits.maxiter)
+        if self.status is Status.CONVERGED and self.least:
+            self.status = Status.RUNNING
+
     def after_cycle(self, norm: Any, roundoff: Callable[[], Any]) -> None:
         """Judge the residual that a cycle left.
 
@@ -181,6 +189,8 @@ class Verdict:
             self.status = Status.CONVERGED
         elif now > _SLOW * before and bool((done | (norm <= _LEVEL * roundoff())).all()):
             self.status = Status.ROUNDOFF
+        if self.status in (Status.CONVERGED, Status.ROUNDOFF) and self.cycles < self.least:
+            self.status = Status.RUNNING
 
     def after_refinement(self, norm: Any, exact: Any) -> None:
         """Judge the u handed back by its residual, and where that is large, by `exact`."""

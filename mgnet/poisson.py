@@ -7,8 +7,9 @@ Same words and same iterates as in :mod:`mgcore.poisson`; :func:`mgcore.solve` a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -75,6 +76,20 @@ class Laplacian(nn.Module):
         return total
 
 
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def _in_full_precision(method: M) -> M:
+    """The method, under `torch.autocast` too: coarser formats have too few digits for it."""
+
+    @wraps(method)
+    def alone(self: PoissonLevel, *arguments: Any) -> Any:
+        with torch.autocast(self._laplacian.stiffness.device.type, enabled=False):
+            return method(self, *arguments)
+
+    return cast(M, alone)
+
+
 class PoissonLevel(FeatureLevel):
     """-Laplace u = g with zero Dirichlet values on one grid, as stencils.
 
@@ -138,12 +153,29 @@ class PoissonLevel(FeatureLevel):
             u = self._strip(u)
         return State(u, self._strip(g), tuple(g.shape[: g.ndim - self.grid.ndim]))
 
+    @_in_full_precision
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
             return state._replace(u=state.g / self.diagonal)
         return super().smooth(state, steps)
 
+    @_in_full_precision
+    def restrict(self, state: State) -> State:
+        """The coarser problem A' e = R (g - A u), starting from zero."""
+        return super().restrict(state)
+
+    @_in_full_precision
+    def prolong(self, state: State, coarse: State) -> State:
+        """u + P e."""
+        return super().prolong(state, coarse)
+
+    @_in_full_precision
+    def ascend(self, state: State, coarse: State, steps: int) -> State:
+        """Prolong, then smooth."""
+        return super().ascend(state, coarse, steps)
+
+    @_in_full_precision
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
         if coarse.u is None:
@@ -175,6 +207,12 @@ class PoissonLevel(FeatureLevel):
     def nodes(self, values: Any, name: str) -> Tensor:
         """`values` as a tensor of this level's dtype and device, which tensors must have."""
         return self._tensor(values, name)
+
+    def traced(self, state: State) -> bool:
+        """Whether gradients are asked for with respect to g or the first guess."""
+        return torch.is_grad_enabled() and any(
+            values is not None and values.requires_grad for values in (state.u, state.g)
+        )
 
     @torch.no_grad()
     def norm(self, values: Tensor) -> np.ndarray:
@@ -347,6 +385,21 @@ def poisson_levels(
     ------
     ValueError
         For a shape, extent or name that does not fit; the message says what does.
+
+    Notes
+    -----
+    :func:`mgcore.cycle.run` looks at no number, so that `torch.compile` makes one graph of a walk
+    from `start` to `solution`, and `torch.func.vmap` and its relatives go through it:
+
+    >>> import mgcore
+    >>> levels = poisson_levels(17)
+    >>> cycle = mgcore.v_cycle(len(levels))
+    >>> def walk(g):
+    ...     return levels[0].solution(mgcore.run(levels, cycle, levels[0].start(g)))
+    >>> torch.func.vmap(walk)(torch.rand(5, 17, dtype=torch.float64)).shape
+    torch.Size([5, 17])
+
+    :func:`mgcore.solve` does, to see when to stop. `torch.autocast` changes nothing in either.
     """
     grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
@@ -399,8 +452,10 @@ def solve_poisson(
     Returns
     -------
     mgcore.Solution
-        Its `u` is a tensor of that dtype on that device, with gradients with respect to whatever
-        of `g`, `boundary` and `u0` asks for them.
+        Its `u` is a tensor of that dtype on that device, with gradients with respect to `g` and
+        `boundary`, if they ask for them. Those are the gradients of the cycles that were run, as
+        accurate as `rtol` makes u for a rough `g`; of a good first guess and where g = 0, as many
+        cycles are run as that takes.
 
     Raises
     ------

@@ -83,6 +83,19 @@ def test_the_end_is_provisional_where_the_residual_may_be_another():
     assert verdict.status is Status.CONVERGED
 
 
+def test_cycles_that_are_asked_for_are_run():
+    for first in (0.0, 1e-9, 1.0):
+        _, verdict = judge([first], scale=1)
+        verdict.ask_for(2)
+        for status in (Status.RUNNING, Status.CONVERGED):
+            assert verdict.status is Status.RUNNING
+            verdict.after_cycle(np.array(1e-9), lambda: np.float64(0))
+            assert verdict.status is status
+    _, verdict = judge([0], maxiter=0)
+    verdict.ask_for(2)
+    assert verdict.status is Status.CONVERGED
+
+
 def test_an_interruption_ends_what_has_not_ended():
     _, verdict = judge([1, 0.1])
     verdict.interrupt()

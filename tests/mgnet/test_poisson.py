@@ -391,6 +391,80 @@ def test_gradients_flow_through_the_cycle():
     assert abs(g.grad.numpy() - direct_solution(inside)).max() < 1e-10
 
 
+@pytest.mark.parametrize("cycle", ["fmg", "v"])
+@pytest.mark.parametrize("case", ["zero", "batch", "guess", "border", "loose guess"])
+def test_gradients_where_u_needs_no_cycle(case, cycle):
+    """u = A^-1 g also where u is known: the gradient of sum(w u) is A^-1 w."""
+    w, g = RNG.standard_normal((2, 17, 17))
+    expected = direct_solution(w)
+    g, u0, border = (0 * g, None, 0.0) if case != "guess" else (g, direct_solution(g), 0.0)
+    if case == "batch":
+        g = np.stack([g, RNG.standard_normal((17, 17))])
+    if case == "border":  # linear, so that its lift is the solution
+        border = np.add.outer(np.linspace(0, 1, 17), np.linspace(0, 3, 17))
+    if case == "loose guess":
+        g = RNG.standard_normal((17, 17))
+        u0 = direct_solution(g + 1e-7 * RNG.standard_normal((17, 17)))
+    traced = torch.from_numpy(g).requires_grad_()
+    solution = mgnet_solve(traced, u0=u0, boundary=border, cycle=cycle, rtol=1e-11)
+    assert solution.success
+    assert 5 < solution.nit < 25
+    (torch.from_numpy(w) * solution.u).sum().backward()
+    for gradient in traced.grad.reshape(-1, 17, 17):
+        assert abs(gradient.numpy() - expected).max() < 1e-9 * abs(expected).max()
+    # The solution is that of a solve without gradients, which takes no cycle.
+    plain = mgnet_solve(torch.from_numpy(g), u0=u0, boundary=border, cycle=cycle, rtol=1e-11)
+    assert (plain.nit == 0) == (case in ("zero", "guess", "border"))
+    torch.testing.assert_close(solution.u.detach(), plain.u, rtol=1e-9, atol=1e-10)
+    with torch.no_grad():
+        again = mgnet_solve(traced, u0=u0, boundary=border, cycle=cycle, rtol=1e-11)
+    assert again.nit == plain.nit
+
+
+def mgnet_solve(g, u0=None, **how):
+    return mgcore.solve(mgnet.poisson_levels((17, 17)), g, u0, **how)
+
+
+@pytest.mark.parametrize("smoother", ["sor", mgnet.SymmetricKernel([0.2, 0.05, 0.01])])
+def test_autocast_changes_nothing(smoother):
+    g = torch.from_numpy(RNG.standard_normal((2, 33, 33))).float()
+
+    def solved():
+        x = g.clone().requires_grad_()
+        levels = mgnet.poisson_levels((33, 33), dtype="float32", smoother=smoother)
+        solution = mgcore.solve(levels, x, boundary=1.0, rtol=1e-5)
+        solution.u.square().sum().backward()
+        return solution, x.grad
+
+    (plain, gradient), (cast, same) = solved(), autocast(solved)
+    assert cast.residuals == plain.residuals
+    assert cast.u.dtype == torch.float32
+    torch.testing.assert_close(cast.u, plain.u, rtol=0, atol=0)
+    torch.testing.assert_close(same, gradient, rtol=1e-5, atol=1e-7)  # sums in any order
+
+
+def autocast(call):
+    with torch.autocast("cpu", torch.bfloat16):
+        return call()
+
+
+@pytest.mark.parametrize("cycle", [v_cycle, full_multigrid])
+def test_vmap_goes_through_a_cycle(cycle):
+    levels = mgnet.poisson_levels((9, 17))
+    path = cycle(len(levels))
+
+    def walk(g):
+        return levels[0].solution(run(levels, path, levels[0].start(g)))
+
+    g = torch.from_numpy(RNG.standard_normal((2, 3, 9, 17)))
+    mapped = torch.func.vmap(torch.func.vmap(walk))(g)
+    torch.testing.assert_close(mapped, walk(g), rtol=1e-13, atol=1e-13)
+    # The map is linear: its Jacobian, taken column by column under vmap, applied to g is itself.
+    jacobian = torch.func.jacrev(walk)(g[0, 0])
+    applied = torch.tensordot(jacobian, g[1, 2], 2)
+    torch.testing.assert_close(applied, walk(g[1, 2]), rtol=1e-12, atol=1e-13)
+
+
 def test_compiles_to_one_graph():
     levels = mgnet.poisson_levels((17, 17), smoother="sor")
     cycle = full_multigrid(len(levels))
