@@ -45,7 +45,7 @@ def measure(shape: tuple[int, ...], extent: tuple[float, ...]) -> Row:
     """Solve for 1 + a product of sines, and compare with the direct solution."""
     x = [t / t.max() for t in Grid(shape, extent).coordinates()]
     g = (1 + reduce(np.multiply, [np.sin(3 * t) for t in x])).astype(np.float32)
-    solution = solve_poisson(g, extent=extent, rtol=1e-6)
+    solution = solve_poisson(g, ndim=len(shape), extent=extent, rtol=1e-6)
     u_h = direct_solution(g, extent)
     error = np.linalg.norm(solution.u - u_h) / np.linalg.norm(u_h)
     residual = solution.residuals[-1] / solution.residuals[0]

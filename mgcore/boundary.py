@@ -22,10 +22,10 @@ __all__ = ["Lift", "does_not_broadcast", "evaluate", "on_border", "transfinite_l
 
 
 def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
-    """Border values given as a number or a callable, as an array of the nodes' shape.
+    """Border values given as a number, a pair or a callable, as an array of the nodes' shape.
 
-    A callable takes the coordinates of the nodes, one broadcasting array for each axis. Anything
-    else is returned as it is.
+    A callable takes the coordinates of the nodes, one broadcasting array for each axis. A pair is
+    the values at both ends in 1D. Anything else is returned as it is.
     """
     if callable(boundary):
         return _broadcast(boundary(*grid.coordinates()), grid)
@@ -43,6 +43,11 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
         except OverflowError:
             raise ValueError("boundary is a number beyond the range of floats") from None
         return np.broadcast_to(number, grid.shape)  # takes no memory
+    if grid.ndim == 1:
+        pair = real_array(boundary, "boundary")
+        if pair.shape[-1:] == (2,):
+            boundary = np.zeros((*pair.shape[:-1], *grid.shape), pair.dtype)
+            boundary[..., [0, -1]] = pair
     return boundary
 
 
@@ -101,7 +106,7 @@ class Lift:
 
     Parameters
     ----------
-    boundary : float, callable or array_like
+    boundary : float, pair, callable or array_like
         A callable is called with the coordinates of one pair of opposite faces at a time.
     grid : Grid
     dtype : dtype

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from mgcore.grid import Grid
 
 __all__ = [
     "DTYPES",
+    "batch_of",
     "check_callback",
     "check_dtype",
     "check_kind",
@@ -63,6 +66,42 @@ def check_kind(dtype: Any, name: str) -> None:
         )
 
 
+# A single unknown along an axis, beside so many nodes along the others, is hardly meant.
+_LONG = 17
+
+
+def batch_of(shape: tuple[int, ...], ndim: int | None) -> tuple[int, ...]:
+    """The leading axes of g that count right-hand sides: those before the last `ndim`.
+
+    Without `ndim` there are none; a warning at the caller's caller says where that looks wrong.
+    """
+    if ndim is None:
+        short = [axis for axis, n in enumerate(shape) if n == 3]
+        long = [n for n in shape if n >= _LONG]
+        if short and len(short) + len(long) == len(shape) and long:
+            front = "" if short == list(range(len(short))) else "move it to the front and "
+            warnings.warn(
+                f"g of shape {shape} is solved in {len(shape)} dimensions, with a single unknown "
+                f"along axis {short[0]}; if that axis counts right-hand sides, {front}pass "
+                f"ndim={len(long)}, and if not, ndim={len(shape)}",
+                stacklevel=3,
+            )
+        if len(shape) > 3:
+            raise ValueError(
+                f"grids have one, two or three axes, got g of shape {shape}; if leading axes count "
+                "right-hand sides, pass ndim, the number of axes of the grid"
+            )
+        return ()
+    if not isinstance(ndim, Integral) or isinstance(ndim, bool) or not 1 <= ndim <= 3:
+        raise ValueError(f"ndim must be 1, 2 or 3, got {ndim!r}")
+    if len(shape) < ndim:
+        raise ValueError(f"g of shape {shape} has fewer axes than the {ndim} of the grid")
+    batch = shape[: len(shape) - int(ndim)]
+    if 0 in batch:
+        raise ValueError(f"g is an empty batch, shape {shape}")
+    return batch
+
+
 def real_array(values: Any, name: str) -> np.ndarray:
     """`values` as an array of real numbers, or a clear error."""
     if isinstance(values, np.ma.MaskedArray):
@@ -94,6 +133,8 @@ def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = Fal
     nodes = shape[len(shape) - grid.ndim :] if batch else shape
     if nodes != grid.shape:
         wanted = f"(*batch, {', '.join(map(str, grid.shape))})" if batch else str(grid.shape)
+        if shape[len(shape) - grid.ndim :] == grid.shape:
+            wanted += f"; for many at once, solve_poisson takes ndim={grid.ndim}"
         raise ValueError(
             f"{name} has shape {shape}, but the grid's nodes, boundary included, need {wanted}"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from mgcore.cycle import Cycle
 from mgcore.gate import (
     DTYPES,
+    batch_of,
     check_callback,
     check_dtype,
     default_precision,
@@ -25,6 +26,7 @@ from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.threads import limited
+from mgcore.verdict import Status
 
 __all__ = ["poisson_levels", "solve_poisson"]
 
@@ -78,6 +80,7 @@ def poisson_levels(
 def solve_poisson(
     g: Any,
     *,
+    ndim: int | None = None,
     boundary: float | np.ndarray | Callable[..., Any] = 0.0,
     extent: float | Sequence[float] = 1.0,
     u0: Any = None,
@@ -99,13 +102,18 @@ def solve_poisson(
     g : array_like
         Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
         values on the border are ignored.
-    boundary : float, array_like or callable
-        Values of u on the border: a number, an array of the shape of `g` whose border is used, or
-        a function of the nodes' coordinates (arrays that broadcast).
+    ndim : int, optional
+        Axes of the grid, the last ones of `g`; the axes before count right-hand sides. By default
+        all axes are the grid's. A batch is solved one by one on the same levels; `residuals` and
+        all else that a solution tells besides u are of the member that did worst.
+    boundary : float, pair, array_like or callable
+        Values of u on the border: a number, in 1D a pair of them, an array of the shape of `g`
+        whose border is used, or a function of the nodes' coordinates (arrays that broadcast). For
+        a batch, an array may be that of one member or of all.
     extent : float or sequence of float
         Length of the box along each axis; one number is the length of every side.
     u0 : array_like, optional
-        First guess.
+        First guess; of a batch for all members or for each.
     rtol, atol : float
         Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
         right-hand side once the border values are taken out. By default rtol is 1e-8, in float32
@@ -124,7 +132,8 @@ def solve_poisson(
     threads : int, optional
         Threads to run on, by default what NUMBA_NUM_THREADS says, or all cores.
     callback : callable, optional
-        Called with the :class:`Solution` so far after every cycle; may raise StopIteration.
+        Called with the :class:`Solution` so far after every cycle; may raise StopIteration, which
+        ends the work on this right-hand side.
     progress : bool
         Print a line for each cycle on stderr.
     throw : bool
@@ -145,6 +154,8 @@ def solve_poisson(
     -----
     ConvergenceWarning
         Where the solve fails otherwise.
+    UserWarning
+        Where an axis of three nodes beside long ones looks like a batch.
 
     Examples
     --------
@@ -158,34 +169,99 @@ def solve_poisson(
     True
     """
     g = real_array(g, "g")
+    batch = batch_of(g.shape, ndim)
     precision = default_precision(g.dtype) if precision is None else precision
     if precision not in (*DTYPES, "mixed"):
         raise ValueError(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
     cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
-    if progress:
-        callback = print_progress(callback)
-    how: Any = {"boundary": boundary, "atol": atol, "maxiter": maxiter}
+    grid = Grid(g.shape[len(batch) :], extent)  # type: ignore[arg-type]
+    how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
+    how["callback"] = print_progress(callback) if progress else callback
     with limited(threads):
-        if precision != "mixed":
-            levels = poisson_levels(g.shape, extent=extent, smoother=smoother, dtype=precision)
-            how["callback"] = callback
-            return report(iterate(levels, g, u0, cycle=cycle, rtol=rtol, **how), throw)
-        # In units of the smallest mesh width nothing over- or underflows in float32.
-        grid = Grid(g.shape, extent)  # type: ignore[arg-type]
-        stiffness(grid, "float64")  # checks it
-        scaled = [length / min(grid.spacing) for length in grid.extent]
-        inner = poisson_levels(g.shape, extent=scaled, smoother=smoother, dtype="float32")
-        rtol = 1e-8 if rtol is None else rtol
+        solver = _mixed if precision == "mixed" else _plain
+        solve_one = solver(grid, smoother, precision, **how)
+        if not batch:
+            return report(solve_one(g, u0, boundary), throw)
+        return report(_one_by_one(solve_one, batch, grid, g, u0, boundary), throw)
+
+
+#: Solves for one right-hand side, from g, u0 and boundary, without a word about failures.
+_Solver = Callable[[Any, Any, Any], Solution]
+
+
+def _plain(grid: Grid, smoother: str | Smoother, precision: str, **how: Any) -> _Solver:
+    """Cycles in one dtype."""
+    levels = poisson_levels(grid.shape, extent=grid.extent, smoother=smoother, dtype=precision)
+    return lambda g, u0, boundary: iterate(levels, g, u0, boundary=boundary, **how)
+
+
+def _mixed(
+    grid: Grid, smoother: str | Smoother, precision: str, *,
+    cycle: Any, rtol: float | None, atol: float, callback: Any, maxiter: int,
+) -> _Solver:  # fmt: skip
+    """Corrections by float32 cycles."""
+    check_callback(callback)
+    stiffness(grid, "float64")  # checks it
+    # In units of the smallest mesh width nothing over- or underflows in float32.
+    scaled = [length / min(grid.spacing) for length in grid.extent]
+    inner = poisson_levels(grid.shape, extent=scaled, smoother=smoother, dtype="float32")
+    rtol = 1e-8 if rtol is None else rtol
+
+    def solve_one(g: Any, u0: Any, boundary: Any) -> Solution:
         level = MixedLevel(grid, inner, cycle, rtol, atol)
 
         def counted(solution: Solution) -> Solution:
             return replace(solution, work_units=level.work_units, cycle=level.first)
 
-        check_callback(callback)
-        if callback is not None:
-            how["callback"] = lambda so_far: callback(counted(so_far))
-        correction = Cycle([(0, 1)])
-        solution = counted(iterate([level], g, u0, cycle=correction, rtol=rtol, **how))
-        return report(solution, throw)
+        return counted(
+            iterate(
+                [level], g, u0, boundary=boundary, cycle=Cycle([(0, 1)]),
+                rtol=rtol, atol=atol, maxiter=maxiter,
+                callback=callback and (lambda so_far: callback(counted(so_far))),
+            )
+        )  # fmt: skip
+
+    return solve_one
+
+
+def _one_by_one(
+    solve_one: _Solver, batch: tuple[int, ...], grid: Grid, g: np.ndarray, u0: Any, boundary: Any
+) -> Solution:
+    """Solve for every member of a batch: all u, and what else the worst of them has to say."""
+    starts = _members(u0, "u0", batch, grid)
+    borders = _members(boundary, "boundary", batch, grid)
+    u, worst = None, None
+    for member in np.ndindex(batch):
+        solution = solve_one(g[member], starts(member), borders(member))
+        u = np.empty(g.shape, solution.u.dtype) if u is None else u
+        u[member] = solution.u
+        worst = solution if worst is None else max(worst, solution, key=_badness)
+    assert worst is not None
+    return replace(worst, u=u)
+
+
+def _badness(solution: Solution) -> tuple[Any, ...]:
+    status = solution.status
+    failure = not status.success and status is not Status.CALLBACK
+    return failure, status, solution.nit, solution.residuals[-1]
+
+
+def _members(
+    values: Any, name: str, batch: tuple[int, ...], grid: Grid
+) -> Callable[[tuple[int, ...]], Any]:
+    """What of `values` belongs to one member: its part of arrays with leading axes, else all."""
+    if values is None or callable(values) or isinstance(values, str):
+        return lambda _: values
+    array = real_array(values, name)
+    own = max(0, array.ndim - grid.ndim)
+    if own == 0:
+        return lambda _: values
+    try:
+        array = np.broadcast_to(array, batch + array.shape[own:])
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} does not fit the batch {batch} of g"
+        ) from None
+    return lambda member: array[member]

@@ -177,9 +177,9 @@ def solve(
         batch, ``(*batch, *nodes)``.
     u0 : array_like, optional
         First guess, of the shape of `g`.
-    boundary : float, array_like or callable
-        Values of u on the border: a number, node values whose border is used, or a function of
-        the coordinates.
+    boundary : float, pair, array_like or callable
+        Values of u on the border: a number, in 1D a pair of them, node values whose border is
+        used, or a function of the coordinates.
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1); the letters are V(1,1), W(1,1) and F(1,1). With
         `u0`, and from the second cycle on, a cycle with fresh visits runs on the residual equation.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
 from mgcore.gate import (
     DTYPES,
+    batch_of,
     check_dtype,
     check_kind,
     check_shape,
@@ -312,9 +313,17 @@ class PoissonLevel(FeatureLevel):
     def _border(self, boundary: Any) -> Any:
         """Border values as node values; tensors stay tensors, so that gradients reach them."""
         values = boundary(*self.grid.coordinates()) if callable(boundary) else boundary
+        if isinstance(values, tuple | list) and any(isinstance(v, Tensor) for v in values):
+            ours = self._laplacian.stiffness
+            values = torch.stack(
+                [v if isinstance(v, Tensor) else ours.new_tensor(v) for v in values]
+            )
         if not isinstance(values, Tensor):
             return evaluate((lambda *_: values) if callable(boundary) else values, self.grid)
         if not callable(boundary) and values.ndim:
+            if self.grid.ndim == 1 and values.shape[-1] == 2:  # both ends
+                inner = values.new_zeros(*values.shape[:-1], *self.grid.interior)
+                values = torch.cat([values[..., :1], inner, values[..., 1:]], -1)
             return values
         try:
             shape = torch.broadcast_shapes(values.shape, self.grid.shape)  # a batch may stay one
@@ -416,6 +425,7 @@ def poisson_levels(
 def solve_poisson(
     g: Any,
     *,
+    ndim: int | None = None,
     boundary: Any = 0.0,
     extent: float | Sequence[float] = 1.0,
     u0: Any = None,
@@ -440,6 +450,9 @@ def solve_poisson(
     g : Tensor or array_like
         Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
         values on the border are ignored.
+    ndim : int, optional
+        Axes of the grid, the last ones of `g`; the axes before count right-hand sides, which are
+        solved together and stop with the worst. By default all axes are the grid's.
     boundary, extent, u0, rtol, atol, maxiter, cycle, callback, progress, throw
         As in :func:`mgcore.solve_poisson`. Tensors must have the dtype and device of the solve.
     smoother : str, record or SymmetricKernel
@@ -481,6 +494,8 @@ def solve_poisson(
     """
     g = g if isinstance(g, Tensor) else real_array(g, "g")
     check_kind(g.dtype, "g")
+    shape = tuple(g.shape)
+    nodes = shape[len(batch_of(shape, ndim)) :]
     precision = default_precision(g.dtype) if precision is None else precision
     if precision not in DTYPES:
         raise ValueError(
@@ -491,7 +506,7 @@ def solve_poisson(
         g = g.to(gate.device(g.device if device is None else device), getattr(torch, precision))
         device = g.device
     levels = poisson_levels(
-        g.shape, extent=extent, smoother=smoother, dtype=precision, device=device or "cpu"
+        nodes, extent=extent, smoother=smoother, dtype=precision, device=device or "cpu"
     )
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback

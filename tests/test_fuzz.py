@@ -110,7 +110,13 @@ class Problem:
         grid = {"extent": self.extent, "smoother": self.smoother}
         if self.backend == "numpy":
             return mgcore.solve_poisson(
-                g, u0=guess, precision=self.precision, threads=self.threads, **how, **grid
+                g,
+                ndim=len(self.shape),
+                u0=guess,
+                precision=self.precision,
+                threads=self.threads,
+                **how,
+                **grid,
             )
         levels = mgnet.poisson_levels(self.shape, dtype=self.precision, **grid)
         return mgcore.solve(levels, g, guess, **how)

@@ -188,7 +188,7 @@ def test_a_zero_right_hand_side_with_a_first_guess():
 def test_float32_is_accurate_on_any_grid(shape, extent, precision):
     """eps times the condition number is up to 3,000 here, and the residual larger than g."""
     g = np.ones(shape, np.float32)
-    solution = solve_poisson(g, extent=extent, precision=precision)
+    solution = solve_poisson(g, ndim=len(shape), extent=extent, precision=precision)
     assert solution.success
     u_h = direct_solution(g, extent)
     error = np.linalg.norm(solution.u - u_h) / np.linalg.norm(u_h)
@@ -233,6 +233,104 @@ def test_the_interior_of_a_border_array_is_not_read():
     np.testing.assert_allclose(
         solve_poisson(np.zeros((17, 17)), boundary=border).u, x * y, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_a_pair_is_the_border_in_1d(precision):
+    g = np.random.default_rng(0).standard_normal(33)
+    border = np.zeros(33)
+    border[[0, -1]] = 2, -5
+    u_h = direct_solution(g, border=border)
+    for pair in ((2, -5), [2.0, -5.0], np.array([2, -5]), lambda x: 2 - 7 * x):
+        u = solve_poisson(g, boundary=pair, rtol=1e-12, precision=precision).u
+        np.testing.assert_allclose(u, u_h, atol=1e-12)
+    with pytest.raises(ValueError, match=r"boundary has shape \(2,\)"):
+        solve_poisson(np.ones((3, 3)), boundary=(2, -5))
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", "mixed"])
+@pytest.mark.parametrize("ndim", [1, 2])
+@pytest.mark.parametrize("batch", [(3,), (2, 3), (1, 1)])
+def test_leading_axes_count_right_hand_sides(batch, ndim, precision):
+    shape = (17, 9)[:ndim]
+    g, u0, border = np.random.default_rng(0).standard_normal((3, *batch, *shape))
+    how = {"precision": precision, "extent": (2.0, 1.0)[:ndim], "cycle": "v"}
+    solution = solve_poisson(g, ndim=ndim, u0=u0, boundary=border, **how)
+    assert solution.success
+    assert solution.grid == Grid(shape, how["extent"])
+    assert solution.u.shape == (*batch, *shape)
+    members = [
+        solve_poisson(g[k], ndim=ndim, u0=u0[k], boundary=border[k], **how)
+        for k in np.ndindex(batch)
+    ]
+    for k, member in zip(np.ndindex(batch), members, strict=True):
+        np.testing.assert_array_equal(solution.u[k], member.u)
+    assert solution.u.dtype == members[0].u.dtype
+    assert solution.nit == max(member.nit for member in members)
+    assert solution.residuals in [member.residuals for member in members]
+
+
+def test_what_all_members_share():
+    g, u0, border = np.random.default_rng(0).standard_normal((3, 2, 9, 9))
+    for shared in (
+        {"boundary": border[0], "u0": u0[0]},
+        {"boundary": border[:1]},
+        {"boundary": lambda x, y: x * y},
+        {"boundary": 3},
+    ):
+        solution = solve_poisson(g, ndim=2, **shared)
+        one = shared | ({"boundary": border[0]} if np.ndim(shared["boundary"]) == 3 else {})
+        for k in range(2):
+            np.testing.assert_array_equal(solution.u[k], solve_poisson(g[k], **one).u)
+    pairs = np.array([[1.0, 2.0], [3.0, 5.0]])
+    u = solve_poisson(np.zeros((2, 9)), ndim=1, boundary=pairs).u
+    np.testing.assert_allclose(u, [np.linspace(1, 2, 9), np.linspace(3, 5, 9)])
+    u = solve_poisson(np.zeros((2, 9)), ndim=1, boundary=(1, 2)).u
+    np.testing.assert_allclose(u, 2 * [np.linspace(1, 2, 9)])
+
+
+def test_a_batch_is_told_of_by_its_worst_member():
+    g = np.stack([np.zeros((65, 65)), 1e-3 * ROUGH, ROUGH, np.zeros((65, 65))])
+    for order in ([0, 1, 2, 3], [2, 1, 0, 3]):
+        with pytest.warns(ConvergenceWarning) as caught:
+            solution = solve_poisson(g[order], ndim=2, rtol=1e-12, maxiter=3)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+        assert solution.status is Status.MAXITER
+        with pytest.warns(ConvergenceWarning):
+            alone = solve_poisson(ROUGH, rtol=1e-12, maxiter=3)
+        assert solution.residuals == alone.residuals
+        with pytest.raises(ConvergenceError) as raised:
+            solve_poisson(g[order], ndim=2, rtol=1e-12, maxiter=3, throw=True)
+        np.testing.assert_array_equal(raised.value.solution.u, solution.u)
+    easy = solve_poisson(g, ndim=2, rtol=0, atol=1.0)  # of the members, some are solved at once
+    assert easy.residuals == solve_poisson(ROUGH, rtol=0, atol=1.0).residuals
+    seen = []
+    solve_poisson(g, ndim=2, callback=seen.append)
+    assert {so_far.u.shape for so_far in seen} == {(65, 65)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((3, 17, 33), "along axis 0; if that axis counts right-hand sides, pass ndim=2, and if"),
+        ((3, 129), "pass ndim=1, and if not, ndim=2"),
+        ((17, 17, 3), "along axis 2; .* move it to the front and pass ndim=2, and if not, ndim=3"),
+    ],
+)
+def test_a_batch_that_looks_like_an_axis_is_asked_about(shape, advice):
+    g = np.ones(shape)
+    with pytest.warns(UserWarning, match=advice) as caught:
+        solve_poisson(g)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve_poisson(g, ndim=g.ndim)
+        solve_poisson(np.ones((3, 9, 9)))
+        solve_poisson(np.ones((3, 3, 3)))
 
 
 def test_first_guess_with_border_values():
@@ -485,6 +583,18 @@ G = np.ones((9, 9))
     [
         (lambda: solve_poisson(np.ones((10, 9))), r"nearest that fit are \(9, 9\) or \(17, 9\)"),
         (lambda: solve_poisson(5.0), "one, two or three axes"),
+        (lambda: solve_poisson(np.ones((2, 3, 3, 3))), "leading axes count right-hand sides, pass"),
+        (lambda: solve_poisson(G, ndim=3), "fewer axes than the 3 of the grid"),
+        (lambda: solve_poisson(G, ndim=0), "ndim must be 1, 2 or 3"),
+        (lambda: solve_poisson(G, ndim=True), "ndim must be 1, 2 or 3"),
+        (lambda: solve_poisson(np.ones((0, 9, 9)), ndim=2), "empty batch"),
+        (lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, u0=np.ones((3, 9, 9))), "fit the batch"),
+        (
+            lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, u0=np.ones((2, 9, 5))),
+            r"shape \(9, 5\)",
+        ),
+        (lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, boundary="x"), "other conditions than"),
+        (lambda: solve(poisson_levels((9, 9)), np.ones((2, 9, 9))), "solve_poisson takes ndim=2"),
         (lambda: solve_poisson(G.astype(object)), "must hold real numbers"),
         (lambda: solve_poisson(G.astype(str)), "must hold real numbers"),
         (lambda: solve_poisson(G.astype("datetime64[s]")), "must hold real numbers"),

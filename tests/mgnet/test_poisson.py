@@ -239,6 +239,33 @@ def test_solve_poisson_keeps_the_dtype_of_g():
     assert asked.u.dtype == torch.float64
 
 
+def test_solve_poisson_takes_batches():
+    g = RNG.standard_normal((2, 3, 17, 9))
+    border = RNG.standard_normal((3, 17, 9))
+    for data in (g, torch.from_numpy(g)):
+        ours = mgnet.solve_poisson(data, ndim=2, boundary=border, rtol=1e-10)
+        theirs = mgcore.solve_poisson(g, ndim=2, boundary=border, rtol=1e-10)
+        assert ours.nit == theirs.nit
+        np.testing.assert_allclose(ours.u.numpy(), theirs.u, rtol=1e-6, atol=1e-8)
+    with pytest.warns(UserWarning, match="pass ndim=2") as caught:
+        mgnet.solve_poisson(torch.ones(3, 17, 17))
+    assert caught[0].filename == __file__
+    with pytest.raises(ValueError, match="ndim must be"):
+        mgnet.solve_poisson(torch.ones(3, 17, 17), ndim=4)
+
+
+def test_a_pair_is_the_border_in_1d():
+    levels, g = mgnet.poisson_levels(9), np.zeros(9)
+    p = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    for pair in ((2, 4), np.array([2.0, 4.0]), (p, 4.0), (p, 2 * p), torch.stack([p, 2 * p])):
+        u = mgcore.solve(levels, g, boundary=pair).u
+        np.testing.assert_allclose(u.detach().numpy(), np.linspace(2, 4, 9), rtol=1e-12)
+    u[2].backward()  # 3/4 p + 1/4 (2 p)
+    assert p.grad == pytest.approx(1.25)
+    many = mgnet.solve_poisson(np.zeros((2, 9)), ndim=1, boundary=[[2, 4], [5, 1]])
+    np.testing.assert_allclose(many.u.numpy(), [np.linspace(2, 4, 9), np.linspace(5, 1, 9)])
+
+
 def test_solve_poisson_warns_raises_and_shows_its_progress(capsys):
     g = torch.from_numpy(RNG.standard_normal((33, 33)))
     with pytest.warns(mgcore.ConvergenceWarning) as caught:
