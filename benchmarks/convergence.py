@@ -15,6 +15,7 @@ import mgcore
 from benchmarks.direct import direct_solution
 from mgcore import Chebyshev, Grid, v_cycle, w_cycle
 from mgcore.convergence import asymptotic_factor
+from mgcore.problems import exponential, sines
 
 SMOOTHERS = ("redblack", "sor", "jacobi", Chebyshev(2), Chebyshev(3))
 FACTOR_GRIDS = ((129, 129), (33, 33, 33))
@@ -34,22 +35,6 @@ def full_multigrid_ratio(u: np.ndarray, g: np.ndarray) -> float:
     u_h = direct_solution(g, border=u)
     once = mgcore.solve_poisson(g, boundary=u, smoother="sor", maxiter=1, rtol=0).u
     return float(abs(once - u_h).max() / abs(u_h - u).max())
-
-
-def sines(x: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """sin(pi x) sin(2 pi y) [sin(pi z)], zero on the border, and its right-hand side."""
-    waves = (1, 2, 1)[: len(x)]
-    u: Any = 1.0
-    for t, k in zip(x, waves, strict=True):
-        u = u * np.sin(k * np.pi * t)
-    return u, np.pi**2 * sum(k**2 for k in waves) * u
-
-
-def exponential(x: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """exp(.8 x - .5 y [+ .3 z]), nowhere zero, and its right-hand side."""
-    slopes = (0.8, -0.5, 0.3)[: len(x)]
-    u = np.exp(sum(s * t for s, t in zip(slopes, x, strict=True)))
-    return u, -sum(s**2 for s in slopes) * u
 
 
 def main() -> None:

@@ -1,5 +1,9 @@
 """mgcore: geometric multigrid for -Laplace u = g, and the driver that also walks MgNet."""
 
+from importlib.metadata import PackageNotFoundError as _NotInstalled
+from importlib.metadata import version as _version
+
+from mgcore.convergence import asymptotic_factor
 from mgcore.cycle import (
     Cycle,
     Visit,
@@ -16,6 +20,11 @@ from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
 from mgcore.solve import ConvergenceError, ConvergenceWarning, Solution, solve
 from mgcore.verdict import Status
 
+try:
+    __version__ = _version("mgcore")
+except _NotInstalled:  # the source folder on the path
+    __version__ = "0+unknown"
+
 __all__ = [
     "Chebyshev",
     "ConvergenceError",
@@ -27,6 +36,8 @@ __all__ = [
     "Solution",
     "Status",
     "Visit",
+    "__version__",
+    "asymptotic_factor",
     "f_cycle",
     "full_multigrid",
     "poisson_levels",

@@ -25,6 +25,7 @@ __all__ = [
     "print_progress",
     "report",
     "solve",
+    "table_row",
 ]
 
 
@@ -105,16 +106,23 @@ class Solution:
             f"residual {self.residuals[-1]:.2e}, u {tuple(self.u.shape)}>"
         )
 
+    @property
+    def summary(self) -> str:
+        """How it ended and what it took, a line."""
+        return f"{self.message} ({_count(self.nit)}, {self.work_units:.1f} work units)"
+
     def __str__(self) -> str:
-        lines = [f"{self.message} ({_count(self.nit)}, {self.work_units:.1f} work units)"]
-        lines += ["cycle     residual   factor", f"    0  {self.residuals[0]:.5e}"]
-        lines += [
-            f"{k:5d}  {residual:.5e}  {factor:.2e}"
-            for k, (residual, factor) in enumerate(
-                zip(self.residuals[1:], self.factors, strict=True), 1
-            )
-        ]
-        return "\n".join(lines)
+        rows = [table_row(k, self.residuals) for k in range(self.nit + 1)]
+        return "\n".join([self.summary, "cycle     residual   factor", *rows])
+
+
+def table_row(cycle: int, residuals: Sequence[float]) -> str:
+    """The row of the table of residuals for one cycle."""
+    row = f"{cycle:5d}  {residuals[cycle]:.5e}"
+    if cycle == 0:
+        return row
+    old = residuals[cycle - 1]
+    return f"{row}  {residuals[cycle] / old if old else 0.0:.2e}"
 
 
 class ConvergenceWarning(UserWarning):

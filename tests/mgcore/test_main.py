@@ -1,0 +1,98 @@
+"""``python -m mgcore``: model problems on the command line."""
+
+import subprocess
+import sys
+from importlib import metadata, resources
+
+import numpy as np
+import pytest
+
+import mgcore
+from mgcore.__main__ import main
+from mgcore.problems import PROBLEMS
+
+
+def run(capsys, *arguments):
+    main([*map(str, arguments)])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "mixed"])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_what_is_printed_is_the_solve(capsys, problem, dim, dtype):
+    out = run(capsys, problem, "--dim", dim, "--size", 17, "--dtype", dtype, "--cycle", "f",
+              "--smoother", "redblack", "--rtol", 1e-5)  # fmt: skip
+    shape = (17,) * dim
+    exact, g = PROBLEMS[problem](mgcore.Grid(shape).coordinates())
+    solution = mgcore.solve_poisson(
+        g, boundary=0.0 if exact is None else exact, precision=dtype, cycle="f",
+        smoother="redblack", rtol=1e-5,
+    )  # fmt: skip
+    levels = mgcore.poisson_levels(
+        shape, smoother="redblack", dtype="float64" if dtype == "float64" else "float32"
+    )
+    assert str(levels) in out
+    assert str(mgcore.f_cycle(len(levels))) in out
+    table = out.split("factor\n")[1].splitlines()
+    assert float(table[0].split()[1]) == pytest.approx(solution.residuals[0], rel=1e-5)
+    assert len(table[: table.index("")]) == solution.nit + 1
+    assert solution.summary in out
+    if exact is None:
+        assert "differential equation" not in out
+    else:
+        error = float(out.split("differential equation ")[1])
+        assert error == pytest.approx(abs(solution.u - exact).max(), rel=0.01)
+        assert error < 0.03  # 17 nodes a side
+
+
+@pytest.mark.parametrize("problem", ["sines", "exponential"])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_known_solutions_are_solutions(problem, dim):
+    # -Laplace u by second differences of step 1/256 differs by h^2/12 of the fourth derivatives.
+    h = 1 / 256
+    x = [np.array([0.4 - h, 0.4, 0.4 + h]).reshape(-1, *[1] * (dim - k - 1)) for k in range(dim)]
+    u, g = PROBLEMS[problem](x)
+    level = mgcore.poisson_levels((3,) * dim, extent=2 * h)[0]
+    assert level.misfit(g, u) < 1e-3 * abs(g).max()
+
+
+def test_a_figure(capsys, tmp_path):
+    path = tmp_path / "sines.png"
+    assert str(path) in run(capsys, "--size", 9, "--plot", path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "10"], "nearest that fit are (9, 9)"),
+        (["--size", "33", "--maxiter", "1"], "increase maxiter"),
+        (["--rtol", "-1"], "rtol must be a number, zero or more"),
+        (["--threads", "0"], "threads must be a whole number"),
+        (["--size", "9", "--plot", "no/such/folder/x.png"], "No such file"),
+        (["cosines"], "invalid choice: 'cosines'"),
+        (["--size", "x"], "invalid int value: 'x'"),
+    ],
+)
+def test_errors_are_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    said = caught.value.code if isinstance(caught.value.code, str) else capsys.readouterr().err
+    assert said.startswith("mgcore: ")
+    assert message in said
+    assert "\n" not in said.rstrip()
+
+
+def test_it_is_a_module_with_a_version():
+    command = [sys.executable, "-m", "mgcore"]
+    result = subprocess.run(
+        [*command, "--version"], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert result.stdout == f"mgcore {metadata.version('mgcore')}\n"
+    assert mgcore.__version__ == metadata.version("mgcore")
+
+
+@pytest.mark.parametrize("package", ["mgcore", "mgnet"])
+def test_types_are_for_users_too(package):
+    assert resources.files(package).joinpath("py.typed").is_file()
