@@ -53,12 +53,16 @@ class Cycle(tuple[Visit, ...]):
     Parameters
     ----------
     visits : iterable of Visit or (level, steps) or (level, steps, fresh)
+    levels : int, optional
+        Levels of the chain that the cycle is for, if the last of them solves exactly: a visit there
+        is drawn as `o`. The builders set it; two cycles are equal if their visits are.
 
     Raises
     ------
     ValueError
         If there is no visit, a number is negative or not whole, two visits in a row are more than
-        one level apart, a visit rises above the first, or a fresh one does not come from below.
+        one level apart, a visit rises above the first, a fresh one does not come from below, or
+        there are not so many levels.
 
     Examples
     --------
@@ -70,11 +74,12 @@ class Cycle(tuple[Visit, ...]):
     level 2      o
     """
 
-    __slots__ = ()
+    levels: int | None
 
-    def __new__(cls, visits: Iterable[Any]) -> Cycle:
+    def __new__(cls, visits: Iterable[Any], levels: int | None = None) -> Cycle:
         """Check the visits and keep them."""
         self = super().__new__(cls, (Visit(*visit) for visit in visits))
+        self.levels = levels
         if not self:
             raise ValueError("a cycle needs at least one visit, got an empty one")
         previous = None
@@ -92,6 +97,9 @@ class Cycle(tuple[Visit, ...]):
             if visit.fresh and rise != 1:
                 raise ValueError(f"a fresh visit must come from the next coarser level, {visit}")
             previous = visit
+        deepest = max(visit.level for visit in self)
+        if levels is not None and deepest >= levels:
+            raise ValueError(f"a cycle for {levels} levels may not visit level {deepest}")
         return self
 
     @property
@@ -117,13 +125,17 @@ class Cycle(tuple[Visit, ...]):
         return sum(v.steps * sizes[v.level] / sizes[0] for v in self if v.level != coarsest)
 
     def __str__(self) -> str:
-        """Draw the cycle, a row for each level: steps, `^` where fresh, `o` the coarsest solve."""
+        """Draw the cycle, a row for each level: steps, `^` where fresh, `o` the coarsest solve.
+
+        Smoothing on the deepest level visited is no solve if there are coarser ones, or if nobody
+        said how many `levels` there are.
+        """
         rows = 2 * max(visit.level for visit in self) + 1
         pitch = 2 if len(self) <= 36 else 1  # columns for each visit: strokes need a second one
         canvas = [[" "] * (pitch * len(self)) for _ in range(rows)]
         for k, visit in enumerate(self):
             inside = 0 < k < len(self) - 1
-            if inside and 2 * visit.level == rows - 1:
+            if inside and visit.level + 1 == self.levels:
                 mark = "o"
             elif visit.fresh:
                 mark = "^"
@@ -168,7 +180,7 @@ def full_multigrid(n: int, pre: int = 1, post: int = 1) -> Cycle:
     visits = [Visit(level, 0) for level in range(n - 1)] + [_solve(n, pre, post)]
     for level in reversed(range(n - 1)):
         visits += [Visit(level, 0, fresh=True), *_v_from(level, n, pre, post)]
-    return Cycle(visits)
+    return Cycle(visits, n)
 
 
 def slash_cycle(steps: Sequence[int]) -> Cycle:
@@ -185,18 +197,21 @@ CYCLES: dict[str, Callable[..., Cycle]] = {
 }
 
 
-def cycle_pair(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
-    """The first cycle on `n` levels and the one that is repeated."""
+def cycle_pair(cycle: str | Sequence[Any], n: int, *, direct: bool = True) -> tuple[Cycle, Cycle]:
+    """The first cycle on `n` levels and the one that is repeated.
+
+    `direct` says that the last level solves exactly, which a diagram shows.
+    """
     if isinstance(cycle, str):
         if cycle not in CYCLES:
             raise ValueError(
                 f"unknown cycle {cycle!r}; known are {', '.join(map(repr, CYCLES))} and tuples of "
                 "visits (see mgcore.cycle)"
             )
-        first = CYCLES[cycle](n)
-        return first, v_cycle(n) if cycle == "fmg" else first
+        first = _on(CYCLES[cycle](n), n, direct)
+        return first, _on(v_cycle(n), n, direct) if cycle == "fmg" else first
     try:
-        given = Cycle(cycle)
+        given = cycle if isinstance(cycle, Cycle) else Cycle(cycle)
     except TypeError:
         raise ValueError(f"a cycle is a name or a sequence of visits, got {cycle!r}") from None
     levels = {visit.level for visit in given}
@@ -205,7 +220,13 @@ def cycle_pair(cycle: str | Sequence[Any], n: int) -> tuple[Cycle, Cycle]:
             f"a cycle must begin and end on level 0 and visit levels below {n} alone, "
             f"this one goes from {given[0].level} to {given[-1].level} by way of {max(levels)}"
         )
+    given = _on(given, n, direct)
     return given, given
+
+
+def _on(cycle: Cycle, n: int, direct: bool) -> Cycle:
+    levels = n if direct else None
+    return cycle if cycle.levels == levels else Cycle(cycle, levels)
 
 
 def _at_least_one(n: int) -> None:
@@ -230,7 +251,7 @@ def _gamma_cycle(
     for level in reversed(range(n - 1)):
         below = visits if level == n - 2 else repeat(visits)
         visits = [Visit(level, pre), *below, Visit(level, post)]
-    return Cycle(visits)
+    return Cycle(visits, n)
 
 
 def _v_from(level: int, n: int, pre: int, post: int) -> list[Visit]:

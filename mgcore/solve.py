@@ -258,7 +258,7 @@ def iterate(
     if not isinstance(levels, Sequence) or not levels or not hasattr(levels[0], "nodes"):
         raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
     fine = levels[0]
-    first, then = cycle_pair(cycle, len(levels))
+    first, then = cycle_pair(cycle, len(levels), direct=levels[-1].direct)
     limits = Limits.checked(rtol, atol, maxiter, fine.eps)
     problem = _Problem(levels, g, u0, boundary)
     verdict = Verdict(

@@ -1,5 +1,7 @@
 """Cycles as data, and the interpreter that walks them."""
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 from mgcore.cycle import (
     Cycle,
     Visit,
+    cycle_pair,
     f_cycle,
     full_multigrid,
     run,
@@ -112,6 +115,12 @@ def test_diagram():
     )  # fmt: skip
     assert str(slash_cycle((2, 3))) == "level 0  2\n          \\\nlevel 1    3"
     assert "^" in str(full_multigrid(3))
+    # A visit is a solve only where the last level is known, and is that one.
+    cut = [(0, 1), (1, 8), (0, 1)]
+    for levels, mark in ((None, "8"), (3, "8"), (2, "o")):
+        assert str(Cycle(cut, levels)) == (
+            f"level 0  1   1\n          \\ /\nlevel 1    {mark}"
+        )  # fmt: skip
     assert len(str(full_multigrid(12)).splitlines()) == 12
 
 
@@ -138,6 +147,29 @@ def test_impossible_cycles_are_refused(visits, message):
 def test_a_cycle_needs_a_level(build):
     with pytest.raises(ValueError, match="at least one level"):
         build(0)
+
+
+def test_a_cycle_remembers_its_levels():
+    for build in (v_cycle, w_cycle, f_cycle, full_multigrid):
+        cycle = build(3)
+        assert cycle.levels == 3
+        for twin in (pickle.loads(pickle.dumps(cycle)), copy.deepcopy(cycle), Cycle(cycle, 3)):
+            assert twin == cycle
+            assert str(twin) == str(cycle)
+    assert slash_cycle((1, 2)).levels is None
+    assert Cycle(v_cycle(3), 4) == v_cycle(3)
+    with pytest.raises(ValueError, match="for 2 levels may not visit level 2"):
+        Cycle(v_cycle(3), 2)
+
+
+def test_a_solve_tells_its_cycle_the_levels():
+    given = [(0, 1), (1, 2), (0, 1)]
+    for n, direct, mark in ((2, True, "o"), (3, True, "2"), (2, False, "2")):
+        for cycle in (given, Cycle(given), v_cycle(2)):
+            first, then = cycle_pair(cycle, n, direct=direct)
+            assert first is then
+            assert str(first).splitlines()[-1] == f"level 1    {mark}"
+    assert "o" not in str(cycle_pair("fmg", 3, direct=False)[0]).replace("level", "")
 
 
 def test_visits_are_plain_tuples():

@@ -40,6 +40,16 @@ def test_the_default_reaches_its_tolerance():
     assert "cycle     residual   factor" in str(solution)
 
 
+def test_the_cycle_of_a_solution_is_drawn_for_its_levels():
+    cut = [(0, 2), (1, 8), (0, 1)]
+    for solution, mark in (
+        (solve_poisson(ROUGH, cycle=cut, maxiter=500), "8"),
+        (solve_poisson(np.ones(5), cycle=cut), "o"),
+        (solve(poisson_levels(9)[:2], np.ones(9), cycle="v", rtol=0, maxiter=1), "2"),
+    ):
+        assert str(solution.cycle).splitlines()[-1].endswith(mark)
+
+
 def test_a_solution_is_itself_and_shows_itself_in_a_line():
     g = np.ones((9, 5))
     one, other = (solve_poisson(g, extent=(2, 1), rtol=0, maxiter=2) for _ in range(2))
