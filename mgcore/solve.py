@@ -265,8 +265,10 @@ def iterate(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
     )  # fmt: skip
-    if (u0 is not None or verdict.status is Status.CONVERGED) and fine.traced(problem.state):
-        verdict.ask_for(_cycles_from_zero(levels, first, limits))
+    easy = verdict.status is Status.CONVERGED or (u0 is not None and not limits.fixed)
+    if easy and fine.traced(problem.state):
+        named = cycle if isinstance(cycle, str) else first
+        verdict.ask_for(_cycles_from_zero(levels, named, limits))
     sizes, work = [level.size for level in levels], 0.0
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
@@ -294,16 +296,15 @@ def iterate(
     return solution(u, norm, verdict.status)
 
 
-def _cycles_from_zero(levels: Sequence[Any], cycle: Cycle, limits: Limits) -> int:
+def _cycles_from_zero(levels: Sequence[Any], cycle: str | Cycle, limits: Limits) -> int:
     """How many cycles a rough right-hand side takes.
 
     So many are run where gradients are asked for. Those of the iterate go through the cycles: with
     a good first guess, or for b = 0, u needs few of them or none, but du/dg = A^-1 needs them all.
     """
     rough = np.random.default_rng(0).standard_normal(levels[0].grid.shape)
-    return iterate(
-        levels, rough, cycle=cycle, rtol=limits.rtol or None, maxiter=limits.maxiter
-    ).nit  # fmt: skip
+    rtol = limits.rtol or None
+    return iterate(levels, rough, cycle=cycle, rtol=rtol, maxiter=limits.maxiter).nit
 
 
 class _Problem:
