@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray  # np.ma would import it in the middle of a solve, and of a fork
 
 from mgcore.grid import Grid
 
@@ -104,7 +105,7 @@ def batch_of(shape: tuple[int, ...], ndim: int | None) -> tuple[int, ...]:
 
 def real_array(values: Any, name: str) -> np.ndarray:
     """`values` as an array of real numbers, or a clear error."""
-    if isinstance(values, np.ma.MaskedArray):
+    if isinstance(values, MaskedArray):
         raise ValueError(f"{name} is a masked array; fill in its values first")
     refuse_tensor(values, name)
     try:

@@ -166,6 +166,22 @@ def test_forked_processes_solve_after_their_parent_did(layer):
     python(FORKED, layer, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
 
 
+IMPORTED = """
+import sys
+import numpy as np, mgcore
+before = set(sys.modules)
+for precision in ("float64", "mixed"):
+    mgcore.solve_poisson(np.ones(17), u0=np.ones(17), boundary=(1, 2), precision=precision)
+print(sorted(name for name in set(sys.modules) - before if name.startswith(("numpy", "mgcore"))))
+"""
+
+
+def test_a_solve_imports_nothing_that_a_fork_could_wait_for():
+    # A child whose parent's thread is in the middle of an import waits for that for ever.
+    # Numba imports more where it compiles, with a lock that forks wait for.
+    assert python(IMPORTED, NUMBA_DISABLE_JIT=1).stdout == "[]\n"
+
+
 FORKED_MEANWHILE = """
 import os, signal, sys, time
 from concurrent.futures import ThreadPoolExecutor
