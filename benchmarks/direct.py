@@ -59,7 +59,7 @@ def direct_solution(
     ndarray
         Node values, float64.
     """
-    grid = Grid(np.shape(g), extent)  # type: ignore[arg-type]
+    grid = Grid(np.shape(g), extent)
     b = np.array(g, dtype=float)
     u = np.zeros(g.shape) if border is None else np.array(border, dtype=float)
     inside = (slice(1, -1),) * g.ndim

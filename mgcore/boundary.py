@@ -35,7 +35,7 @@ def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
     if isinstance(boundary, str):
         raise ValueError(
             f"boundary must be values of u on the border (a number, an array or a function), got "
-            f"{boundary!r}; other conditions than Dirichlet's are not known"
+            f"{boundary!r}; what kind of condition holds there is said by sides="
         )
     if isinstance(boundary, Real | np.bool_):
         try:

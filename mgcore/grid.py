@@ -1,49 +1,66 @@
-"""Grids of nodes with 2^s + 1 nodes along each axis, and the chain of coarser grids below one."""
+"""Grids of nodes on a box, and the chain of coarser grids below one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
-from math import cos, pi, prod
+from math import prod
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Grid"]
+from mgcore.axis import Axis, Robin, Side, pair_of_sides
+
+__all__ = ["Grid", "check_nested"]
+
+#: Coarsening ends at so many unknowns, unless one unknown can be reached by halving evenly.
+DIRECT = 80
 
 
-@dataclass(frozen=True)
 class Grid:
-    """A uniform grid on a box, boundary nodes included.
+    """Nodes on a box, boundary nodes included: a product of axes.
 
     Parameters
     ----------
-    shape : int or sequence of int
-        Nodes along each of one to three axes, each 2^s + 1 with s >= 1.
+    shape : int or sequence of int, optional
+        Nodes along each of one to three axes, 3 or more each. Along a periodic axis the end is not
+        counted twice: node n would be node 0. May be left out where `coordinates` are given.
     extent : float or sequence of float
-        Length of the box along each axis; one number is the length of every side.
+        Length of the box along each axis; one number is the length of every side. Where
+        `coordinates` are given they say it, but for periodic axes.
+    sides : str or Robin or sequence of them
+        "dirichlet", "neumann", "periodic" or ``Robin(beta)``: one for all sides, or for each axis
+        one or a pair (lower, upper).
+    coordinates : sequence of array, optional
+        The nodes along each axis, increasing: a graded mesh.
 
     Raises
     ------
     ValueError
-        For a shape that cannot be coarsened down to one unknown, naming the nearest that can, or
-        an extent that is not positive and finite.
+        For what does not fit; the message says what does.
     """
 
-    shape: tuple[int, ...]
-    extent: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        shape = _numbers(self.shape, "shape", int)
-        extent = _numbers(self.extent, "extent", float)
+    def __init__(
+        self,
+        shape: int | Sequence[int] | None = None,
+        extent: float | Sequence[float] = 1.0,
+        sides: Any = "dirichlet",
+        coordinates: Sequence[Any] | None = None,
+    ):
+        if coordinates is not None:
+            lines = _lines(coordinates)
+            given = tuple(map(len, lines))
+            if shape is not None and _numbers(shape, "shape", int) != given:
+                raise ValueError(f"coordinates are those of {given} nodes, not of {shape}")
+            shape = given
+        elif shape is None:
+            raise ValueError("a grid needs a shape or coordinates")
+        shape = _numbers(shape, "shape", int)
+        extent = _numbers(extent, "extent", float)
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"grids have one, two or three axes, got shape {shape}")
-        if any(n < 3 or (n - 1) & (n - 2) for n in shape):
-            near = " or ".join(map(str, _nearest(shape)))
-            raise ValueError(
-                f"each axis needs 2^s + 1 nodes, boundary included, got shape {shape}; "
-                f"the nearest that fit are {near}"
-            )
+        if any(n < 3 for n in shape):
+            raise ValueError(f"each axis needs 3 nodes or more, got shape {shape}")
         extent = extent * len(shape) if len(extent) == 1 else extent
         if len(extent) != len(shape):
             raise ValueError(
@@ -51,28 +68,79 @@ class Grid:
             )
         if not all(0 < length < float("inf") for length in extent):
             raise ValueError(f"extent must be positive and finite, got {extent}")
-        object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "extent", extent)
+        pairs = _sides(sides, len(shape))
+        if coordinates is None:
+            self.axes = tuple(
+                Axis.uniform(n, length, pair)
+                for n, length, pair in zip(shape, extent, pairs, strict=True)
+            )
+        else:
+            self.axes = tuple(map(_graded, lines, extent, pairs))
+
+    @classmethod
+    def _of(cls, axes: Sequence[Axis]) -> Grid:
+        grid = cls.__new__(cls)
+        grid.axes = tuple(axes)
+        return grid
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Nodes along each axis."""
+        return tuple(axis.n for axis in self.axes)
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Length of the box along each axis."""
+        return tuple(axis.length for axis in self.axes)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return len(self.shape)
+        return len(self.axes)
+
+    @property
+    def sides(self) -> tuple[tuple[Side, Side], ...]:
+        """The conditions on the lower and the upper side of each axis."""
+        return tuple(axis.sides for axis in self.axes)
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Mesh width h along each axis."""
-        return tuple(length / (n - 1) for length, n in zip(self.extent, self.shape, strict=True))
+        """Mesh width h along each axis, on a graded one their mean."""
+        return tuple(axis.length / len(axis.widths) for axis in self.axes)
+
+    @property
+    def unknown(self) -> tuple[slice, ...]:
+        """The nodes where u is sought: all but those with Dirichlet's values."""
+        return tuple(axis.unknown for axis in self.axes)
 
     @property
     def interior(self) -> tuple[int, ...]:
-        """Interior nodes along each axis."""
-        return tuple(n - 2 for n in self.shape)
+        """Unknowns along each axis."""
+        return tuple(axis.size for axis in self.axes)
 
     @property
     def size(self) -> int:
-        """Number of unknowns: interior nodes."""
+        """Number of unknowns."""
         return prod(self.interior)
+
+    @property
+    def dirichlet(self) -> bool:
+        """Whether u is given on every side."""
+        return all(side == "dirichlet" for pair in self.sides for side in pair)
+
+    @property
+    def even(self) -> bool:
+        """Whether mesh widths are equal along each axis."""
+        return all(axis.even for axis in self.axes)
+
+    @property
+    def floating(self) -> bool:
+        """Whether no side holds u: without a reaction, u is then known up to a constant."""
+        return all(
+            side in ("neumann", "periodic") or (isinstance(side, Robin) and side.beta == 0)
+            for pair in self.sides
+            for side in pair
+        )
 
     def coordinates(self) -> tuple[np.ndarray, ...]:
         """Coordinates of the nodes, one float64 array for each axis, shaped to broadcast.
@@ -83,25 +151,30 @@ class Grid:
         >>> x.shape, y.shape
         ((5, 1), (1, 9))
         """
-        axes = [
-            np.linspace(0, length, n) for length, n in zip(self.extent, self.shape, strict=True)
-        ]
-        return np.ix_(*axes)
+        return np.ix_(*(axis.nodes for axis in self.axes))
 
     @property
     def condition(self) -> float:
-        """Condition number of the second differences at the interior nodes, zero on the border.
+        """Condition number of the second differences, the constant aside where it is in the kernel.
 
-        Their eigenvalues are sum 2 a_i (1 - cos theta_i), a_i = h_i^-2, with theta_i from pi/m_i to
-        pi - pi/m_i along an axis of m_i mesh widths.
+        Exact on even meshes with Dirichlet's values: eigenvalues are sum 2 a_i (1 - cos theta_i),
+        a_i = h_i^-2, with theta_i from pi/m_i to pi - pi/m_i along an axis of m_i mesh widths.
+        Elsewhere the smallest mesh width, and for the lowest frequency that of a box twice as
+        long, say more than there is.
         """
-        a = [(min(self.spacing) / h) ** 2 for h in self.spacing]  # no square overflows
-        cosines = [cos(pi / (n - 1)) for n in self.shape]
-        largest, smallest = (
-            sum(weight * (1 + sign * c) for weight, c in zip(a, cosines, strict=True))
-            for sign in (1, -1)
-        )
-        return largest / smallest
+        widths = [float(axis.widths.min()) for axis in self.axes]
+        a = [(min(widths) / h) ** 2 for h in widths]  # no square overflows
+        if self.dirichlet and self.even:
+            m = [n - 1.0 for n in self.shape]
+        else:
+            m = [2 * axis.length / h for axis, h in zip(self.axes, widths, strict=True)]
+        # 1 - cos t = 2 sin(t/2)^2, which keeps its digits for small t.
+        sines = [np.sin(np.pi / (2 * n)) ** 2 for n in m]
+        smallest = sum(2 * weight * s for weight, s in zip(a, sines, strict=True))
+        largest = sum(2 * weight * (1 - s) for weight, s in zip(a, sines, strict=True))
+        if not self.dirichlet:  # one axis alone may carry the lowest frequency
+            smallest = min(2 * weight * s for weight, s in zip(a, sines, strict=True))
+        return float(largest / smallest)
 
     def halved_axes(self) -> tuple[bool, ...]:
         """Which axes the next coarser grid halves; none on the coarsest.
@@ -110,27 +183,91 @@ class Grid:
         be. Strong couplings are along short mesh widths, and only errors that point smoothing
         made smooth, those along strong couplings, can be seen on a coarser grid.
         """
-        able = [h for h, n in zip(self.spacing, self.shape, strict=True) if n > 3]
+        able = [h for h, axis in zip(self.spacing, self.axes, strict=True) if axis.can_coarsen]
+        if not able or (self.size <= DIRECT and not self.nested):
+            return (False,) * self.ndim
         return tuple(
-            n > 3 and h < 1.5 * min(able) for h, n in zip(self.spacing, self.shape, strict=True)
+            axis.can_coarsen and h < 1.5 * min(able)
+            for h, axis in zip(self.spacing, self.axes, strict=True)
         )
 
+    @property
+    def nested(self) -> bool:
+        """Whether this is an even grid of 2^s + 1 nodes along each axis, with Dirichlet's values.
+
+        Its chain ends at one unknown.
+        """
+        powers = all((n - 1) & (n - 2) == 0 for n in self.shape)
+        return powers and self.dirichlet and self.even
+
     def coarser(self) -> Grid | None:
-        """The next coarser grid, None if this one has a single unknown."""
+        """The next coarser grid, None if this one is the coarsest."""
         halved = self.halved_axes()
         if not any(halved):
             return None
-        shape = tuple(
-            (n + 1) // 2 if half else n for n, half in zip(self.shape, halved, strict=True)
-        )
-        return Grid(shape, self.extent)
+        pairs = zip(self.axes, halved, strict=True)
+        return Grid._of([axis.coarser() if half else axis for axis, half in pairs])
 
     def chain(self) -> Iterator[Grid]:
-        """This grid and all coarser ones, down to one unknown."""
+        """This grid and all coarser ones."""
         grid: Grid | None = self
         while grid is not None:
             yield grid
             grid = grid.coarser()
+
+    def __repr__(self) -> str:
+        extent = " x ".join(f"{length:g}" for length in self.extent)
+        return f"<Grid: {' x '.join(map(str, self.shape))} nodes on {extent}>"
+
+
+def check_nested(grid: Grid) -> Grid:
+    """Refuse a grid that cannot be halved evenly down to one unknown, naming the nearest that can.
+
+    Raises
+    ------
+    ValueError
+    """
+    if any((n - 1) & (n - 2) for n in grid.shape):
+        near = " or ".join(map(str, _nearest(grid.shape)))
+        raise ValueError(
+            f"here each axis needs 2^s + 1 nodes, boundary included, got shape {grid.shape}; "
+            f"the nearest that fit are {near}"
+        )
+    return grid
+
+
+def _sides(given: Any, ndim: int) -> list[tuple[Side, Side]]:
+    """A pair for each axis."""
+    if isinstance(given, str | Robin):
+        return [pair_of_sides(given)] * ndim
+    if not isinstance(given, Sequence) or len(given) != ndim:
+        raise ValueError(
+            f"sides need one condition, or one or a pair for each of {ndim} axes, got {given!r}"
+        )
+    return [pair_of_sides(axis) for axis in given]
+
+
+def _lines(coordinates: Sequence[Any]) -> list[np.ndarray]:
+    """Coordinates as one array for each axis, checked."""
+    arrays = [np.array(line, float).reshape(-1) for line in coordinates]
+    for axis, line in enumerate(arrays):
+        if len(line) < 3 or not np.isfinite(line).all() or not (np.diff(line) > 0).all():
+            raise ValueError(
+                f"coordinates of axis {axis} must be three or more finite numbers that increase"
+            )
+    return arrays
+
+
+def _graded(line: np.ndarray, length: float, sides: tuple[Side, Side]) -> Axis:
+    span = float(line[-1] - line[0])
+    if sides[0] != "periodic":
+        return Axis(line, sides, span)
+    if not span < length:
+        raise ValueError(
+            f"a periodic axis needs as its extent the distance from a node to its own image, more "
+            f"than the {span:g} between its first and last node, got {length:g}"
+        )
+    return Axis(line, sides, length)
 
 
 def _numbers(values: object, name: str, kind: type) -> tuple:

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 
 from mgcore.grid import Grid
 
-__all__ = ["Hierarchy", "Level", "SolverLevel"]
+__all__ = ["Hierarchy", "Level", "Posed", "SolverLevel"]
 
 S = TypeVar("S")
+
+
+class Posed(NamedTuple):
+    """A problem as levels take it: with zero values and zero fluxes on all sides.
+
+    Attributes
+    ----------
+    g : array
+        The right-hand side, with the fluxes given on the sides in it.
+    lift : array or Lift or None
+        A continuation of the given values of u into the box; None where all are zero.
+    removed : float
+        The constant that was subtracted from g: where u is sought up to a constant, there is one
+        only if g has mean zero.
+    """
+
+    g: Any
+    lift: Any
+    removed: float = 0.0
 
 
 class Level(Protocol[S]):
@@ -115,8 +134,8 @@ class SolverLevel(Level[S], Protocol[S]):
         """The largest absolute value over the unknowns, NaN if there is one; shaped like a norm."""
 
     @abstractmethod
-    def lift(self, boundary: Any) -> Any:
-        """A continuation of the border values inwards, or None where all are zero."""
+    def pose(self, g: Any, boundary: Any) -> Posed:
+        """The problem with what is given on the sides taken in, from node values `g`."""
 
     @abstractmethod
     def without(self, g: Any, lift: Any) -> Any:

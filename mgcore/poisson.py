@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mgcore.chain import general_levels
 from mgcore.cycle import Cycle
 from mgcore.gate import (
     DTYPES,
@@ -21,10 +22,12 @@ from mgcore.gate import (
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
+from mgcore.operators import Medium
 from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, iterate, print_progress, report
+from mgcore.stencil import Stencil
 from mgcore.threads import limited
 from mgcore.verdict import Status
 
@@ -32,22 +35,43 @@ __all__ = ["poisson_levels", "solve_poisson"]
 
 
 def poisson_levels(
-    shape: int | Sequence[int],
+    shape: int | Sequence[int] | None = None,
     *,
     extent: float | Sequence[float] = 1.0,
+    sides: Any = "dirichlet",
+    coordinates: Sequence[Any] | None = None,
+    coefficient: Any = 1.0,
+    mean: str = "arithmetic",
+    reaction: Any = 0.0,
+    operator: Stencil | None = None,
     smoother: str | Smoother = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
     dtype: Any = "float64",
-) -> Hierarchy[PoissonLevel]:
-    """The chain of grids for -Laplace u = g, set up once for any number of solves.
+) -> Hierarchy[Any]:
+    """The chain of grids for -div(a grad u) + c u = g, set up once for any number of solves.
 
     Parameters
     ----------
-    shape : int or sequence of int
-        Nodes along each of one to three axes, boundary included, 2^s + 1 each.
+    shape : int or sequence of int, optional
+        Nodes along each of one to three axes, boundary included, 3 or more each. Along a periodic
+        axis the end is not counted twice. May be left out where `coordinates` are given.
     extent : float or sequence of float
         Length of the box along each axis; one number is the length of every side.
+    sides : str or Robin or sequence of them
+        What is known at the ends of each axis: "dirichlet" (u), "neumann" (the flux a du/dn),
+        "periodic" or ``mgcore.Robin(beta)`` (a du/dn + beta u); one for all, or for each axis one
+        or a pair (lower, upper). The values themselves are given to :func:`mgcore.solve`.
+    coordinates : sequence of array, optional
+        The nodes along each axis, increasing: a graded mesh.
+    coefficient : float, array_like or list of them
+        a > 0 at the nodes or in the cells between them; a list has one for each axis.
+    mean : {"arithmetic", "harmonic"}
+        Of two values of a at nodes, for the face between them.
+    reaction : float or array_like
+        c >= 0 at the nodes.
+    operator : Stencil, optional
+        Constant weights of up to 3^d points in place of -div(a grad u) + c u.
     smoother : str or record
         A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module. The default,
         red-black SOR, is the fastest.
@@ -68,21 +92,61 @@ def poisson_levels(
     ValueError
         For a shape, extent or name that does not fit; the message says what does.
     """
-    grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
-    record, dtype = smoother_record(smoother), check_dtype(dtype)
-    levels: list[PoissonLevel] = []
-    for grid in reversed(grids):
-        coarse = levels[0] if levels else None
-        levels.insert(0, PoissonLevel(grid, record, restriction, prolongation, dtype, coarse))
-    return Hierarchy(levels, title(grids[0], dtype, restriction, prolongation))
+    grid = Grid(shape, extent, sides, coordinates)
+    equation = _equation(grid, coefficient, mean, reaction, operator)
+    return _levels(grid, equation, smoother, restriction, prolongation, check_dtype(dtype))
+
+
+def _equation(
+    grid: Grid, coefficient: Any, mean: str, reaction: Any, operator: Stencil | None
+) -> Medium | Stencil:
+    """What is to be solved, checked."""
+    medium = Medium.given(grid, coefficient, reaction, mean)
+    if operator is None:
+        return medium
+    if not medium.plain:
+        raise ValueError("an operator stands for coefficient and reaction; give one or the other")
+    return operator
+
+
+def _levels(
+    grid: Grid,
+    equation: Medium | Stencil,
+    smoother: str | Smoother,
+    restriction: str,
+    prolongation: str,
+    dtype: str,
+) -> Hierarchy[Any]:
+    """Levels with fused kernels where there are some, else general ones."""
+    record = smoother_record(smoother)
+    stiffness(grid, dtype)  # checks it
+    levels: list[Any] = []
+    if _fused(grid, equation):
+        for each in reversed(list(grid.chain())):
+            coarse = levels[0] if levels else None
+            levels.insert(0, PoissonLevel(each, record, restriction, prolongation, dtype, coarse))
+    else:
+        levels += general_levels(grid, equation, record, restriction, prolongation, dtype)
+    return Hierarchy(levels, title(grid, dtype, restriction, prolongation))
+
+
+def _fused(grid: Grid, equation: Medium | Stencil) -> bool:
+    """Whether this is the problem that has kernels of its own: see PoissonLevel."""
+    return grid.nested and isinstance(equation, Medium) and equation.plain
 
 
 def solve_poisson(
     g: Any,
     *,
     ndim: int | None = None,
-    boundary: float | np.ndarray | Callable[..., Any] = 0.0,
+    boundary: Any = 0.0,
     extent: float | Sequence[float] = 1.0,
+    sides: Any = "dirichlet",
+    coordinates: Sequence[Any] | None = None,
+    coefficient: Any = 1.0,
+    mean: str = "arithmetic",
+    reaction: Any = 0.0,
+    operator: Stencil | None = None,
     u0: Any = None,
     rtol: float | None = None,
     atol: float = 0.0,
@@ -95,23 +159,25 @@ def solve_poisson(
     progress: bool = False,
     throw: bool = False,
 ) -> Solution:
-    """Solve -Laplace u = g on a box with Dirichlet border values.
+    """Solve -Laplace u = g on a box, or -div(a grad u) + c u = g, with any sides.
 
     Parameters
     ----------
     g : array_like
-        Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
-        values on the border are ignored.
+        Right-hand side at the nodes of one to three axes, boundary included; values where u is
+        given are ignored.
     ndim : int, optional
         Axes of the grid, the last ones of `g`; the axes before count right-hand sides. By default
         all axes are the grid's. A batch is solved one by one on the same levels; `residuals` and
         all else that a solution tells besides u are of the member that did worst.
-    boundary : float, pair, array_like or callable
-        Values of u on the border: a number, in 1D a pair of them, an array of the shape of `g`
-        whose border is used, or a function of the nodes' coordinates (arrays that broadcast). For
-        a batch, an array may be that of one member or of all.
-    extent : float or sequence of float
-        Length of the box along each axis; one number is the length of every side.
+    boundary : float, array_like, callable or sequence of pairs
+        Values of u on Dirichlet sides: a number, an array of the shape of `g` whose border is used,
+        or a function of the nodes' coordinates (arrays that broadcast); of a batch, an array may be
+        that of one member or of all. Or for each axis a pair of what is given on its lower and
+        upper side, of u or of the flux (outwards positive), None for zero; in 1D the pair alone.
+    extent, sides, coordinates, coefficient, mean, reaction, operator
+        The box and the equation, see :func:`poisson_levels`. Where no side holds u and c = 0, the
+        mean of g (with the fluxes) is taken out, and u has mean zero.
     u0 : array_like, optional
         First guess; of a batch for all members or for each.
     rtol, atol : float
@@ -176,12 +242,13 @@ def solve_poisson(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
     cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
-    grid = Grid(g.shape[len(batch) :], extent)  # type: ignore[arg-type]
+    grid = Grid(g.shape[len(batch) :], extent, sides, coordinates)
+    equation = _equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
     with limited(threads):
         solver = _mixed if precision == "mixed" else _plain
-        solve_one = solver(grid, smoother, precision, **how)
+        solve_one = solver(grid, equation, smoother, precision, **how)
         if not batch:
             return report(solve_one(g, u0, boundary), throw)
         return report(_one_by_one(solve_one, batch, grid, g, u0, boundary), throw)
@@ -191,18 +258,25 @@ def solve_poisson(
 _Solver = Callable[[Any, Any, Any], Solution]
 
 
-def _plain(grid: Grid, smoother: str | Smoother, precision: str, **how: Any) -> _Solver:
+def _plain(
+    grid: Grid, equation: Medium | Stencil, smoother: str | Smoother, precision: str, **how: Any
+) -> _Solver:
     """Cycles in one dtype."""
-    levels = poisson_levels(grid.shape, extent=grid.extent, smoother=smoother, dtype=precision)
+    levels = _levels(grid, equation, smoother, "full", "linear", precision)
     return lambda g, u0, boundary: iterate(levels, g, u0, boundary=boundary, **how)
 
 
 def _mixed(
-    grid: Grid, smoother: str | Smoother, precision: str, *,
+    grid: Grid, equation: Medium | Stencil, smoother: str | Smoother, precision: str, *,
     cycle: Any, rtol: float | None, atol: float, callback: Any, maxiter: int,
 ) -> _Solver:  # fmt: skip
     """Corrections by float32 cycles."""
     check_callback(callback)
+    if not _fused(grid, equation):
+        raise ValueError(
+            "precision='mixed' is for -Laplace u = g with Dirichlet sides and 2^s + 1 equally "
+            "spaced nodes along each axis; use 'float64'"
+        )
     stiffness(grid, "float64")  # checks it
     # In units of the smallest mesh width nothing over- or underflows in float32.
     scaled = [length / min(grid.spacing) for length in grid.extent]
@@ -252,7 +326,7 @@ def _members(
     values: Any, name: str, batch: tuple[int, ...], grid: Grid
 ) -> Callable[[tuple[int, ...]], Any]:
     """What of `values` belongs to one member: its part of arrays with leading axes, else all."""
-    if values is None or callable(values) or isinstance(values, str):
+    if values is None or callable(values) or isinstance(values, str | tuple | list):
         return lambda _: values
     array = real_array(values, name)
     own = max(0, array.ndim - grid.ndim)

@@ -22,7 +22,7 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
 )
-from mgcore.level import SolverLevel
+from mgcore.level import Posed, SolverLevel
 from mgcore.smoothers import Smoother
 from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
@@ -228,12 +228,12 @@ class PoissonLevel(SolverLevel[State]):
         inside = values[(slice(1, -1),) * values.ndim]
         return np.float64(np.maximum(inside.max(), -inside.min()))
 
-    def lift(self, boundary: Any) -> Lift | None:
-        """The transfinite lift of the border values, None where all of them are zero."""
+    def pose(self, g: np.ndarray, boundary: Any) -> Posed:
+        """The same g, and the transfinite lift of the border values unless all are zero."""
         lift = Lift(boundary, self.grid, self.dtype)
         if not all(np.isfinite(face).all() for face in lift.faces):
             raise ValueError("boundary holds NaN or infinity at border nodes")
-        return lift if any(face.any() for face in lift.faces) else None
+        return Posed(g, lift if any(face.any() for face in lift.faces) else None)
 
     def without(self, g: np.ndarray, lift: Lift) -> np.ndarray:
         """g - A lift at the interior nodes, zero on the border."""

@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 from mgcore.grid import Grid
+from mgcore.operators import Operator
 
 __all__ = ["SMOOTHERS", "Chebyshev", "GaussSeidel", "Jacobi", "Smoother", "Sweep", "smoother"]
 
@@ -52,7 +53,7 @@ class Jacobi:
         if self.omega is not None:
             _check_omega(self.omega)
 
-    def sweeps(self, grid: Grid) -> tuple[Sweep, ...]:
+    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
         """The sweeps of one step on `grid`."""
         best = 2 * grid.ndim / (2 * grid.ndim + 1)
         return (Sweep(best if self.omega is None else self.omega, "all"),)
@@ -93,9 +94,9 @@ class Chebyshev:
                 f"{self.degree!r}"
             )
 
-    def sweeps(self, grid: Grid) -> tuple[Sweep, ...]:
+    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
         """The sweeps of one step on `grid`."""
-        lower, upper = _high_frequencies(grid)
+        lower, upper = _high_frequencies(grid, operator)
         theta, delta = (upper + lower) / 2, (upper - lower) / 2
         k = self.degree
         roots = [theta + delta * cos(pi * (j + 0.5) / k) for j in range(k)]
@@ -129,7 +130,7 @@ class GaussSeidel:
             )
         _check_omega(self.omega)
 
-    def sweeps(self, grid: Grid) -> tuple[Sweep, ...]:
+    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
         """The sweeps of one step on `grid`."""
         points = ("red", "black") if self.order == "redblack" else ("lexicographic",)
         return tuple(Sweep(self.omega, kind) for kind in points)
@@ -139,8 +140,10 @@ class GaussSeidel:
         return f"{order} Gauss-Seidel" if self.omega == 1 else f"{order} SOR {self.omega:g}"
 
 
-def _high_frequencies(grid: Grid) -> tuple[float, float]:
+def _high_frequencies(grid: Grid, operator: Operator | None) -> tuple[float, float]:
     """Bounds of the eigenvalues of D^-1 A that belong to high frequencies; see Chebyshev."""
+    if operator is not None:
+        return operator.high_frequencies()
     shortest = min(grid.spacing)
     a = [(shortest / h) ** 2 for h in grid.spacing]  # in units in which no square overflows
     halved = grid.halved_axes()

@@ -56,6 +56,9 @@ class Solution:
         The first cycle that was run (its `print` is a diagram).
     grid : Grid
         The nodes at which u is given, and their coordinates.
+    removed : float
+        The constant that was taken out of g, fluxes in it. Where no side holds u and there is no
+        reaction, only a g of mean zero has a solution.
     """
 
     u: Any
@@ -64,6 +67,7 @@ class Solution:
     work_units: float
     cycle: Cycle
     grid: Grid
+    removed: float = 0.0
 
     @property
     def success(self) -> bool:
@@ -273,7 +277,7 @@ def iterate(
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
         history = (*verdict.residuals[:-1], float(norm.max()))
-        return Solution(u, history, status, work, first, fine.grid)
+        return Solution(u, history, status, work, first, fine.grid, problem.removed)
 
     while verdict.status is Status.RUNNING:
         this = then if verdict.cycles else first
@@ -313,9 +317,11 @@ class _Problem:
     Attributes
     ----------
     g : array
-        The right-hand side, border values in.
+        The right-hand side, what is given on the sides in it.
     lift
         The continuation of the border values, None where all are zero.
+    removed : float
+        The constant taken out of g where u is sought up to a constant.
     scale, norm : ndarray
         ||b||_2, b the right-hand side with the lift taken out, and the present residual's norm; one
         or one for each of a batch.
@@ -324,8 +330,7 @@ class _Problem:
     def __init__(self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any):
         fine = levels[0]
         self.levels, self.fine = levels, fine
-        self.g = fine.nodes(g, "g")
-        self.lift = fine.lift(boundary)
+        self.g, self.lift, self.removed = fine.pose(fine.nodes(g, "g"), boundary)
         self.b = self.g if self.lift is None else fine.without(self.g, self.lift)
         self.begun = u0 is not None  # whether there is an iterate to keep
         self.state = None if self.begun else fine.start(self.b)

@@ -27,8 +27,8 @@ from mgcore.gate import (
     real_array,
     stiffness,
 )
-from mgcore.grid import Grid
-from mgcore.level import Hierarchy
+from mgcore.grid import Grid, check_nested
+from mgcore.level import Hierarchy, Posed
 from mgcore.poisson_level import describe, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
@@ -226,16 +226,16 @@ class PoissonLevel(FeatureLevel):
         largest = values[self._inside].abs().flatten(-self.grid.ndim).amax(-1)
         return largest.to("cpu", torch.float64).numpy()
 
-    def lift(self, boundary: Any) -> Tensor | None:
-        """The transfinite lift of the border values, None where all of them are zero."""
+    def pose(self, g: Tensor, boundary: Any) -> Posed:
+        """The same g, and the transfinite lift of the border values unless all are zero."""
         border = self._tensor(self._border(boundary), "boundary")
         values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
         if not values.isfinite().all():
             raise ValueError("boundary holds NaN or infinity at border nodes")
         if not values.any() and not values.requires_grad:
-            return None
+            return Posed(g, None)
         shape = self.grid.shape
-        return transfinite_lift(
+        lift = transfinite_lift(
             border,
             [
                 torch.linspace(0, 1, n, dtype=border.dtype, device=border.device).reshape(
@@ -244,6 +244,7 @@ class PoissonLevel(FeatureLevel):
                 for axis, n in enumerate(shape)
             ],
         )
+        return Posed(g, lift)
 
     def without(self, g: Tensor, lift: Tensor) -> Tensor:
         """g - A lift at the interior nodes, zero on the border."""
@@ -410,7 +411,7 @@ def poisson_levels(
 
     :func:`mgcore.solve` does, to see when to stop. `torch.autocast` changes nothing in either.
     """
-    grids = list(Grid(shape, extent).chain())  # type: ignore[arg-type]
+    grids = list(check_nested(Grid(shape, extent)).chain())
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
     name, where = check_dtype(dtype), gate.device(device)
     levels = [

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgcore import Grid
+from mgcore.grid import check_nested
 
 
 def test_geometry():
@@ -49,22 +50,32 @@ def test_unequal_mesh_widths_coarsen_the_short_ones_first():
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (100, r"2\^s \+ 1.*\(129,\) or \(65,\)"),
-        ((100, 129), r"\(129, 129\) or \(65, 129\)"),
-        ((128, 128), r"nearest that fit are \(129, 129\) or"),
-        ((18, 63), r"nearest that fit are \(17, 65\) or"),
-        (2, r"nearest that fit are \(3,\)"),
+        (2, "3 nodes or more"),
         ((), "one, two or three axes"),
         ((5, 5, 5, 5), "one, two or three axes"),
         (5.5, "whole numbers"),
         ("5", "whole numbers"),
-        (None, "whole numbers"),
+        (None, "a shape or coordinates"),
         ((5, float("nan")), "whole numbers"),
     ],
 )
 def test_shapes_that_do_not_fit(shape, message):
     with pytest.raises(ValueError, match=message):
         Grid(shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (100, r"2\^s \+ 1.*\(129,\) or \(65,\)"),
+        ((100, 129), r"\(129, 129\) or \(65, 129\)"),
+        ((128, 128), r"nearest that fit are \(129, 129\) or"),
+        ((18, 63), r"nearest that fit are \(17, 65\) or"),
+    ],
+)
+def test_who_needs_nested_grids_names_the_nearest(shape, message):
+    with pytest.raises(ValueError, match=message):
+        check_nested(Grid(shape))
 
 
 @pytest.mark.parametrize(

@@ -591,7 +591,7 @@ G = np.ones((9, 9))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: solve_poisson(np.ones((10, 9))), r"nearest that fit are \(9, 9\) or \(17, 9\)"),
+        (lambda: solve_poisson(np.ones((2, 9))), "3 nodes or more"),
         (lambda: solve_poisson(5.0), "one, two or three axes"),
         (lambda: solve_poisson(np.ones((2, 3, 3, 3))), "leading axes count right-hand sides, pass"),
         (lambda: solve_poisson(G, ndim=3), "fewer axes than the 3 of the grid"),
@@ -628,7 +628,7 @@ G = np.ones((9, 9))
             )
         ),
         (lambda: solve_poisson(G, extent=1e-18, precision="float32"), "in other units"),
-        (lambda: solve_poisson(G, boundary="neumann"), "other conditions than Dirichlet's"),
+        (lambda: solve_poisson(G, boundary="neumann"), "said by sides="),
         (lambda: solve_poisson(G, boundary=10**400), "beyond the range of floats"),
         *(
             (lambda levels=levels: solve(levels, G), "levels must be made by poisson_levels")

@@ -1,0 +1,227 @@
+"""Kernels for any stencil and any transfer, in one, two and three dimensions.
+
+Arrays are unknowns with one layer around. They are walked in *lines* along the last axis, and a
+neighbour is a distance in the flat array, so one kernel serves all dimensions. A weight is a table
+(lines, places in a line), of length 1 along what it does not depend on: a number, one for each
+line, one for each place, or one for each unknown.
+"""
+
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from mgcore.kernels.compilation import parallel, serial
+
+__all__ = ["Couplings", "add", "defect", "gather", "jacobi", "norm", "sequential", "sweep"]
+
+
+class Couplings(NamedTuple):
+    """A u = sum_k w_k (u_x - u_{x + o_k}) + own u_x, for the kernels.
+
+    Attributes
+    ----------
+    starts : ndarray
+        Where the unknowns of each line begin in a flat array.
+    size : int
+        Unknowns of a line.
+    line_offsets, line_weights : ndarray
+        Distances (k,) and weights (k, lines or 1) of neighbours whose weight is the same all along
+        a line; k is even, as weights go in pairs.
+    place_offsets, place_weights : ndarray
+        Those of the others: (k,) and (k, lines or 1, size).
+    own : ndarray
+        (lines or 1, size or 1).
+    line_sum, place_sum : ndarray
+        The diagonal is line_sum[line] + place_sum[line or 0, place or 0].
+    """
+
+    starts: np.ndarray
+    size: np.int64
+    line_offsets: np.ndarray
+    line_weights: np.ndarray
+    place_offsets: np.ndarray
+    place_weights: np.ndarray
+    own: np.ndarray
+    line_sum: np.ndarray
+    place_sum: np.ndarray
+
+
+@serial
+def _defect_line(u, g, A, line, out):
+    """out = g - A u along a line."""
+    x = np.uint64(A.starts[line])
+    n = np.uint64(A.size)
+    for j in range(n):
+        out[j] = g[x + j]
+    at = line if A.line_weights.shape[1] > 1 else 0
+    for k in range(0, A.line_offsets.size, 2):
+        p, q = np.uint64(x + A.line_offsets[k]), np.uint64(x + A.line_offsets[k + 1])
+        v, w = A.line_weights[k, at], A.line_weights[k + 1, at]
+        for j in range(n):
+            here = u[x + j]
+            out[j] += v * (u[p + j] - here) + w * (u[q + j] - here)
+    at = line if A.place_weights.shape[1] > 1 else 0
+    for k in range(0, A.place_offsets.size, 2):
+        p, q = np.uint64(x + A.place_offsets[k]), np.uint64(x + A.place_offsets[k + 1])
+        lower, upper = A.place_weights[k, at], A.place_weights[k + 1, at]
+        for j in range(n):
+            here = u[x + j]
+            out[j] += lower[j] * (u[p + j] - here) + upper[j] * (u[q + j] - here)
+    own = A.own[line if A.own.shape[0] > 1 else 0]
+    if own.size > 1:
+        for j in range(n):
+            out[j] -= own[j] * u[x + j]
+    elif own[0] != 0:
+        for j in range(n):
+            out[j] -= own[0] * u[x + j]
+
+
+@serial
+def _inverse_line(A, line, omega, out):
+    """out = omega / diagonal along a line."""
+    first = A.line_sum[line if A.line_sum.size > 1 else 0]
+    rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
+    if rest.size > 1:
+        for j in range(out.size):
+            out[j] = omega / (first + rest[j])
+    else:
+        value = omega / (first + rest[0])
+        for j in range(out.size):
+            out[j] = value
+
+
+@serial
+def _same_diagonal(A, line, last):
+    """Whether two lines have the same diagonal."""
+    if last < 0 or (A.place_sum.shape[0] > 1):
+        return False
+    return A.line_sum.size == 1 or A.line_sum[line] == A.line_sum[last]
+
+
+@parallel
+def defect(u, g, r, A, strips):
+    """r = g - A u on flat arrays; the layer around r is left alone."""
+    lines = A.starts.size
+    for strip in prange(strips):
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            x = A.starts[line]
+            _defect_line(u, g, A, line, r[x : x + A.size])
+
+
+@parallel
+def norm(u, g, A, strips):
+    """||g - A u||_2, summed in double precision."""
+    lines = A.starts.size
+    total = 0.0
+    for strip in prange(strips):
+        row = np.empty(A.size, u.dtype)
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            _defect_line(u, g, A, line, row)
+            for j in range(A.size):
+                total += np.float64(row[j]) * np.float64(row[j])
+    return sqrt(total)
+
+
+@parallel
+def jacobi(u, g, new, A, omega, strips):
+    """new = u + omega D^-1 (g - A u)."""
+    lines = A.starts.size
+    for strip in prange(strips):
+        row, inverse = np.empty(A.size, u.dtype), np.empty(A.size, u.dtype)
+        last = -1
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            if not _same_diagonal(A, line, last):
+                _inverse_line(A, line, omega, inverse)
+            last = line
+            _defect_line(u, g, A, line, row)
+            x = A.starts[line]
+            for j in range(A.size):
+                new[x + j] = u[x + j] + inverse[j] * row[j]
+
+
+@parallel
+def sweep(u, g, A, omega, first, strips):
+    """u += omega D^-1 (g - A u) in place at the points of one colour.
+
+    `first` says for each line at which place, 0 or 1, its first point of that colour is; every
+    second one follows. With -1 the line has none.
+    """
+    lines = A.starts.size
+    for strip in prange(strips):
+        row, inverse = np.empty(A.size, u.dtype), np.empty(A.size, u.dtype)
+        last = -1
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            if first[line] < 0:
+                continue
+            if not _same_diagonal(A, line, last):
+                _inverse_line(A, line, omega, inverse)
+            last = line
+            _defect_line(u, g, A, line, row)
+            x = A.starts[line]
+            for j in range(first[line], A.size, 2):
+                u[x + j] += inverse[j] * row[j]
+
+
+@serial
+def sequential(u, g, A, omega):
+    """u += omega D^-1 (g - A u) in place, line after line, point after point."""
+    for line in range(A.starts.size):
+        x = A.starts[line]
+        at = line if A.line_weights.shape[1] > 1 else 0
+        to = line if A.place_weights.shape[1] > 1 else 0
+        own = A.own[line if A.own.shape[0] > 1 else 0]
+        first = A.line_sum[line if A.line_sum.size > 1 else 0]
+        rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
+        for j in range(A.size):
+            here = u[x + j]
+            r = g[x + j] - own[j if own.size > 1 else 0] * here
+            for k in range(A.line_offsets.size):
+                r += A.line_weights[k, at] * (u[x + A.line_offsets[k] + j] - here)
+            for k in range(A.place_offsets.size):
+                r += A.place_weights[k, to, j] * (u[x + A.place_offsets[k] + j] - here)
+            u[x + j] = here + omega * r / (first + rest[j if rest.size > 1 else 0])
+
+
+@parallel
+def add(u, r, offsets, weights, starts, size, strips):
+    """u += B r, B a constant stencil: distances in the flat array and weights."""
+    lines = starts.size
+    for strip in prange(strips):
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            x = np.uint64(starts[line])
+            for k in range(offsets.size):
+                y, w = np.uint64(starts[line] + offsets[k]), weights[k]
+                for j in range(np.uint64(size)):
+                    u[x + j] += w * r[y + j]
+
+
+@parallel
+def gather(values, out, lines, line_weights, places, place_weights, starts, added, strips):
+    """A transfer: out = T values, or out += T values where `added`; flat arrays.
+
+    T is a product. `lines` (terms, lines) says where the lines begin that a line of `out` is
+    combined from, `line_weights` how; `places` (terms, size) says which places of a line a place
+    of `out` is combined from.
+    """
+    count, size = starts.size, places.shape[1]
+    length = 1 + places.max()
+    for strip in prange(strips):
+        row = np.empty(length, values.dtype)
+        for line in range(strip * count // strips, (strip + 1) * count // strips):
+            row[:] = 0
+            for m in range(lines.shape[0]):
+                w = line_weights[m, line]
+                if w != 0:
+                    y = np.uint64(lines[m, line])
+                    for j in range(np.uint64(length)):
+                        row[j] += w * values[y + j]
+            x = starts[line]
+            to = out[x : x + size]
+            if not added:
+                to[:] = 0
+            for m in range(places.shape[0]):
+                at, w_at = places[m], place_weights[m]
+                for j in range(size):
+                    to[j] += w_at[j] * row[at[j]]

@@ -1,0 +1,376 @@
+"""Operators as data: how strongly each unknown of a grid is coupled to its neighbours.
+
+``(A u)_x = sum_k w_k(x) (u_x - u_{x + o_k}) + own(x) u_x`` holds every operator here: second
+differences on any mesh and with any sides, coefficients, nine-point stencils, Galerkin's coarse
+operators. Weights are kept as couplings, and what is left of the diagonal apart, because residuals
+are formed from differences (see :func:`mgcore.kernels.common.second_difference`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import inf
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from mgcore.axis import Table
+from mgcore.gate import check_shape, real_array
+from mgcore.grid import Grid
+from mgcore.stencil import Offset, Stencil, cube
+
+__all__ = ["MEANS", "Medium", "Operator", "galerkin", "of_stencil"]
+
+#: How a coefficient between two nodes is made of those at the nodes.
+MEANS = ("arithmetic", "harmonic")
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """A on the unknowns of one grid.
+
+    Attributes
+    ----------
+    grid : Grid
+    couplings : mapping of offset to ndarray
+        w_k, positive for -Laplace; each has one axis for each of the grid's, of length 1 where it
+        does not vary, else one value for each unknown.
+    own : ndarray
+        What the diagonal has beyond the sum of the couplings, shaped like them.
+    """
+
+    grid: Grid
+    couplings: Mapping[Offset, np.ndarray]
+    own: np.ndarray
+
+    @property
+    def singular(self) -> bool:
+        """Whether A takes constants to zero, and so knows u up to a constant."""
+        return self.grid.floating and not self.own.any()
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """The diagonal of A, shaped like the couplings."""
+        return sum(self.couplings.values(), self.own)
+
+    @property
+    def compact(self) -> bool:
+        """Whether neighbours lie along axes alone, so that two colours are enough."""
+        return all(sum(map(abs, offset)) == 1 for offset in self.couplings)
+
+    def high_frequencies(self) -> tuple[float, float]:
+        """Bounds of the eigenvalues of D^-1 A for what the next coarser grid does not see.
+
+        Those of the symbol, node by node: where weights vary they are taken as they are at that
+        node. High frequencies have a theta of pi/2 or more along some halved axis.
+        """
+        halved = self.grid.halved_axes()
+        theta = np.linspace(0, np.pi, 13)
+        grids = np.meshgrid(*[theta] * self.grid.ndim, indexing="ij")
+        high = np.any([t >= np.pi / 2 - 1e-9 for t, half in zip(grids, halved, strict=True)
+                       if half], axis=0)  # fmt: skip
+        diagonal = self.diagonal
+        # Opposite neighbours have cosines in common; of varying weights a few thousand are enough.
+        shares = list(np.broadcast_arrays(*[w / diagonal for w in self.couplings.values()]))
+        step = max(1, shares[0].size // 4096)
+        shares = [share.reshape(-1)[::step, None] for share in shares]
+        value = np.broadcast_to(self.own / diagonal, np.shape(diagonal)).reshape(-1)[::step, None]
+        for offset, share in zip(self.couplings, shares, strict=True):
+            phase = sum(o * t[high] for o, t in zip(offset, grids, strict=True))
+            value = value + share * (1 - np.cos(phase))
+        return float(value.min()), float(value.max())
+
+    def stencil(self) -> Stencil:
+        """The same as a stencil on the unknowns."""
+        centre = (0,) * self.grid.ndim
+        return Stencil({centre: self.diagonal, **{o: -w for o, w in self.couplings.items()}})
+
+    def volumes(self) -> np.ndarray:
+        """The volume that belongs to each unknown: diag(volumes) A is symmetric for diffusion."""
+        masses = [axis.mass[axis.unknown] for axis in self.grid.axes]
+        return reduce(np.multiply.outer, masses)
+
+    def matrix(self) -> sparse.csr_array:
+        """The sparse matrix, unknowns in C order."""
+        shape = self.grid.interior
+        size = self.grid.size
+        rows = np.arange(size).reshape(shape)
+        entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        diagonal = np.broadcast_to(self.diagonal, shape)
+        entries.append((rows.ravel(), rows.ravel(), diagonal.ravel()))
+        for offset, weight in self.couplings.items():
+            to, there = _neighbour(self.grid, rows, offset)
+            value = np.broadcast_to(weight, shape)
+            entries.append((rows[there], to[there], -value[there]))
+        i, j, w = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+        return sparse.coo_array((w, (i, j)), shape=(size, size)).tocsr()
+
+
+def _neighbour(grid: Grid, numbers: np.ndarray, offset: Offset) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each unknown's neighbour, and whether there is one."""
+    to, there = numbers, np.ones(numbers.shape, bool)
+    for axis, step in enumerate(offset):
+        if step == 0:
+            continue
+        to = np.roll(to, -step, axis)
+        if not grid.axes[axis].periodic:
+            n = numbers.shape[axis]
+            inside = (np.arange(n) + step >= 0) & (np.arange(n) + step < n)
+            there = there & inside.reshape([-1 if k == axis else 1 for k in range(numbers.ndim)])
+    return to, there
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """The coefficients of -div(a grad u) + c u on one grid.
+
+    Attributes
+    ----------
+    grid : Grid
+    faces : tuple of ndarray
+        For each axis the a of the faces between neighbours along it: mesh widths along that axis,
+        nodes along the others, or length 1 where it does not vary.
+    reaction : ndarray
+        c at the nodes, or of length 1.
+    """
+
+    grid: Grid
+    faces: tuple[np.ndarray, ...]
+    reaction: np.ndarray
+
+    @classmethod
+    def given(
+        cls, grid: Grid, coefficient: Any = 1.0, reaction: Any = 0.0, mean: str = "arithmetic"
+    ) -> Medium:
+        """The medium that a caller describes.
+
+        Parameters
+        ----------
+        grid : Grid
+        coefficient : float, ndarray, or sequence of them
+            a > 0 at the nodes, or in the cells between them (one less along each axis, as many
+            along a periodic one); or one of these for each axis: a diagonal tensor.
+        reaction : float or ndarray
+            c >= 0 at the nodes.
+        mean : {"arithmetic", "harmonic"}
+            Of two values at nodes, for the face between them. Values of cells are averaged
+            arithmetically over the cells around a face.
+
+        Raises
+        ------
+        ValueError
+            For coefficients of another shape, or that are not positive and finite.
+        """
+        if mean not in MEANS:
+            raise ValueError(f"unknown mean {mean!r}; known are {', '.join(map(repr, MEANS))}")
+        listed = isinstance(coefficient, tuple | list) and len(coefficient) == grid.ndim
+        each = coefficient if listed else [coefficient] * grid.ndim
+        faces = [_faces(grid, a, axis, mean) for axis, a in enumerate(each)]
+        c = real_array(reaction, "reaction").astype(float)
+        if c.ndim:
+            check_shape(c.shape, grid, "reaction")
+        if not (c >= 0).all() or not (c < inf).all():
+            raise ValueError("reaction must be zero or more and finite")
+        return cls(grid, tuple(map(_slim, faces)), _slim(c.reshape(c.shape or (1,) * grid.ndim)))
+
+    def coarser(self, coarse: Grid, halved: Sequence[bool]) -> Medium:
+        """The medium that the next coarser grid sees.
+
+        Faces in a row carry a flux one after the other, so their a has a harmonic mean, weighted by
+        mesh widths; faces side by side share it, and are averaged as right-hand sides are.
+        """
+        faces = []
+        for number, a in enumerate(self.faces):
+            for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
+                if not half or a.shape[k] == 1:
+                    continue
+                if k == number:
+                    h = axis.widths.reshape([-1 if j == k else 1 for j in range(a.ndim)])
+                    summed = np.add.reduceat(h / a, axis.kept[: len(coarse.axes[k].widths)], k)
+                    wide = coarse.axes[k].widths.reshape(
+                        [-1 if j == k else 1 for j in range(a.ndim)]
+                    )
+                    a = wide / summed
+                else:
+                    a = axis.full_weighting().apply(a, k)
+            faces.append(a)
+        c = self.reaction
+        for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
+            if half and c.shape[k] > 1:
+                c = axis.full_weighting().apply(c, k)
+        return Medium(coarse, tuple(faces), c)
+
+    def operator(self) -> Operator:
+        """-div(a grad u) + c u by finite volumes around the nodes."""
+        grid = self.grid
+        own = _at_unknowns(grid, self.reaction)
+        couplings: dict[Offset, np.ndarray] = {}
+        for number, (axis, faces) in enumerate(zip(grid.axes, self.faces, strict=True)):
+            if faces.shape[number] == 1:
+                faces = np.repeat(faces, len(axis.widths), number)
+            lower, upper, border = axis.second_difference(np.moveaxis(faces, number, 0))
+            for sign, weight in ((-1, lower), (1, upper)):
+                offset = tuple(sign if k == number else 0 for k in range(grid.ndim))
+                weight = np.moveaxis(weight, 0, number)
+                couplings[offset] = _slim(_at_unknowns(grid, weight, but=number))
+            if border.any():
+                own = own + border.reshape([-1 if k == number else 1 for k in range(grid.ndim)])
+        return Operator(grid, couplings, _slim(own))
+
+
+def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.ndarray:
+    """Values at the unknowns from those at nodes, along all axes but one and those of length 1."""
+    window = tuple(
+        slice(None) if k == but or values.shape[k] == 1 else s for k, s in enumerate(grid.unknown)
+    )
+    return values[window]
+
+
+def _faces(grid: Grid, a: Any, number: int, mean: str) -> np.ndarray:
+    """a on the faces across one axis: mesh widths along that axis, along others nodes or 1."""
+    axis = grid.axes[number]
+    values = real_array(a, "coefficient").astype(float)
+    cells = tuple(len(axis.widths) for axis in grid.axes)
+    if (
+        values.shape not in ((), grid.shape, cells)
+        or not (values > 0).all()
+        or not (values < inf).all()
+    ):
+        raise ValueError(
+            f"coefficient must be positive and finite: a number, one value for each of the nodes "
+            f"{grid.shape} or of the cells {cells}, or a list with one of these for each axis"
+        )
+    if values.ndim == 0:
+        return values.reshape((1,) * grid.ndim)
+    if values.shape == grid.shape:
+        first = np.take(values, range(len(axis.widths)), number)
+        second = np.take(np.roll(values, -1, number), range(len(axis.widths)), number)
+        # Halves, so that no sum overflows.
+        return first / 2 + second / 2 if mean == "arithmetic" else 2 / (1 / first + 1 / second)
+    for k, other in enumerate(grid.axes):
+        if k == number:
+            continue
+        shape = [-1 if j == k else 1 for j in range(grid.ndim)]
+        half = values * other.widths.reshape(shape) / 2  # beside a node on either side
+        if other.periodic:
+            half = half + np.roll(half, 1, k)
+        else:
+            none = np.zeros_like(np.take(half, [0], k))
+            half = np.concatenate([half, none], k) + np.concatenate([none, half], k)
+        values = half / other.mass.reshape(shape)
+    return values
+
+
+def _slim(weight: np.ndarray) -> np.ndarray:
+    """The same with length 1 along axes along which nothing varies."""
+    for axis in range(weight.ndim):
+        first = np.take(weight, [0], axis)
+        if weight.shape[axis] > 1 and (weight == first).all():
+            weight = first
+    return weight
+
+
+def of_stencil(grid: Grid, stencil: Stencil) -> Operator:
+    """A constant stencil of up to 3^d points as the operator.
+
+    Beside Dirichlet sides what lies beyond is zero, a periodic axis goes on, and at a Neumann side
+    the neighbours beyond are those in the mirror.
+
+    Raises
+    ------
+    ValueError
+        For another number of axes, weights that vary, a wider stencil, a diagonal that is not
+        positive, an uneven mesh or a Robin side.
+    """
+    if stencil.ndim != grid.ndim or not stencil.constant or max(stencil.reach) > 1:
+        raise ValueError(
+            f"the operator must be a constant stencil on {grid.ndim} axes that reaches no further "
+            f"than the next node, got {stencil!r}"
+        )
+    if not grid.even or any(
+        side not in ("dirichlet", "neumann", "periodic") for pair in grid.sides for side in pair
+    ):
+        raise ValueError(
+            "a stencil as the operator needs even mesh widths and Dirichlet, Neumann or periodic "
+            "sides"
+        )
+    total = float(np.asarray(stencil.row_sum).item())
+    largest = max(abs(float(w.item())) for w in stencil.weights.values())
+    if not float(np.asarray(stencil.diagonal).item()) > 0 or total < -1e-12 * largest:
+        raise ValueError(
+            "the operator needs a positive weight at the node itself and a sum of weights of zero "
+            "or more"
+        )
+    own = np.full((1,) * grid.ndim, total if total > 1e-12 * largest else 0.0)
+    couplings: dict[Offset, Any] = {
+        offset: np.full((1,) * grid.ndim, -float(weight.item()))
+        for offset, weight in stencil.neighbours()
+    }
+    for number, axis in enumerate(grid.axes):
+        for end, side, beyond in ((0, axis.sides[0], -1), (-1, axis.sides[1], 1)):
+            if side == "neumann":
+                couplings = _mirrored(couplings, number, axis.size, end, beyond)
+    return Operator(grid, {o: _slim(w) for o, w in couplings.items()}, own)
+
+
+def _mirrored(
+    couplings: Mapping[Offset, np.ndarray], axis: int, n: int, end: int, beyond: int
+) -> dict[Offset, np.ndarray]:
+    """Couplings with what lies beyond one side moved to its image."""
+    moved = {o: np.repeat(w, n, axis) if w.shape[axis] == 1 else w.copy() for o, w in
+             couplings.items()}  # fmt: skip
+    at = [slice(None)] * len(next(iter(couplings)))
+    at[axis] = slice(0, 1) if end == 0 else slice(n - 1, n)
+    for offset in [o for o in moved if o[axis] == beyond]:
+        image = (*offset[:axis], -beyond, *offset[axis + 1 :])
+        if image not in moved:
+            moved[image] = np.zeros_like(moved[offset])
+        shape = np.broadcast_shapes(moved[image].shape, moved[offset].shape)
+        moved[image] = np.broadcast_to(moved[image], shape).copy()
+        moved[image][tuple(at)] += moved[offset][tuple(at)]
+        moved[offset][tuple(at)] = 0.0
+    return moved
+
+
+def galerkin(fine: Operator, coarse: Grid, down: Sequence[Table], up: Sequence[Table]) -> Operator:
+    """R A P on the coarser grid.
+
+    Parameters
+    ----------
+    fine : Operator
+    coarse : Grid
+    down, up : sequence of Table
+        The transfers along each axis, from nodes to nodes.
+    """
+    R = transfer_matrix(down, fine.grid, coarse)
+    P = transfer_matrix(up, coarse, fine.grid)
+    product = (R @ fine.matrix() @ P).tocsr()
+    numbers = np.arange(coarse.size).reshape(coarse.interior)
+    couplings: dict[Offset, np.ndarray] = {}
+    for offset in cube(coarse.ndim):
+        if any(offset):
+            to, there = _neighbour(coarse, numbers, offset)
+            values = np.zeros(numbers.shape)
+            values[there] = -np.asarray(product[numbers[there], to[there]]).reshape(-1)
+            if values.any():
+                couplings[offset] = _slim(values)
+    # A P 1 = 0 far from borders: what rounding leaves of it would act as a reaction.
+    sums = np.asarray(product.sum(axis=1)).reshape(numbers.shape)
+    outward = np.zeros(numbers.shape)
+    sizes = np.asarray(abs(product).sum(axis=1)).reshape(numbers.shape)
+    own = np.where(abs(sums) > 1e-12 * sizes, sums, outward)
+    return Operator(coarse, couplings, _slim(own))
+
+
+def transfer_matrix(tables: Sequence[Table], source: Grid, target: Grid) -> sparse.csr_array:
+    """The sparse matrix of a product of transfers, between the unknowns of two grids."""
+    lines = []
+    for table, a, b in zip(tables, source.axes, target.axes, strict=True):
+        terms, n = table.index.shape
+        rows = np.tile(np.arange(n), terms)
+        full = sparse.coo_array((table.weight.ravel(), (rows, table.index.ravel())), (n, a.n))
+        lines.append(full.tocsr()[b.unknown, a.unknown])
+    return reduce(lambda x, y: sparse.kron(x, y, format="csr"), lines)

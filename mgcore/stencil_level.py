@@ -1,0 +1,427 @@
+"""One grid of the solver for any operator, sides and mesh, on Numba arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mgcore.axis import Table
+from mgcore.gate import node_array
+from mgcore.grid import Grid
+from mgcore.kernels import general
+from mgcore.kernels.general import Couplings
+from mgcore.level import Posed, SolverLevel
+from mgcore.operators import Operator
+from mgcore.poisson_level import describe
+from mgcore.sides import continuation
+from mgcore.smoothers import Smoother
+from mgcore.threads import count
+
+__all__ = ["StencilLevel"]
+
+
+@dataclass(slots=True)
+class State:
+    """Arrays of one problem on one grid: unknowns with one layer around.
+
+    `zero` says that u is zero, whatever its array holds; `work` is a second array, where one was
+    needed; `coarse` is the state of the next coarser grid.
+    """
+
+    u: np.ndarray
+    g: np.ndarray
+    coarse: State | None
+    zero: bool = True
+    work: np.ndarray | None = None
+
+    def scratch(self) -> np.ndarray:
+        """An array with a layer of zeros for whoever needs a second one."""
+        if self.work is None:
+            self.work = np.zeros_like(self.u)
+        return self.work
+
+
+class _Layout:
+    """Where the unknowns of a grid lie in an array with one layer around."""
+
+    def __init__(self, grid: Grid):
+        self.grid = grid
+        self.shape = tuple(n + 2 for n in grid.interior)
+        self.inside = (slice(1, -1),) * grid.ndim
+        self.strides = tuple(prod(self.shape[axis + 1 :]) for axis in range(grid.ndim))
+        self.size = grid.interior[-1]
+        #: The node that lies first in the array along each axis, layer included.
+        self.first = tuple(s.start - 1 for s in grid.unknown)
+        starts = np.ones((1,) * (grid.ndim - 1), np.int64)
+        for axis, n in enumerate(grid.interior[:-1]):
+            along = (1 + np.arange(n, dtype=np.int64)) * self.strides[axis]
+            starts = starts + along.reshape([-1 if k == axis else 1 for k in range(grid.ndim - 1)])
+        self.starts = starts.reshape(-1)
+
+    def distance(self, offset: Sequence[int]) -> int:
+        """How far a neighbour is away in the flat array."""
+        return sum(o * s for o, s in zip(offset, self.strides, strict=True))
+
+    def colours(self, compact: bool) -> list[np.ndarray]:
+        """For each colour the place in each line where its points begin, -1 where there are none.
+
+        Two colours by the sum of node indices, red (even) first; or 2^d by their parities, where
+        neighbours lie across corners, too.
+        """
+        nodes = [np.arange(s.start, s.stop) for s in self.grid.unknown]
+        lines = np.ix_(*nodes[:-1]) if len(nodes) > 1 else ()
+        shape = tuple(map(len, nodes[:-1]))
+        last = nodes[-1][0]
+        if compact:
+            total = np.broadcast_to(sum(lines, np.zeros((), np.int64)), shape)
+            return [((total + last + c) % 2).reshape(-1).astype(np.int64) for c in (0, 1)]
+        found = []
+        for number in range(2 ** len(nodes)):
+            parities = [number >> k & 1 for k in range(len(nodes))]
+            mine = np.broadcast_to(True, shape)
+            for index, parity in zip(lines, parities, strict=False):
+                mine = mine & (index % 2 == parity)
+            start = (last + parities[-1]) % 2
+            found.append(np.where(mine, start, -1).reshape(-1).astype(np.int64))
+        return found
+
+    def layer(self, values: np.ndarray) -> np.ndarray:
+        """Fill the layer along periodic axes, in place."""
+        for number, axis in enumerate(self.grid.axes):
+            if axis.periodic:
+                before: Any = (slice(None),) * number
+                values[(*before, 0)] = values[(*before, -2)]
+                values[(*before, -1)] = values[(*before, 1)]
+        return values
+
+
+def _couplings(operator: Operator, layout: _Layout, dtype: np.dtype) -> Couplings:
+    """An operator's weights as tables for the kernels."""
+    lines, size = len(layout.starts), layout.size
+    along: list[tuple[int, np.ndarray]] = []
+    across: list[tuple[int, np.ndarray]] = []
+    for offset, weight in operator.couplings.items():
+        table = _table(weight, operator.grid, lines)
+        (along if table.shape[1] == 1 else across).append((layout.distance(offset), table))
+    for group in (along, across):
+        if len(group) % 2:
+            group.append((0, np.zeros((1, 1 if group is along else size))))
+    line_weights = _stacked([w[:, 0] for _, w in along], (1,))
+    place_weights = _stacked([w for _, w in across], (1, size))
+    own = _table(operator.own, operator.grid, lines)
+    line_sum, place_sum = line_weights.sum(0), place_weights.sum(0) + own
+    if not across:
+        place_sum = own
+    kinds = {name: array.astype(dtype) for name, array in (
+        ("line_weights", line_weights), ("place_weights", place_weights), ("own", own),
+        ("line_sum", line_sum), ("place_sum", place_sum),
+    )}  # fmt: skip
+    return Couplings(
+        starts=layout.starts, size=np.int64(size),
+        line_offsets=np.array([d for d, _ in along], np.int64),
+        place_offsets=np.array([d for d, _ in across], np.int64),
+        **{name: np.ascontiguousarray(array) for name, array in kinds.items()},
+    )  # fmt: skip
+
+
+def _table(weight: np.ndarray, grid: Grid, lines: int) -> np.ndarray:
+    """A weight as (lines or 1, places or 1)."""
+    places = weight.shape[-1]
+    if all(n == 1 for n in weight.shape[:-1]):
+        return weight.reshape(1, places)
+    return np.broadcast_to(weight, (*grid.interior[:-1], places)).reshape(lines, places)
+
+
+def _stacked(tables: list[np.ndarray], least: tuple[int, ...]) -> np.ndarray:
+    """Tables of different lengths as one array."""
+    if not tables:
+        return np.zeros((0, *least))
+    return np.stack(np.broadcast_arrays(*tables))
+
+
+class _Transfer:
+    """A product of transfers from one layout to another."""
+
+    def __init__(self, tables: Sequence[Table], source: _Layout, target: _Layout, dtype: Any):
+        lines = np.zeros((1, 1), np.int64)
+        weights = np.ones((1, 1))
+        axes = range(target.grid.ndim)
+        own = [
+            (table.index[:, s] - source.first[axis], table.weight[:, s])
+            for axis, table, s in zip(axes, tables, target.grid.unknown, strict=True)
+        ]
+        for (index, weight), stride in zip(own[:-1], source.strides, strict=False):
+            # All pairs of terms, all pairs of lines.
+            lines = _pairs(lines, index * stride, np.add)
+            weights = _pairs(weights, weight, np.multiply)
+        places, place_weights = own[-1]
+        # Where a Dirichlet side's own node is not read, an index may lie outside the array.
+        places = np.where(place_weights == 0, 1, places)
+        lines = np.where(weights == 0, 0, lines)
+        self.arguments = (
+            np.ascontiguousarray(lines), np.ascontiguousarray(weights, dtype),
+            np.ascontiguousarray(places), np.ascontiguousarray(place_weights, dtype),
+            target.starts,
+        )  # fmt: skip
+
+    def __call__(self, source: np.ndarray, target: np.ndarray, added: bool) -> None:
+        strips = min(len(self.arguments[-1]), count())
+        general.gather(source.reshape(-1), target.reshape(-1), *self.arguments, added, strips)
+
+
+def _pairs(outer: np.ndarray, inner: np.ndarray, combine: Any) -> np.ndarray:
+    terms = combine(outer[:, None, :, None], inner[None, :, None, :])
+    return terms.reshape(len(outer) * len(inner), -1)
+
+
+class StencilLevel(SolverLevel[State]):
+    """A u = g on one grid, A any :class:`~mgcore.operators.Operator`.
+
+    Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
+    threads.
+
+    Parameters
+    ----------
+    operator : Operator
+    smoother : Smoother
+    dtype : str
+    coarse : StencilLevel or None
+        The next coarser level; without one, `smooth` solves directly.
+    transfers : sequence of tables
+        Along each axis (restriction, prolongation, cubic interpolation); empty on the coarsest.
+    restrictions : sequence of sequence of Table
+        Products whose mean is the restriction, if that is no single product.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        smoother: Smoother,
+        dtype: str,
+        coarse: StencilLevel | None,
+        restrictions: Sequence[Sequence[Table]] = (),
+        prolongation: Sequence[Table] = (),
+        interpolation: Sequence[Table] = (),
+    ):
+        self.operator, self.smoother, self.coarse = operator, smoother, coarse
+        self.grid = grid = operator.grid
+        self.dtype = np.dtype(dtype)
+        self.size = grid.size
+        self.eps = float(np.finfo(self.dtype).eps)
+        self.room = float(np.finfo(self.dtype).max) / 256
+        self.condition = grid.condition * _contrast(operator)
+        self.singular = operator.singular
+        self._layout = layout = _Layout(grid)
+        self._A = _couplings(operator, layout, self.dtype)
+        self._strips = min(len(layout.starts), count())
+        self._bound = 2 * float(np.max(operator.diagonal))
+        volumes = operator.volumes()
+        self._volumes = volumes / volumes.mean()
+        if coarse is None:
+            self._inverse = _inverse(operator).astype(self.dtype)
+            return
+        self._down = [_Transfer(t, layout, coarse._layout, self.dtype) for t in restrictions]
+        self._up = _Transfer(prolongation, coarse._layout, layout, self.dtype)
+        self._cubic = _Transfer(interpolation, coarse._layout, layout, self.dtype)
+        self._colours = layout.colours(operator.compact)
+        self._sweeps = smoother.sweeps(grid, operator)
+
+    # --- the Level protocol -----------------------------------------------------------------------
+
+    def start(self, g: Any, u: Any = None, *, reuse: State | None = None) -> State:
+        """The state for A u = g from node values; what they hold at Dirichlet sides is ignored.
+
+        `reuse` is a state of this level that is no longer wanted: its memory is used again.
+        """
+        g = self.nodes(g, "g")
+        state = self._state() if reuse is None else reuse
+        state.g[self._layout.inside] = g[self.grid.unknown]
+        state.zero = u is None
+        if u is not None:
+            state.u[self._layout.inside] = self.nodes(u, "u")[self.grid.unknown]
+        return state
+
+    def smooth(self, state: State, steps: int) -> State:
+        """`steps` steps of the smoother; on the coarsest grid the exact solution."""
+        if self.coarse is None:
+            inside = self._layout.inside
+            solved = self._inverse @ state.g[inside].reshape(-1)
+            state.u[inside] = solved.reshape(self.grid.interior)
+            state.zero = False
+        elif steps:
+            self._write(state)
+            for _ in range(steps):
+                for omega, points in self._sweeps:
+                    self._sweep(state, self.dtype.type(omega), points)
+        return state
+
+    def restrict(self, state: State) -> State:
+        """The coarser problem A' e = R (g - A u), starting from zero."""
+        assert state.coarse is not None
+        r = state.g if state.zero else self._defect(state, state.scratch())
+        for number, transfer in enumerate(self._down):
+            transfer(r, state.coarse.g, number > 0)
+        state.coarse.zero = True
+        return state.coarse
+
+    def prolong(self, state: State, coarse: State) -> State:
+        """u + P e."""
+        self._write(state)
+        self._up(self._coarse(coarse), state.u, True)
+        return state
+
+    def interpolate(self, state: State, coarse: State) -> State:
+        """u, by cubic interpolation of the coarser solution."""
+        self._cubic(self._coarse(coarse), state.u, False)
+        state.zero = False
+        return state
+
+    def solution(self, state: State) -> np.ndarray:
+        """u at the nodes, zero on Dirichlet sides; with mean zero where that is free."""
+        u = np.zeros(self.grid.shape, self.dtype)
+        if not state.zero:
+            u[self.grid.unknown] = state.u[self._layout.inside]
+            if self.singular:
+                u -= self.dtype.type((u * self._volumes).mean(dtype=np.float64))
+        return u
+
+    def residual_norm(self, state: State) -> np.float64:
+        """||g - A u||_2 over the unknowns."""
+        if state.zero:
+            return np.float64(np.linalg.norm(state.g[self._layout.inside].astype(float)))
+        u = self._layout.layer(state.u)
+        return np.float64(general.norm(u.reshape(-1), state.g.reshape(-1), self._A, self._strips))
+
+    # --- what solve asks of the finest level ------------------------------------------------------
+
+    @property
+    def direct(self) -> bool:
+        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
+        return self.coarse is None
+
+    def nodes(self, values: Any, name: str) -> np.ndarray:
+        """`values` as a node array of this level's dtype."""
+        return node_array(values, self.grid, self.dtype, name)
+
+    def pose(self, g: np.ndarray, boundary: Any) -> Posed:
+        """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
+        return continuation(boundary, self.grid, self.operator, g)
+
+    def norm(self, values: np.ndarray) -> np.float64:
+        """||values||_2 over the unknowns."""
+        return np.float64(np.linalg.norm(values[self.grid.unknown].astype(float)))
+
+    def largest(self, values: np.ndarray) -> np.float64:
+        """The largest absolute value over the unknowns, NaN if there is one."""
+        return np.float64(abs(values[self.grid.unknown]).max())
+
+    def without(self, g: np.ndarray, lift: np.ndarray) -> np.ndarray:
+        """g - A lift at the unknowns, zero elsewhere."""
+        return self.defect(g, lift)
+
+    def plus(self, u: np.ndarray, lift: np.ndarray, sign: int = 1) -> np.ndarray:
+        """`u` + sign times the lift, border included, as a new array."""
+        return u + self.dtype.type(sign) * lift
+
+    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""
+        out = np.zeros(self.grid.shape, self.dtype)
+        r = self._kernel_defect(self._around(u), self._around(g), np.zeros(self._layout.shape,
+                                                                          self.dtype))  # fmt: skip
+        out[self.grid.unknown] = r[self._layout.inside]
+        return out
+
+    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
+        """||g - A u||_2 over the unknowns; `u` may have any values at Dirichlet nodes."""
+        return self.norm(self.defect(g, u))
+
+    def residual(self, state: State) -> np.ndarray:
+        """g - A u at the nodes, zero where Dirichlet's values belong."""
+        out = np.zeros(self.grid.shape, self.dtype)
+        out[self.grid.unknown] = self._defect(self._write(state), state.scratch())[
+            self._layout.inside
+        ]
+        return out
+
+    def roundoff(self, u: np.ndarray) -> np.float64:
+        """eps ||A|| ||u||_2, with ||A|| at most twice the largest diagonal entry."""
+        return np.float64(self.eps * self._bound * self.norm(u))
+
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
+
+    # --- how it is done ---------------------------------------------------------------------------
+
+    def _around(self, nodes: np.ndarray) -> np.ndarray:
+        """Node values in this level's layout: values at Dirichlet nodes lie in the layer."""
+        values = np.zeros(self._layout.shape, self.dtype)
+        to, of = [], []
+        for axis, first in zip(self.grid.axes, self._layout.first, strict=True):
+            low = max(first, 0)  # the first node that has a place
+            high = min(axis.n, first + axis.size + 2)
+            of.append(slice(low, high))
+            to.append(slice(low - first, high - first))
+        values[tuple(to)] = nodes[tuple(of)]
+        return self._layout.layer(values)
+
+    def _kernel_defect(self, u: np.ndarray, g: np.ndarray, r: np.ndarray) -> np.ndarray:
+        flat = (u.reshape(-1), g.reshape(-1), r.reshape(-1))
+        general.defect(*flat, self._A, self._strips)
+        return r
+
+    def _defect(self, state: State, r: np.ndarray) -> np.ndarray:
+        return self._kernel_defect(self._layout.layer(state.u), state.g, r)
+
+    def _sweep(self, state: State, omega: Any, points: str) -> None:
+        u, g = self._layout.layer(state.u).reshape(-1), state.g.reshape(-1)
+        if points == "all":
+            new = state.scratch()
+            general.jacobi(u, g, new.reshape(-1), self._A, omega, self._strips)
+            state.u, state.work = new, state.u
+        elif points == "lexicographic":
+            general.sequential(u, g, self._A, omega)
+        else:
+            half = len(self._colours) // 2
+            for first in self._colours[:half] if points == "red" else self._colours[half:]:
+                general.sweep(u, g, self._A, omega, first, self._strips)
+                self._layout.layer(state.u)
+
+    def _write(self, state: State) -> State:
+        """The same state with zeros written out."""
+        if state.zero:
+            state.u.fill(0)
+            state.zero = False
+        return state
+
+    def _coarse(self, coarse: State) -> np.ndarray:
+        assert self.coarse is not None
+        return self.coarse._write(coarse).u
+
+    def _state(self) -> State:
+        coarse = None if self.coarse is None else self.coarse._state()
+        shape = self._layout.shape
+        return State(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype), coarse)
+
+
+def _contrast(operator: Operator) -> float:
+    """By how much coefficients widen the spectrum, at most."""
+    ratio = 1.0
+    for axis in range(operator.grid.ndim):
+        for offset, weight in operator.couplings.items():
+            if offset[axis] and weight[weight > 0].size:
+                ratio = max(ratio, float(weight.max() / weight[weight > 0].min()))
+    return ratio
+
+
+def _inverse(operator: Operator) -> np.ndarray:
+    """The dense inverse; where constants are in the kernel that of what is orthogonal to them."""
+    A = operator.matrix().toarray()
+    if not operator.singular:
+        return np.linalg.inv(A)
+    volumes = operator.volumes().reshape(-1)
+    return np.linalg.pinv(volumes[:, None] * A, rcond=1e-12) * volumes
