@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError as _NotInstalled
 from importlib.metadata import version as _version
 
+from mgcore.axis import Robin
 from mgcore.convergence import asymptotic_factor
 from mgcore.cycle import (
     Cycle,
@@ -18,6 +19,7 @@ from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
 from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
 from mgcore.solve import ConvergenceError, ConvergenceWarning, Solution, solve
+from mgcore.stencil import Stencil
 from mgcore.verdict import Status
 
 try:
@@ -33,8 +35,10 @@ __all__ = [
     "GaussSeidel",
     "Grid",
     "Jacobi",
+    "Robin",
     "Solution",
     "Status",
+    "Stencil",
     "Visit",
     "__version__",
     "asymptotic_factor",

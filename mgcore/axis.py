@@ -171,14 +171,19 @@ class Axis:
     def kept(self) -> np.ndarray:
         """The nodes that the next coarser axis keeps: every second one, and the ends.
 
-        With an odd number of mesh widths the last one is kept as it is or joined with the two
-        before it, whichever is nearer to twice the one before. So coarse meshes of any number of
-        nodes stay about as even as the fine one is.
+        An odd number of mesh widths leaves one over, at a Dirichlet side if there is one: kept
+        beside it, it does no harm, however short, as its node is held by the side. Elsewhere two
+        nodes close together would be smoothed as if they were one, and badly: there the one that is
+        left over is kept if it is not much shorter than its neighbour, else joined with two more.
+        So coarse meshes of any number of nodes stay about as even as the fine one is.
         """
         m = len(self.widths)
+        held = [side == "dirichlet" for side in self.sides]
         ends = np.arange(0, m + 1, 2)  # of coarse mesh widths
-        if m % 2:
-            alone = self.widths[-1] > 0.8 * self.widths[-2]
+        if m % 2 and held == [True, False]:
+            ends = np.append(0, np.arange(1, m + 1, 2))
+        elif m % 2:
+            alone = held[1] or self.widths[-1] > 0.8 * self.widths[-2]
             ends = np.append(ends if alone else ends[:-1], m)
         return ends[:-1] if self.periodic else ends
 

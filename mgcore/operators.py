@@ -68,8 +68,13 @@ class Operator:
         node. High frequencies have a theta of pi/2 or more along some halved axis.
         """
         halved = self.grid.halved_axes()
-        theta = np.linspace(0, np.pi, 13)
-        grids = np.meshgrid(*[theta] * self.grid.ndim, indexing="ij")
+        # Between two Dirichlet sides, pi over the number of mesh widths is the lowest frequency.
+        ends = [
+            0.0 if half or set(axis.sides) != {"dirichlet"} else np.pi / len(axis.widths)
+            for axis, half in zip(self.grid.axes, halved, strict=True)
+        ]
+        theta = [np.linspace(end, np.pi - end, 13) for end in ends]
+        grids = np.meshgrid(*theta, indexing="ij")
         high = np.any([t >= np.pi / 2 - 1e-9 for t, half in zip(grids, halved, strict=True)
                        if half], axis=0)  # fmt: skip
         diagonal = self.diagonal
@@ -310,10 +315,24 @@ def of_stencil(grid: Grid, stencil: Stencil) -> Operator:
         for offset, weight in stencil.neighbours()
     }
     for number, axis in enumerate(grid.axes):
+        if "neumann" in axis.sides and not _own_image(stencil, number):
+            raise ValueError(
+                f"the operator is not its own mirror image along axis {number}, and so has no "
+                "Neumann sides there"
+            )
         for end, side, beyond in ((0, axis.sides[0], -1), (-1, axis.sides[1], 1)):
             if side == "neumann":
                 couplings = _mirrored(couplings, number, axis.size, end, beyond)
     return Operator(grid, {o: _slim(w) for o, w in couplings.items()}, own)
+
+
+def _own_image(stencil: Stencil, axis: int) -> bool:
+    """Whether weights do not change when an axis is turned around."""
+    weights = stencil.weights
+    return all(
+        np.isclose(w, weights.get((*o[:axis], -o[axis], *o[axis + 1 :]), 0.0), rtol=1e-12)
+        for o, w in weights.items()
+    )
 
 
 def _mirrored(

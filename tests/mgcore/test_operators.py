@@ -1,0 +1,302 @@
+"""Any sides, mesh, coefficients and stencil: against assembled matrices, and theory."""
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg as sla
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mgcore
+from mgcore import Robin, Stencil, poisson_levels, solve, solve_poisson
+from mgcore.convergence import asymptotic_factor
+from mgcore.stencil_level import StencilLevel
+from tests.mgcore.assembly import assemble, volumes
+
+#: Compiled code, and a machine's other work, take what time they take.
+PATIENT = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+@st.composite
+def problems(draw):
+    """A box, a mesh, sides and coefficients; numbers from a seed."""
+    ndim = draw(st.integers(1, 3))
+    shape = tuple(draw(st.integers(3, {1: 40, 2: 20, 3: 9}[ndim])) for _ in range(ndim))
+    kinds = ["dirichlet", "neumann", Robin(draw(st.floats(0.1, 5)))]
+    sides = [
+        draw(
+            st.one_of(
+                st.just(("periodic", "periodic")),
+                st.tuples(st.sampled_from(kinds), st.sampled_from(kinds)),
+            )
+        )
+        for _ in range(ndim)
+    ]
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    graded = draw(st.booleans())
+    lines = [np.cumsum(rng.uniform(0.7, 1.4, n) if graded else np.ones(n)) for n in shape]
+    lines = [x - x[0] for x in lines]
+    lengths = [
+        x[-1] + 1.0 if pair[0] == "periodic" else x[-1]
+        for x, pair in zip(lines, sides, strict=True)
+    ]
+    wave = sum(np.ix_(*[np.sin(3 * x / x[-1] + k) for k, x in enumerate(lines)]))
+    return {
+        "shape": shape, "sides": sides, "coordinates": lines, "lengths": lengths,
+        "coefficient": np.exp(draw(st.floats(0, 0.7)) * wave),
+        "reaction": draw(st.sampled_from([0.0, 1.0])) * rng.uniform(0, 0.1, shape),
+        "smoother": draw(st.sampled_from(["sor", "redblack", "jacobi", "chebyshev"])),
+        "cycle": draw(st.sampled_from(["fmg", "v", "w", "f"])),
+        "g": rng.standard_normal(shape),
+        "on_border": np.cos(wave),  # one function, so that faces agree where they meet
+        "flux": rng.standard_normal(shape),
+    }  # fmt: skip
+
+
+@given(problems())
+@PATIENT
+def test_solutions_are_those_of_a_matrix_assembled_node_by_node(p):
+    values = []
+    for axis, pair in enumerate(p["sides"]):
+        given_there = [p["on_border"] if side == "dirichlet" else p["flux"] for side in pair]
+        values.append([np.take(v, end, axis) for v, end in zip(given_there, (0, -1), strict=True)])
+    lengths, sides = p["lengths"], p["sides"]
+    levels = poisson_levels(
+        coordinates=p["coordinates"], extent=lengths, sides=sides, coefficient=p["coefficient"],
+        reaction=p["reaction"], smoother=p["smoother"],
+    )  # fmt: skip
+    before = p["g"].copy()
+    solution = solve(levels, p["g"], boundary=values, cycle=p["cycle"], rtol=1e-11, maxiter=200)
+    assert solution.success
+    np.testing.assert_array_equal(p["g"], before)
+    A, b = assemble(
+        p["coordinates"], lengths, sides, p["coefficient"], p["reaction"], p["g"], values
+    )
+    if levels[0].singular:
+        v = volumes(p["coordinates"], lengths, sides).reshape(-1)
+        b = b - (b @ v) / v.sum()
+        exact = np.linalg.lstsq(A.toarray(), b, rcond=1e-12)[0]
+        exact -= (exact @ v) / v.sum()
+    else:
+        exact = sla.spsolve(A.tocsc(), b)
+    error = abs(solution.u.reshape(-1) - exact).max()
+    assert error <= 1e-8 * max(abs(exact).max(), 1e-3)
+
+
+# --- orders -----------------------------------------------------------------------------------
+
+SIDES = {
+    "neumann and dirichlet": [("neumann", "dirichlet"), ("dirichlet", "neumann")],
+    "robin": [(Robin(2.0), Robin(0.5)), ("dirichlet", Robin(1.0))],
+    "periodic and neumann": ["periodic", "neumann"],
+    "all neumann": "neumann",
+}
+
+
+def manufactured(n, sides, stretch):
+    """u = cos(2 pi x) (y^3 + 1/2) + a few more, a = 1 + x^2 (1 - x)^2 + y: data and solution."""
+    periodic = sides[0] == "periodic"
+    x = np.linspace(0, 1, n, endpoint=not periodic)
+    y = np.linspace(0, 1, n)
+    if stretch:
+        y = y + 0.1 * np.sin(2 * np.pi * y) / 2
+    X, Y = np.meshgrid(x, y, indexing="ij")
+    bump = X**2 * (1 - X) ** 2
+    a, ax, ay = 1 + bump + Y, 2 * X * (1 - X) * (1 - 2 * X), np.ones_like(Y)
+    c, s = np.cos(2 * np.pi * X), np.sin(2 * np.pi * X)
+    h, dh, ddh = Y**3 + 0.5, 3 * Y**2, 6 * Y
+    u, ux, uy = c * h, -2 * np.pi * s * h, c * dh
+    g = -(ax * ux + ay * uy + a * (-4 * np.pi**2 * u + c * ddh))
+    values = []
+    flux = {0: (-a * ux, a * ux), 1: (-a * uy, a * uy)}
+    for axis in (0, 1):
+        pair = mgcore.axis.pair_of_sides(sides[axis] if isinstance(sides, list) else sides)
+        row = []
+        for end, side in zip((0, -1), pair, strict=True):
+            beta = side.beta if isinstance(side, Robin) else 0.0
+            q = u if side == "dirichlet" else flux[axis][end] + beta * u
+            row.append(np.take(q, end, axis))
+        values.append(None if pair[0] == "periodic" else tuple(row))
+    return a, g, u, values, (x, y)
+
+
+@pytest.mark.parametrize("stretch", [False, True], ids=["even", "graded"])
+@pytest.mark.parametrize("kind", SIDES)
+def test_second_order_for_every_kind_of_side(kind, stretch):
+    errors, sizes = [], (25, 49, 98)
+    for n in sizes:
+        a, g, u, values, lines = manufactured(n, SIDES[kind], stretch)
+        found = solve_poisson(
+            g, boundary=values, sides=SIDES[kind], coordinates=lines, coefficient=a, rtol=1e-10
+        )
+        assert found.success
+        assert found.nit <= 12
+        difference = found.u - u
+        if kind in ("all neumann", "periodic and neumann"):
+            difference = difference - difference.mean()
+        errors.append(abs(difference).max())
+    slopes = -np.diff(np.log(errors)) / np.diff(np.log(sizes))
+    assert (slopes > 1.8).all(), slopes
+
+
+# --- factors and counts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("smoother", "factor"), [("sor", 0.046), ("redblack", 0.119)])
+@pytest.mark.parametrize(
+    ("shape", "sides"),
+    [
+        ((129, 129), "neumann"),
+        ((128, 128), "periodic"),
+        ((129, 128), ["dirichlet", "periodic"]),
+        ((129, 129), [("dirichlet", "neumann"), ("neumann", "dirichlet")]),
+        ((129, 129), [Robin(2.0), "neumann"]),
+        ((100, 100), "dirichlet"),
+        ((100, 100), [("dirichlet", "neumann"), "dirichlet"]),
+        ((100, 130), "neumann"),
+    ],
+)
+def test_factors_are_those_with_given_values(shape, sides, smoother, factor):
+    extent = [n - 1.0 for n in shape]
+    levels = poisson_levels(shape, extent=extent, sides=sides, smoother=smoother)
+    assert isinstance(levels[0], StencilLevel)
+    # A constant in u, which singular problems leave alone, soon hides what is left of the error.
+    measured = asymptotic_factor(levels, mgcore.v_cycle(len(levels)), cycles=12, last=5)
+    assert measured <= 1.1 * (factor if shape != (100, 130) else 2 * factor)
+
+
+def test_the_general_level_does_what_the_fused_one_does():
+    g = np.random.default_rng(1).standard_normal((33, 65))
+    for smoother in ("sor", "jacobi", "chebyshev", "lexicographic"):
+        fused = poisson_levels(g.shape, smoother=smoother)
+        # A coefficient of 4 and a g of four times as much: the same problem, exactly.
+        general = poisson_levels(g.shape, smoother=smoother, coefficient=4.0)
+        for cycle in ("v", "fmg"):
+            one = solve(fused, g, cycle=cycle, rtol=0, maxiter=2)
+            other = solve(general, 4 * g, cycle=cycle, rtol=0, maxiter=2)
+            np.testing.assert_allclose(other.u, one.u, atol=1e-13 * abs(one.u).max() * 100)
+
+
+def test_counts_do_not_depend_on_the_size_nor_on_the_units_of_a():
+    x = np.linspace(0, 1, 257)
+    a = np.exp(np.sin(5 * x)[:, None] + np.cos(4 * x))
+    counts = []
+    for step, factor in ((1, 1.0), (2, 1.0), (4, 1.0), (2, 1000.0)):
+        part = factor * a[::step, ::step]
+        counts.append(solve_poisson(np.ones(part.shape), coefficient=part, cycle="v").nit)
+    assert counts[1] == counts[3]
+    assert max(counts) - min(counts) <= 1
+
+
+# --- constants ------------------------------------------------------------------------------------
+
+
+def test_what_a_singular_problem_does_to_g_and_u():
+    rng = np.random.default_rng(3)
+    g = rng.standard_normal((40, 30))
+    for sides in ("neumann", "periodic"):
+        one = solve_poisson(g, sides=sides)
+        other = solve_poisson(g + 5.0, sides=sides)
+        assert one.success
+        np.testing.assert_allclose(other.u, one.u, atol=1e-9)
+    grid = mgcore.Grid(g.shape, sides="neumann")
+    v = np.multiply.outer(grid.axes[0].mass, grid.axes[1].mass)
+    found = solve_poisson(g, sides="neumann")
+    assert abs((found.u * v).sum()) < 1e-10
+
+
+def test_large_constants_in_u_leave_singular_residuals_small():
+    """A first guess far away: the constant in it is none of the residual's business."""
+    g = np.random.default_rng(4).standard_normal((64, 64))
+    found = solve_poisson(g, u0=np.full(g.shape, 1e6), sides="periodic")
+    assert found.success
+    np.testing.assert_allclose(found.u, solve_poisson(g, sides="periodic").u, atol=1e-6)
+
+
+# --- constant stencils ----------------------------------------------------------------------------
+
+ROTATED = Stencil.of_array(  # -(c^2 + eps s^2) u_xx - 2 (1 - eps) c s u_xy - ..., 45 degrees, 0.3
+    np.array([[-0.5, 0, 0.5], [0, 0, 0], [0.5, 0, -0.5]]) * 0.35
+    + np.array([[0, -0.65, 0], [-0.65, 2.6, -0.65], [0, -0.65, 0]])
+)
+MEHRSTELLEN = Stencil.of_array(np.array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6)
+
+
+@pytest.mark.parametrize("sides", ["dirichlet", "neumann", "periodic", ["periodic", "dirichlet"]])
+@pytest.mark.parametrize("stencil", [ROTATED, MEHRSTELLEN], ids=["rotated", "mehrstellen"])
+def test_nine_point_stencils_with_any_sides(stencil, sides):
+    rule = {"dirichlet": "zero", "neumann": "mirror", "periodic": "wrap"}
+    kinds = [sides] * 2 if isinstance(sides, str) else sides
+    if stencil is ROTATED and sides == "neumann":
+        with pytest.raises(ValueError, match="own mirror image"):
+            poisson_levels((48, 40), operator=stencil, sides=sides)
+        return
+    g = np.random.default_rng(5).standard_normal((48, 40))
+    levels = poisson_levels(g.shape, operator=stencil, sides=sides, smoother="redblack")
+    solution = solve(levels, g, rtol=1e-10)
+    assert solution.success
+    assert solution.nit <= 15
+    window = tuple(slice(1, -1) if kind == "dirichlet" else slice(None) for kind in kinds)
+    u = solution.u[window]
+    r = g[window] - stencil.apply(u, [rule[kind] for kind in kinds])
+    if "dirichlet" not in kinds:
+        r = r - (r * levels[0].operator.volumes()).sum() / levels[0].operator.volumes().sum()
+    assert np.linalg.norm(r) <= 2e-10 * np.linalg.norm(g)
+
+
+def test_mehrstellen_is_of_fourth_order_with_its_own_right_hand_side():
+    errors = []
+    for n in (17, 33, 65):
+        x = np.linspace(0, 1, n)
+        u = np.outer(np.sin(np.pi * x), np.sin(2 * np.pi * x))
+        g = 5 * np.pi**2 * u
+        g = g + Stencil.laplacian((1, 1)).apply(g) * -1 / 12
+        levels = poisson_levels(u.shape, operator=(n - 1.0) ** 2 * MEHRSTELLEN)
+        errors.append(abs(solve(levels, g, rtol=1e-12).u - u).max())
+    assert np.log2(errors[0] / errors[1]) > 3.8
+    assert np.log2(errors[1] / errors[2]) > 3.8
+
+
+# --- dtypes, refusals -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sides", ["neumann", "periodic", ("dirichlet", Robin(1.0))])
+def test_float32(sides):
+    g = np.random.default_rng(6).standard_normal((100, 80)).astype(np.float32)
+    single, double = (solve_poisson(g.astype(t), sides=sides) for t in (np.float32, np.float64))
+    assert single.success
+    assert single.u.dtype == np.float32
+    assert np.linalg.norm(single.u - double.u) <= 3e-4 * np.linalg.norm(double.u)
+
+
+G = np.ones((9, 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: solve_poisson(G, sides="open"), "'dirichlet', 'neumann', 'periodic' and Robin"),
+        (lambda: solve_poisson(G, sides=["neumann"]), "each of 2 axes"),
+        (lambda: solve_poisson(G, sides=[("periodic", "neumann"), "neumann"]), "on both sides"),
+        (lambda: Robin(-1.0), "zero or more"),
+        (lambda: solve_poisson(G, coefficient=0.0), "positive and finite"),
+        (lambda: solve_poisson(G, coefficient=np.ones(3)), r"nodes \(9, 10\) or of the cells"),
+        (lambda: solve_poisson(G, coefficient=2.0, mean="geometric"), "'arithmetic', 'harmonic'"),
+        (lambda: solve_poisson(G, reaction=-1.0), "zero or more and finite"),
+        (lambda: solve_poisson(G, reaction=np.ones(3)), "need"),
+        (lambda: solve_poisson(G, coordinates=([0, 1, 2], [0, 2, 1, 3])), "that increase"),
+        (lambda: solve_poisson(G, coordinates=(np.arange(9.0), np.arange(9.0))), "not of"),
+        (lambda: solve_poisson(G, operator=Stencil({(0, 0): -1.0})), "positive weight"),
+        (lambda: solve_poisson(G, operator=Stencil({(0,): 1.0})), "stencil on 2 axes"),
+        (lambda: solve_poisson(G, operator=MEHRSTELLEN, sides=Robin(1.0)), "even mesh widths"),
+        (lambda: solve_poisson(G, operator=MEHRSTELLEN, reaction=1.0), "one or the other"),
+        (lambda: solve_poisson(G, boundary=[(0, 1)]), "each of 2 axes"),
+        (lambda: solve_poisson(G, boundary=[(0, 1, 2), None]), "two sides"),
+        (lambda: solve_poisson(G, boundary=[(np.ones(4), 1), None]), r"\(10,\)"),
+        (lambda: solve_poisson(G, precision="mixed"), "use 'float64'"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
