@@ -57,6 +57,10 @@ class Table:
     index: np.ndarray
     weight: np.ndarray
 
+    def times(self, factor: float) -> Table:
+        """The map times a number."""
+        return Table(self.index, self.weight * factor)
+
     def apply(self, values: np.ndarray, axis: int) -> np.ndarray:
         """The map along one axis of an array of node values."""
         along = [-1 if k == axis else 1 for k in range(values.ndim)]

@@ -39,7 +39,10 @@ def general_levels(
         halved = [a is not b for a, b in zip(fine.axes, coarse.axes, strict=True)]
         up, cubic = (_along(fine, halved, name) for name in ("linear", "cubic"))
         down = _restrictions(fine, halved, restriction)
-        transfers.append({"restrictions": down, "prolongation": up, "interpolation": cubic})
+        transfers.append({
+            "restrictions": down, "prolongation": up, "interpolation": cubic,
+            "adjoint": restriction == "full",
+        })  # fmt: skip
         if isinstance(equation, Stencil):
             full = _along(fine, halved, "full_weighting")
             operators.append(galerkin(operators[-1], coarse, full, up))
@@ -63,11 +66,11 @@ def _along(grid: Grid, halved: list[bool], name: str) -> list[Table]:
 
 
 def _restrictions(grid: Grid, halved: list[bool], name: str) -> list[list[Table]]:
-    """Products of transfers whose mean is the restriction `name`."""
+    """Products of transfers whose sum is the restriction `name`."""
     if name == "half" and all(halved):  # (1/8) [1; 1 4 1; 1] is the mean of two
+        first, second = grid.axes
         return [
-            [axis.full_weighting() if k == which else axis.injection()
-             for k, axis in enumerate(grid.axes)]
-            for which in (0, 1)
-        ]  # fmt: skip
+            [first.full_weighting().times(0.5), second.injection()],
+            [first.injection().times(0.5), second.full_weighting()],
+        ]
     return [_along(grid, halved, "injection" if name == "injection" else "full_weighting")]

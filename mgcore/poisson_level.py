@@ -80,6 +80,7 @@ class PoissonLevel(SolverLevel[State]):
         coarse: PoissonLevel | None,
     ):
         self.grid, self.smoother, self.coarse = grid, smoother, coarse
+        self.restriction = restriction
         self.dtype = np.dtype(dtype)
         self.size = grid.size
         self.eps = float(np.finfo(self.dtype).eps)

@@ -191,10 +191,19 @@ class StencilLevel(SolverLevel[State]):
     dtype : str
     coarse : StencilLevel or None
         The next coarser level; without one, `smooth` solves directly.
-    transfers : sequence of tables
-        Along each axis (restriction, prolongation, cubic interpolation); empty on the coarsest.
     restrictions : sequence of sequence of Table
-        Products whose mean is the restriction, if that is no single product.
+        Products whose sum is the restriction.
+    prolongation, interpolation : sequence of Table
+        Linear, and cubic for new solutions.
+    adjoint : bool
+        Whether the restriction is the adjoint of the prolongation.
+
+    Attributes
+    ----------
+    volumes : ndarray
+        The volumes that belong to the unknowns, over their mean.
+    backwards : bool
+        Whether sweeps go in reverse order after a correction, so that a V cycle is symmetric.
     """
 
     def __init__(
@@ -206,6 +215,7 @@ class StencilLevel(SolverLevel[State]):
         restrictions: Sequence[Sequence[Table]] = (),
         prolongation: Sequence[Table] = (),
         interpolation: Sequence[Table] = (),
+        adjoint: bool = True,
     ):
         self.operator, self.smoother, self.coarse = operator, smoother, coarse
         self.grid = grid = operator.grid
@@ -220,7 +230,8 @@ class StencilLevel(SolverLevel[State]):
         self._strips = min(len(layout.starts), count())
         self._bound = 2 * float(np.max(operator.diagonal))
         volumes = operator.volumes()
-        self._volumes = volumes / volumes.mean()
+        self.volumes = volumes / volumes.mean()
+        self.adjoint, self.backwards = adjoint, False
         if coarse is None:
             self._inverse = _inverse(operator).astype(self.dtype)
             return
@@ -245,7 +256,7 @@ class StencilLevel(SolverLevel[State]):
             state.u[self._layout.inside] = self.nodes(u, "u")[self.grid.unknown]
         return state
 
-    def smooth(self, state: State, steps: int) -> State:
+    def smooth(self, state: State, steps: int, backwards: bool = False) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
             inside = self._layout.inside
@@ -255,8 +266,8 @@ class StencilLevel(SolverLevel[State]):
         elif steps:
             self._write(state)
             for _ in range(steps):
-                for omega, points in self._sweeps:
-                    self._sweep(state, self.dtype.type(omega), points)
+                for omega, points in reversed(self._sweeps) if backwards else self._sweeps:
+                    self._sweep(state, self.dtype.type(omega), points, backwards)
         return state
 
     def restrict(self, state: State) -> State:
@@ -274,6 +285,10 @@ class StencilLevel(SolverLevel[State]):
         self._up(self._coarse(coarse), state.u, True)
         return state
 
+    def ascend(self, state: State, coarse: State, steps: int) -> State:
+        """Prolong, then smooth, backwards where that is asked for."""
+        return self.smooth(self.prolong(state, coarse), steps, self.backwards)
+
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
         self._cubic(self._coarse(coarse), state.u, False)
@@ -286,7 +301,7 @@ class StencilLevel(SolverLevel[State]):
         if not state.zero:
             u[self.grid.unknown] = state.u[self._layout.inside]
             if self.singular:
-                u -= self.dtype.type((u * self._volumes).mean(dtype=np.float64))
+                u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
         return u
 
     def residual_norm(self, state: State) -> np.float64:
@@ -377,17 +392,18 @@ class StencilLevel(SolverLevel[State]):
     def _defect(self, state: State, r: np.ndarray) -> np.ndarray:
         return self._kernel_defect(self._layout.layer(state.u), state.g, r)
 
-    def _sweep(self, state: State, omega: Any, points: str) -> None:
+    def _sweep(self, state: State, omega: Any, points: str, backwards: bool) -> None:
         u, g = self._layout.layer(state.u).reshape(-1), state.g.reshape(-1)
         if points == "all":
             new = state.scratch()
             general.jacobi(u, g, new.reshape(-1), self._A, omega, self._strips)
             state.u, state.work = new, state.u
         elif points == "lexicographic":
-            general.sequential(u, g, self._A, omega)
+            general.sequential(u, g, self._A, omega, backwards)
         else:
             half = len(self._colours) // 2
-            for first in self._colours[:half] if points == "red" else self._colours[half:]:
+            mine = self._colours[:half] if points == "red" else self._colours[half:]
+            for first in reversed(mine) if backwards else mine:
                 general.sweep(u, g, self._A, omega, first, self._strips)
                 self._layout.layer(state.u)
 

@@ -165,16 +165,19 @@ def sweep(u, g, A, omega, first, strips):
 
 
 @serial
-def sequential(u, g, A, omega):
+def sequential(u, g, A, omega, backwards):
     """u += omega D^-1 (g - A u) in place, line after line, point after point."""
-    for line in range(A.starts.size):
+    lines = A.starts.size
+    for number in range(lines):
+        line = lines - 1 - number if backwards else number
         x = A.starts[line]
         at = line if A.line_weights.shape[1] > 1 else 0
         to = line if A.place_weights.shape[1] > 1 else 0
         own = A.own[line if A.own.shape[0] > 1 else 0]
         first = A.line_sum[line if A.line_sum.size > 1 else 0]
         rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
-        for j in range(A.size):
+        for place in range(A.size):
+            j = A.size - 1 - place if backwards else place
             here = u[x + j]
             r = g[x + j] - own[j if own.size > 1 else 0] * here
             for k in range(A.line_offsets.size):

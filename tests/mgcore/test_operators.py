@@ -166,12 +166,14 @@ def test_factors_are_those_with_given_values(shape, sides, smoother, factor):
     assert measured <= 1.1 * (factor if shape != (100, 130) else 2 * factor)
 
 
-def test_the_general_level_does_what_the_fused_one_does():
+@pytest.mark.parametrize("restriction", ["full", "half", "injection"])
+def test_the_general_level_does_what_the_fused_one_does(restriction):
     g = np.random.default_rng(1).standard_normal((33, 65))
     for smoother in ("sor", "jacobi", "chebyshev", "lexicographic"):
-        fused = poisson_levels(g.shape, smoother=smoother)
+        how = {"smoother": smoother, "restriction": restriction}
+        fused = poisson_levels(g.shape, **how)
         # A coefficient of 4 and a g of four times as much: the same problem, exactly.
-        general = poisson_levels(g.shape, smoother=smoother, coefficient=4.0)
+        general = poisson_levels(g.shape, coefficient=4.0, **how)
         for cycle in ("v", "fmg"):
             one = solve(fused, g, cycle=cycle, rtol=0, maxiter=2)
             other = solve(general, 4 * g, cycle=cycle, rtol=0, maxiter=2)

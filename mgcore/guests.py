@@ -1,0 +1,129 @@
+"""Multigrid as a guest of other solvers: A and one cycle as operators of scipy.sparse.linalg.
+
+Vectors hold the unknowns in C order, the nodes of Dirichlet sides left out. Rows are weighted with
+the volume that belongs to their node, in units of the mean one: on an even mesh with Dirichlet
+sides that changes nothing; elsewhere it makes A symmetric, as conjugate gradients need it. The
+right-hand side is weighted in the same way: ``levels.weigh(g)``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from mgcore.chain import general_levels
+from mgcore.cycle import Cycle, run
+from mgcore.operators import Medium
+from mgcore.poisson_level import PoissonLevel
+from mgcore.solve import cycle_pair
+from mgcore.stencil_level import StencilLevel
+
+__all__ = ["as_linear_operator", "as_preconditioner", "spread", "weigh"]
+
+
+def weigh(levels: Sequence[Any], g: Any) -> np.ndarray:
+    """A right-hand side at the nodes as the vector that belongs to :func:`as_linear_operator`.
+
+    What sides give, if not zero, must be in `g` already. In a problem that knows u up to a
+    constant, the mean of g is taken out.
+    """
+    fine = _general(levels, symmetric=False)[0]
+    values = fine.nodes(g, "g")[fine.grid.unknown]
+    weighted = values * fine.volumes
+    if fine.singular:
+        weighted = weighted - fine.volumes * (weighted.sum() / fine.volumes.sum())
+    return weighted.reshape(-1)
+
+
+def spread(levels: Sequence[Any], x: Any) -> np.ndarray:
+    """A vector of unknowns as node values, zero on Dirichlet sides."""
+    grid = levels[0].grid
+    u = np.zeros(grid.shape, levels[0].dtype)
+    u[grid.unknown] = np.reshape(x, grid.interior)
+    return u
+
+
+def as_linear_operator(levels: Sequence[Any]) -> LinearOperator:
+    """A on the finest grid, for scipy's Krylov methods.
+
+    Parameters
+    ----------
+    levels : Hierarchy
+        From :func:`mgcore.poisson_levels`.
+
+    Returns
+    -------
+    LinearOperator
+        diag(v) A with v the volumes of the nodes over their mean: symmetric, of shape (n, n) for
+        n unknowns.
+    """
+    fine = _general(levels, symmetric=False)[0]
+    grid = fine.grid
+    zero = np.zeros(grid.shape, fine.dtype)
+
+    def product(x: np.ndarray) -> np.ndarray:
+        applied = -fine.defect(zero, spread(levels, x))[grid.unknown]
+        return (applied * fine.volumes).reshape(-1)
+
+    shape = (fine.size, fine.size)
+    return LinearOperator(shape, matvec=product, rmatvec=product, dtype=fine.dtype)
+
+
+def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -> LinearOperator:
+    """One cycle from zero as an approximate inverse of :func:`as_linear_operator`.
+
+    Parameters
+    ----------
+    levels : Hierarchy
+        From :func:`mgcore.poisson_levels`, with full weighting.
+    cycle : {"v", "w"} or sequence of Visit
+        With as many steps after as before the correction, which makes the inverse symmetric:
+        coloured sweeps go backwards after the correction.
+
+    Raises
+    ------
+    ValueError
+        For levels or cycles that make no symmetric inverse.
+    """
+    chain = _general(levels, symmetric=True)
+    first, _ = cycle_pair(cycle, len(chain))
+    if first.fresh or cycle == "f" or Cycle(reversed(first)) != first:
+        raise ValueError(
+            "a preconditioner for conjugate gradients needs a cycle that reads the same backwards, "
+            f"such as 'v' or 'w', got {cycle!r}"
+        )
+    fine = chain[0]
+
+    def product(r: np.ndarray) -> np.ndarray:
+        g = spread(levels, r)
+        g[fine.grid.unknown] /= fine.volumes
+        u = fine.solution(run(chain, first, fine.start(g)))
+        return u[fine.grid.unknown].reshape(-1)
+
+    shape = (fine.size, fine.size)
+    return LinearOperator(shape, matvec=product, rmatvec=product, dtype=fine.dtype)
+
+
+def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:
+    """The levels as StencilLevels, sweeping backwards after corrections where asked to."""
+    fine = levels[0]
+    if isinstance(fine, PoissonLevel):
+        chain = general_levels(
+            fine.grid, Medium.given(fine.grid), fine.smoother, fine.restriction, "linear",
+            fine.dtype.name,
+        )  # fmt: skip
+    elif isinstance(fine, StencilLevel):
+        chain = [copy.copy(level) for level in levels]
+        for level, below in zip(chain, [*chain[1:], None], strict=True):
+            level.coarse = below
+    else:
+        raise ValueError(f"levels must be made by mgcore.poisson_levels, got {type(fine).__name__}")
+    if symmetric and not all(level.adjoint for level in chain[:-1]):
+        raise ValueError("a symmetric preconditioner needs full weighting as the restriction")
+    for level in chain:
+        level.backwards = symmetric
+    return chain
