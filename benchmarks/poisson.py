@@ -443,7 +443,11 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
-    cores = f"{threads.count()} threads ({numba.threading_layer()})"
+    try:
+        layer = numba.threading_layer()
+    except ValueError:  # no kernel was run on several threads
+        layer = "none started"
+    cores = f"{threads.count()} threads ({layer})"
     return f"{name}, {cores}, Python {platform.python_version()}, {packages}"
 
 

@@ -17,12 +17,17 @@ from scipy.sparse.linalg import LinearOperator
 
 from mgcore.chain import general_levels
 from mgcore.cycle import Cycle, run
-from mgcore.operators import Medium
+from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import PoissonLevel
 from mgcore.solve import cycle_pair
 from mgcore.stencil_level import StencilLevel
 
-__all__ = ["as_linear_operator", "as_preconditioner", "spread", "weigh"]
+__all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "weigh"]
+
+
+def operator(levels: Sequence[Any]) -> Operator:
+    """The finest operator: its couplings, its stencil, its sparse matrix."""
+    return _general(levels, symmetric=False)[0].operator
 
 
 def weigh(levels: Sequence[Any], g: Any) -> np.ndarray:

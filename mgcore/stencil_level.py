@@ -106,7 +106,11 @@ def _couplings(operator: Operator, layout: _Layout, dtype: np.dtype) -> Coupling
     across: list[tuple[int, np.ndarray]] = []
     for offset, weight in operator.couplings.items():
         table = _table(weight, operator.grid, lines)
-        (along if table.shape[1] == 1 else across).append((layout.distance(offset), table))
+        if table.shape[1] == 1 and any(offset[:-1]):
+            along.append((layout.distance(offset), table))
+        else:  # neighbours within a line, too, so that there are few kinds of loops
+            places = np.broadcast_to(table, (len(table), size))
+            across.append((layout.distance(offset), places))
     for group in (along, across):
         if len(group) % 2:
             group.append((0, np.zeros((1, 1 if group is along else size))))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from mgcore.kernels.common import squares
 from mgcore.kernels.compilation import parallel, serial
 
 __all__ = ["Couplings", "add", "defect", "gather", "jacobi", "norm", "sequential", "sweep"]
@@ -49,55 +50,99 @@ class Couplings(NamedTuple):
 
 
 @serial
-def _defect_line(u, g, A, line, out):
-    """out = g - A u along a line."""
-    x = np.uint64(A.starts[line])
-    n = np.uint64(A.size)
-    for j in range(n):
-        out[j] = g[x + j]
+def _scaled_defect(u, g, A, line, scale, out):
+    """out = scale (g - A u) along a line, `scale` one number for each place.
+
+    What five and seven points need is one loop each, as every further one reads `out` and writes it
+    again.
+    """
+    x, n = np.uint64(A.starts[line]), np.uint64(A.size)
     at = line if A.line_weights.shape[1] > 1 else 0
-    for k in range(0, A.line_offsets.size, 2):
-        p, q = np.uint64(x + A.line_offsets[k]), np.uint64(x + A.line_offsets[k + 1])
-        v, w = A.line_weights[k, at], A.line_weights[k + 1, at]
+    to = line if A.place_weights.shape[1] > 1 else 0
+    k, m = A.line_offsets.size, A.place_offsets.size
+    if k == 2 and m == 2:
+        p, q = np.uint64(x + A.line_offsets[0]), np.uint64(x + A.line_offsets[1])
+        r, s = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
+        v, w = A.line_weights[0, at], A.line_weights[1, at]
+        lower, upper = A.place_weights[0, to], A.place_weights[1, to]
         for j in range(n):
             here = u[x + j]
-            out[j] += v * (u[p + j] - here) + w * (u[q + j] - here)
-    at = line if A.place_weights.shape[1] > 1 else 0
-    for k in range(0, A.place_offsets.size, 2):
-        p, q = np.uint64(x + A.place_offsets[k]), np.uint64(x + A.place_offsets[k + 1])
-        lower, upper = A.place_weights[k, at], A.place_weights[k + 1, at]
+            total = v * (u[p + j] - here) + w * (u[q + j] - here)
+            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
+            out[j] = scale[j] * (g[x + j] + total)
+    elif k == 4 and m == 2:
+        p, q = np.uint64(x + A.line_offsets[0]), np.uint64(x + A.line_offsets[1])
+        y, z = np.uint64(x + A.line_offsets[2]), np.uint64(x + A.line_offsets[3])
+        r, s = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
+        v, w = A.line_weights[0, at], A.line_weights[1, at]
+        a, b = A.line_weights[2, at], A.line_weights[3, at]
+        lower, upper = A.place_weights[0, to], A.place_weights[1, to]
         for j in range(n):
             here = u[x + j]
-            out[j] += lower[j] * (u[p + j] - here) + upper[j] * (u[q + j] - here)
+            total = v * (u[p + j] - here) + w * (u[q + j] - here)
+            total += a * (u[y + j] - here) + b * (u[z + j] - here)
+            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
+            out[j] = scale[j] * (g[x + j] + total)
+    elif k == 0 and m == 4:
+        p, q = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
+        r, s = np.uint64(x + A.place_offsets[2]), np.uint64(x + A.place_offsets[3])
+        below, above = A.place_weights[0, to], A.place_weights[1, to]
+        lower, upper = A.place_weights[2, to], A.place_weights[3, to]
+        for j in range(n):
+            here = u[x + j]
+            total = below[j] * (u[p + j] - here) + above[j] * (u[q + j] - here)
+            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
+            out[j] = scale[j] * (g[x + j] + total)
+    else:
+        for j in range(n):
+            out[j] = g[x + j]
+        for pair in range(0, k, 2):
+            p, q = np.uint64(x + A.line_offsets[pair]), np.uint64(x + A.line_offsets[pair + 1])
+            v, w = A.line_weights[pair, at], A.line_weights[pair + 1, at]
+            for j in range(n):
+                here = u[x + j]
+                out[j] += v * (u[p + j] - here) + w * (u[q + j] - here)
+        for pair in range(0, m, 2):
+            p, q = np.uint64(x + A.place_offsets[pair]), np.uint64(x + A.place_offsets[pair + 1])
+            lower, upper = A.place_weights[pair, to], A.place_weights[pair + 1, to]
+            for j in range(n):
+                here = u[x + j]
+                out[j] += lower[j] * (u[p + j] - here) + upper[j] * (u[q + j] - here)
+        for j in range(n):
+            out[j] *= scale[j]
     own = A.own[line if A.own.shape[0] > 1 else 0]
     if own.size > 1:
         for j in range(n):
-            out[j] -= own[j] * u[x + j]
+            out[j] -= scale[j] * (own[j] * u[x + j])
     elif own[0] != 0:
         for j in range(n):
-            out[j] -= own[0] * u[x + j]
+            out[j] -= scale[j] * (own[0] * u[x + j])
 
 
 @serial
-def _inverse_line(A, line, omega, out):
-    """out = omega / diagonal along a line."""
-    first = A.line_sum[line if A.line_sum.size > 1 else 0]
+def _inverse_line(A, line, omega, first, step, out):
+    """out = omega / diagonal along a line at every `step`-th place from `first` on, else zero."""
+    most = A.line_sum[line if A.line_sum.size > 1 else 0]
     rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
-    if rest.size > 1:
-        for j in range(out.size):
-            out[j] = omega / (first + rest[j])
-    else:
-        value = omega / (first + rest[0])
-        for j in range(out.size):
-            out[j] = value
+    if step > 1:
+        out[:] = 0
+    for j in range(first, out.size, step):
+        out[j] = omega / (most + rest[j if rest.size > 1 else 0])
 
 
 @serial
 def _same_diagonal(A, line, last):
     """Whether two lines have the same diagonal."""
-    if last < 0 or (A.place_sum.shape[0] > 1):
+    if last < 0 or A.place_sum.shape[0] > 1:
         return False
     return A.line_sum.size == 1 or A.line_sum[line] == A.line_sum[last]
+
+
+@serial
+def _add_line(u, x, out):
+    x = np.uint64(x)
+    for j in range(np.uint64(out.size)):
+        u[x + j] += out[j]
 
 
 @parallel
@@ -105,9 +150,10 @@ def defect(u, g, r, A, strips):
     """r = g - A u on flat arrays; the layer around r is left alone."""
     lines = A.starts.size
     for strip in prange(strips):
+        ones = np.ones(A.size, u.dtype)
         for line in range(strip * lines // strips, (strip + 1) * lines // strips):
             x = A.starts[line]
-            _defect_line(u, g, A, line, r[x : x + A.size])
+            _scaled_defect(u, g, A, line, ones, r[x : x + A.size])
 
 
 @parallel
@@ -116,11 +162,10 @@ def norm(u, g, A, strips):
     lines = A.starts.size
     total = 0.0
     for strip in prange(strips):
-        row = np.empty(A.size, u.dtype)
+        row, ones = np.empty(A.size, u.dtype), np.ones(A.size, u.dtype)
         for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            _defect_line(u, g, A, line, row)
-            for j in range(A.size):
-                total += np.float64(row[j]) * np.float64(row[j])
+            _scaled_defect(u, g, A, line, ones, row)
+            total += squares(row, 0, A.size)
     return sqrt(total)
 
 
@@ -133,12 +178,12 @@ def jacobi(u, g, new, A, omega, strips):
         last = -1
         for line in range(strip * lines // strips, (strip + 1) * lines // strips):
             if not _same_diagonal(A, line, last):
-                _inverse_line(A, line, omega, inverse)
+                _inverse_line(A, line, omega, 0, 1, inverse)
             last = line
-            _defect_line(u, g, A, line, row)
+            _scaled_defect(u, g, A, line, inverse, row)
             x = A.starts[line]
             for j in range(A.size):
-                new[x + j] = u[x + j] + inverse[j] * row[j]
+                new[x + j] = u[x + j] + row[j]
 
 
 @parallel
@@ -146,22 +191,22 @@ def sweep(u, g, A, omega, first, strips):
     """u += omega D^-1 (g - A u) in place at the points of one colour.
 
     `first` says for each line at which place, 0 or 1, its first point of that colour is; every
-    second one follows. With -1 the line has none.
+    second one follows. With -1 the line has none. The others are computed as well, and multiplied
+    by zero: that vectorises.
     """
     lines = A.starts.size
     for strip in prange(strips):
-        row, inverse = np.empty(A.size, u.dtype), np.empty(A.size, u.dtype)
-        last = -1
+        row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
+        last = np.full(2, -1)
         for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            if first[line] < 0:
+            c = first[line]
+            if c < 0:
                 continue
-            if not _same_diagonal(A, line, last):
-                _inverse_line(A, line, omega, inverse)
-            last = line
-            _defect_line(u, g, A, line, row)
-            x = A.starts[line]
-            for j in range(first[line], A.size, 2):
-                u[x + j] += inverse[j] * row[j]
+            if not _same_diagonal(A, line, last[c]):
+                _inverse_line(A, line, omega, c, 2, inverse[c])
+            last[c] = line
+            _scaled_defect(u, g, A, line, inverse[c], row)
+            _add_line(u, A.starts[line], row)
 
 
 @serial

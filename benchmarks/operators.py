@@ -1,0 +1,185 @@
+"""Other sides, sizes, meshes and coefficients, beside constant Dirichlet problems and PyAMG.
+
+    python -m benchmarks.operators
+
+How much a V cycle costs per unknown where sides are not Dirichlet's, sizes not 2^s + 1, meshes
+graded or coefficients variable, in parts of the one that has a fused kernel; its convergence
+factor; and set-up and solve to 1e-8 beside PyAMG's ruge_stuben on the same sparse matrix. Peers
+take turns; times are medians. Every solution is checked in the residual of that matrix, and a wrong
+one ends the run. Writes results/operators.csv and results/operators.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import mgcore
+from benchmarks.poisson import check, machine, pyamg_solver, race
+from benchmarks.report import Goal, markdown, table, write
+from mgcore import guests
+from mgcore.convergence import asymptotic_factor
+
+FUSED = "Dirichlet, 2^s + 1"
+RTOL = 1e-8
+
+
+class Row(NamedTuple):
+    """One problem."""
+
+    problem: str
+    nodes: str
+    factor: float
+    v_cycle_ns: float
+    times_dirichlet: float
+    solve_ns: float
+    pyamg_ns: float
+    times_pyamg: float
+
+
+def problems(n: int, ndim: int) -> dict[str, dict[str, Any]]:
+    """What :func:`mgcore.poisson_levels` takes, by name; n is 2^s + 1."""
+    x = np.linspace(0, 1, n)
+    waves = sum(np.ix_(*[np.sin(4 * t + k) for k, t in enumerate([x] * ndim)]))
+    other = round(0.97 * n)
+    found: dict[str, dict[str, Any]] = {
+        FUSED: {"shape": (n,) * ndim},
+        "Neumann": {"shape": (n,) * ndim, "sides": "neumann"},
+        "periodic": {"shape": (n - 1,) * ndim, "sides": "periodic"},
+        "mixed sides": {
+            "shape": (n, n - 1, n)[:ndim],
+            "sides": [("dirichlet", "neumann"), "periodic", mgcore.Robin(1.0)][:ndim],
+        },
+        f"Dirichlet, {other} nodes": {"shape": (other,) * ndim},
+        "graded": {"coordinates": [x + 0.05 * np.sin(2 * np.pi * x)] * ndim},
+        "variable a": {"shape": (n,) * ndim, "coefficient": np.exp(waves)},
+    }
+    if ndim == 2:
+        found["nine points"] = {"shape": (n, n), "operator": nine_points(n)}
+    return found
+
+
+def nine_points(n: int) -> mgcore.Stencil:
+    """Mehrstellen, (1/6) h^-2 [-1 -4 -1; -4 20 -4; -1 -4 -1]."""
+    weights = np.array([[-1.0, -4, -1], [-4, 20, -4], [-1, -4, -1]])
+    return mgcore.Stencil.of_array(weights * (n - 1.0) ** 2 / 6)
+
+
+def one_cycle(levels: Any, g: np.ndarray) -> Callable[[], Any]:
+    """A V(1,1) on memory that is set up once."""
+    state, cycle = levels[0].start(g), mgcore.v_cycle(len(levels))
+    return lambda: mgcore.run(levels, cycle, state)
+
+
+def measure(n: int, ndim: int, rounds: int) -> list[Row]:
+    """All problems of one size."""
+    rng = np.random.default_rng(0)
+    built = {
+        name: mgcore.poisson_levels(**how, smoother="sor") for name, how in
+        problems(n, ndim).items()
+    }  # fmt: skip
+    rights = {name: rng.standard_normal(levels[0].grid.shape) for name, levels in built.items()}
+    sizes = {name: levels[0].size for name, levels in built.items()}
+    cycles = race({k: one_cycle(v, rights[k]) for k, v in built.items()}, sizes, rounds)
+    rows = []
+    for name, how in problems(n, ndim).items():
+        levels, g = built[name], rights[name]
+        print(f"{name}, {n}^{ndim} ...", file=sys.stderr, flush=True)
+        factor = asymptotic_factor(levels, mgcore.v_cycle(len(levels)), cycles=12, last=5)
+        times = beside_pyamg(how, levels, g, min(rounds, 3))
+        rows.append(
+            Row(
+                name, " x ".join(map(str, levels[0].grid.shape)), factor, cycles[name],
+                cycles[name] / cycles[FUSED], times["mgcore"], times.get("PyAMG", np.nan),
+                times.get("PyAMG", np.nan) / times["mgcore"],
+            )
+        )  # fmt: skip
+    return rows
+
+
+def beside_pyamg(
+    how: Mapping[str, Any], levels: Any, g: np.ndarray, rounds: int
+) -> dict[str, float]:
+    """Set-up and solve, ns per unknown; the matrix is PyAMG's for nothing."""
+    operator = guests.operator(levels)
+    A, grid = operator.matrix(), levels[0].grid
+    weights = operator.volumes().reshape(-1)
+    b = g[grid.unknown].reshape(-1)
+    if operator.singular:
+        b = b - (b @ weights) / weights.sum()
+
+    def ours() -> np.ndarray:
+        fresh = mgcore.poisson_levels(**how, smoother="sor")
+        return mgcore.solve(fresh, g, rtol=RTOL).u
+
+    left = np.linalg.norm(b - A @ ours()[grid.unknown].reshape(-1)) / np.linalg.norm(b)
+    check("set-up and solve", "mgcore", left / (1.01 * RTOL))
+    calls: dict[str, Callable[[], Any]] = {"mgcore": ours}
+    try:
+        # Symmetric, as its rows are weighted with volumes.
+        weighted = (A * weights[:, None]).tocsr()
+        weighted.indices = weighted.indices.astype(np.int32)
+        weighted.indptr = weighted.indptr.astype(np.int32)
+        peer = pyamg_solver(weighted, RTOL, grid)
+        x = peer(b * weights)
+        left = np.linalg.norm(weights * (b - A @ x)) / np.linalg.norm(weights * b)
+        check("set-up and solve", "PyAMG", left / (1.01 * RTOL))
+        calls["PyAMG"] = lambda: peer(b * weights)
+    except (ImportError, RuntimeError) as missing:
+        print(f"without PyAMG: {missing}", file=sys.stderr)
+    return race(calls, levels[0].size, rounds)
+
+
+def goals(rows: list[Row]) -> list[Goal]:
+    """What was asked for."""
+    most = {"Neumann": 1.3, "periodic": 1.3, "mixed sides": 1.3, "variable a": 3.0}
+    out = []
+    for row in rows:
+        limit = most.get(row.problem, 1.3 if row.problem.startswith("Dirichlet,") else None)
+        where = f"{row.problem}, {row.nodes}"
+        if limit and row.problem != FUSED:
+            cost = row.times_dirichlet
+            measure = f"{where}: V(1,1) per unknown, times Dirichlet's"
+            out.append(Goal(measure, f"at most {limit:g} x", f"{cost:.2f} x", cost <= limit))
+        if row.problem in ("Neumann", "graded", "variable a") and np.isfinite(row.times_pyamg):
+            faster = row.times_pyamg
+            measure = f"{where}: set-up and solve, times faster than PyAMG"
+            out.append(Goal(measure, "30 x", f"{faster:.1f} x", faster >= 30))
+    return out
+
+
+def main(argv: list[str] | None = None) -> list[Goal]:
+    """Measure, check, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size-2d", type=int, default=1025, help="nodes a side, 2^s + 1 (1025)")
+    parser.add_argument("--size-3d", type=int, default=129, help="nodes a side, 2^s + 1 (129)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each race (7)")
+    args = parser.parse_args(argv)
+    for n, ndim in ((args.size_2d, 2), (args.size_3d, 3)):
+        mgcore.grid.check_nested(mgcore.Grid((n,) * ndim))
+    rows = measure(args.size_2d, 2, args.rounds) + measure(args.size_3d, 3, args.rounds)
+    reached = goals(rows)
+    head = [
+        "problem", "nodes", "factor", "V(1,1)", "times Dirichlet's", "set-up and solve", "PyAMG",
+        "times faster",
+    ]  # fmt: skip
+    lines = [
+        [r.problem, r.nodes, f"{r.factor:.3f}", f"{r.v_cycle_ns:.1f}", f"{r.times_dirichlet:.2f}",
+         f"{r.solve_ns:.0f}", f"{r.pyamg_ns:.0f}", f"{r.times_pyamg:.1f}"]
+        for r in rows
+    ]  # fmt: skip
+    report = (
+        f"Nanoseconds per unknown, {machine()}:\n\n{markdown(head, lines)}\n\n"
+        f"What was asked for, and what this run reached:\n\n{table(reached)}\n"
+    )
+    print(report)
+    write("operators", report, rows)
+    return reached
+
+
+if __name__ == "__main__":
+    main()
