@@ -116,7 +116,7 @@ def beside_pyamg(
         fresh = mgcore.poisson_levels(**how, smoother="sor")
         return mgcore.solve(fresh, g, rtol=RTOL).u
 
-    left = np.linalg.norm(b - A @ ours()[grid.unknown].reshape(-1)) / np.linalg.norm(b)
+    left = float(np.linalg.norm(b - A @ ours()[grid.unknown].reshape(-1)) / np.linalg.norm(b))
     check("set-up and solve", "mgcore", left / (1.01 * RTOL))
     calls: dict[str, Callable[[], Any]] = {"mgcore": ours}
     try:
@@ -126,7 +126,7 @@ def beside_pyamg(
         weighted.indptr = weighted.indptr.astype(np.int32)
         peer = pyamg_solver(weighted, RTOL, grid)
         x = peer(b * weights)
-        left = np.linalg.norm(weights * (b - A @ x)) / np.linalg.norm(weights * b)
+        left = float(np.linalg.norm(weights * (b - A @ x)) / np.linalg.norm(weights * b))
         check("set-up and solve", "PyAMG", left / (1.01 * RTOL))
         calls["PyAMG"] = lambda: peer(b * weights)
     except (ImportError, RuntimeError) as missing:

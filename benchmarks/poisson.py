@@ -21,6 +21,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from importlib.metadata import version
 from math import prod
@@ -443,10 +444,9 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
-    try:
+    layer = "none started"
+    with suppress(ValueError):  # no kernel was run on several threads
         layer = numba.threading_layer()
-    except ValueError:  # no kernel was run on several threads
-        layer = "none started"
     cores = f"{threads.count()} threads ({layer})"
     return f"{name}, {cores}, Python {platform.python_version()}, {packages}"
 

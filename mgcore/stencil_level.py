@@ -13,7 +13,7 @@ from mgcore.axis import Table
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels import general
-from mgcore.kernels.general import Couplings
+from mgcore.kernels.general import NORM, NOTHING, RESIDUAL, Couplings, Walk
 from mgcore.level import Posed, SolverLevel
 from mgcore.operators import Operator
 from mgcore.poisson_level import describe
@@ -29,13 +29,16 @@ class State:
     """Arrays of one problem on one grid: unknowns with one layer around.
 
     `zero` says that u is zero, whatever its array holds; `work` is a second array, where one was
-    needed; `coarse` is the state of the next coarser grid.
+    needed; `coarse` is the state of the next coarser grid. A state that was asked for its norm once
+    is `watched`: the last pass of a cycle then takes the `norm`.
     """
 
     u: np.ndarray
     g: np.ndarray
     coarse: State | None
     zero: bool = True
+    watched: bool = False
+    norm: float | None = None
     work: np.ndarray | None = None
 
     def scratch(self) -> np.ndarray:
@@ -61,6 +64,18 @@ class _Layout:
             along = (1 + np.arange(n, dtype=np.int64)) * self.strides[axis]
             starts = starts + along.reshape([-1 if k == axis else 1 for k in range(grid.ndim - 1)])
         self.starts = starts.reshape(-1)
+
+    def walk(self) -> Walk:
+        """How kernels go through the array."""
+        n, periodic = self.grid.interior, [axis.periodic for axis in self.grid.axes]
+        several = len(n) > 1
+        slabs = n[0] if several else 1
+        return Walk(
+            np.int64(slabs), np.int64(len(self.starts) // slabs),
+            np.int64(self.strides[0] if several else self.shape[0]), np.int64(self.shape[-1]),
+            np.bool_(several and periodic[0]), np.bool_(len(n) == 3 and periodic[1]),
+            np.bool_(periodic[-1]),
+        )  # fmt: skip
 
     def distance(self, offset: Sequence[int]) -> int:
         """How far a neighbour is away in the flat array."""
@@ -231,7 +246,8 @@ class StencilLevel(SolverLevel[State]):
         self.singular = operator.singular
         self._layout = layout = _Layout(grid)
         self._A = _couplings(operator, layout, self.dtype)
-        self._strips = min(len(layout.starts), count())
+        self._walk = layout.walk()
+        self._strips = max(1, min(int(self._walk.slabs) // 8, count()))
         self._bound = 2 * float(np.max(operator.diagonal))
         volumes = operator.volumes()
         self.volumes = volumes / volumes.mean()
@@ -244,6 +260,8 @@ class StencilLevel(SolverLevel[State]):
         self._cubic = _Transfer(interpolation, coarse._layout, layout, self.dtype)
         self._colours = layout.colours(operator.compact)
         self._sweeps = smoother.sweeps(grid, operator)
+        points = tuple(points for _, points in self._sweeps)
+        self._in_one_pass = operator.compact and points == ("red", "black")
 
     # --- the Level protocol -----------------------------------------------------------------------
 
@@ -255,7 +273,7 @@ class StencilLevel(SolverLevel[State]):
         g = self.nodes(g, "g")
         state = self._state() if reuse is None else reuse
         state.g[self._layout.inside] = g[self.grid.unknown]
-        state.zero = u is None
+        state.zero, state.watched, state.norm = u is None, False, None
         if u is not None:
             state.u[self._layout.inside] = self.nodes(u, "u")[self.grid.unknown]
         return state
@@ -266,18 +284,31 @@ class StencilLevel(SolverLevel[State]):
             inside = self._layout.inside
             solved = self._inverse @ state.g[inside].reshape(-1)
             state.u[inside] = solved.reshape(self.grid.interior)
-            state.zero = False
+            state.zero, state.norm = False, None
         elif steps:
             self._write(state)
+            self._layout.layer(state.u)
             for _ in range(steps):
-                for omega, points in reversed(self._sweeps) if backwards else self._sweeps:
-                    self._sweep(state, self.dtype.type(omega), points, backwards)
+                self._step(state, backwards)
         return state
+
+    def descend(self, state: State, steps: int) -> tuple[State, State]:
+        """Smooth and restrict; the last step and the residual in one pass where that exists."""
+        if self.coarse is None or not steps or not self._in_one_pass:
+            return super().descend(state, steps)
+        self._layout.layer(self._write(state).u)
+        for step in range(steps):
+            self._step(state, False, RESIDUAL if step + 1 == steps else NOTHING)
+        return state, self._restricted(state, state.scratch())
 
     def restrict(self, state: State) -> State:
         """The coarser problem A' e = R (g - A u), starting from zero."""
         assert state.coarse is not None
         r = state.g if state.zero else self._defect(state, state.scratch())
+        return self._restricted(state, r)
+
+    def _restricted(self, state: State, r: np.ndarray) -> State:
+        assert state.coarse is not None
         for number, transfer in enumerate(self._down):
             transfer(r, state.coarse.g, number > 0)
         state.coarse.zero = True
@@ -287,16 +318,22 @@ class StencilLevel(SolverLevel[State]):
         """u + P e."""
         self._write(state)
         self._up(self._coarse(coarse), state.u, True)
+        state.norm = None
         return state
 
     def ascend(self, state: State, coarse: State, steps: int) -> State:
-        """Prolong, then smooth, backwards where that is asked for."""
-        return self.smooth(self.prolong(state, coarse), steps, self.backwards)
+        """Prolong, then smooth, backwards where that is asked for; the last step takes the norm."""
+        self.prolong(state, coarse)
+        self._layout.layer(state.u)
+        for step in range(steps):
+            last = state.watched and step + 1 == steps and self._in_one_pass
+            state.norm = self._step(state, self.backwards, NORM if last else NOTHING)
+        return state
 
     def interpolate(self, state: State, coarse: State) -> State:
         """u, by cubic interpolation of the coarser solution."""
         self._cubic(self._coarse(coarse), state.u, False)
-        state.zero = False
+        state.zero, state.norm = False, None
         return state
 
     def solution(self, state: State) -> np.ndarray:
@@ -312,8 +349,11 @@ class StencilLevel(SolverLevel[State]):
         """||g - A u||_2 over the unknowns."""
         if state.zero:
             return np.float64(np.linalg.norm(state.g[self._layout.inside].astype(float)))
-        u = self._layout.layer(state.u)
-        return np.float64(general.norm(u.reshape(-1), state.g.reshape(-1), self._A, self._strips))
+        state.watched = True
+        if state.norm is None:
+            u = self._layout.layer(state.u).reshape(-1)
+            state.norm = general.norm(u, state.g.reshape(-1), self._A, self._strips)
+        return np.float64(state.norm)
 
     # --- what solve asks of the finest level ------------------------------------------------------
 
@@ -396,20 +436,37 @@ class StencilLevel(SolverLevel[State]):
     def _defect(self, state: State, r: np.ndarray) -> np.ndarray:
         return self._kernel_defect(self._layout.layer(state.u), state.g, r)
 
+    def _step(self, state: State, backwards: bool, sink: np.int64 = NOTHING) -> float | None:
+        """One step of the smoother on a u whose layer is filled; the norm, if that is the sink."""
+        state.norm = None
+        sweeps = self._sweeps[::-1] if backwards else self._sweeps
+        if self._in_one_pass:
+            red, black = self._colours[::-1] if backwards else self._colours
+            r = state.g if sink != RESIDUAL else state.scratch()
+            norm = general.two_colours(
+                state.u.reshape(-1), state.g.reshape(-1), r.reshape(-1), self._A, self._walk,
+                self.dtype.type(sweeps[0].omega), red, black, sink, self._strips,
+            )  # fmt: skip
+            return float(norm) if sink == NORM else None
+        for omega, points in sweeps:
+            self._sweep(state, self.dtype.type(omega), points, backwards)
+        return None
+
     def _sweep(self, state: State, omega: Any, points: str, backwards: bool) -> None:
-        u, g = self._layout.layer(state.u).reshape(-1), state.g.reshape(-1)
+        """One sweep of any smoother."""
+        u, g = state.u.reshape(-1), state.g.reshape(-1)
         if points == "all":
             new = state.scratch()
             general.jacobi(u, g, new.reshape(-1), self._A, omega, self._strips)
-            state.u, state.work = new, state.u
+            state.u, state.work = self._layout.layer(new), state.u
         elif points == "lexicographic":
             general.sequential(u, g, self._A, omega, backwards)
+            self._layout.layer(state.u)
         else:
             half = len(self._colours) // 2
             mine = self._colours[:half] if points == "red" else self._colours[half:]
             for first in reversed(mine) if backwards else mine:
-                general.sweep(u, g, self._A, omega, first, self._strips)
-                self._layout.layer(state.u)
+                general.sweep(u, g, self._A, self._walk, omega, first, self._strips)
 
     def _write(self, state: State) -> State:
         """The same state with zeros written out."""

@@ -15,7 +15,48 @@ from numba import prange
 from mgcore.kernels.common import squares
 from mgcore.kernels.compilation import parallel, serial
 
-__all__ = ["Couplings", "add", "defect", "gather", "jacobi", "norm", "sequential", "sweep"]
+__all__ = [
+    "NORM",
+    "NOTHING",
+    "RESIDUAL",
+    "Couplings",
+    "Walk",
+    "add",
+    "defect",
+    "gather",
+    "jacobi",
+    "norm",
+    "sequential",
+    "sweep",
+    "two_colours",
+]
+
+
+#: What a pass gives besides u: nothing, the residual, its norm.
+NOTHING, RESIDUAL, NORM = map(np.int64, range(3))
+
+
+class Walk(NamedTuple):
+    """How an array is walked: in slabs across the first axis, of several lines each in 3D.
+
+    Attributes
+    ----------
+    slabs, lines : int
+        Slabs of an array, lines of a slab.
+    stride, row : int
+        From one slab to the next and from one line to the next in the flat array, layer included.
+    first, middle, last : bool
+        Which axes are periodic: the one across slabs, the one across lines of a slab in 3D, and the
+        one along lines.
+    """
+
+    slabs: np.int64
+    lines: np.int64
+    stride: np.int64
+    row: np.int64
+    first: np.bool_
+    middle: np.bool_
+    last: np.bool_
 
 
 class Couplings(NamedTuple):
@@ -186,27 +227,134 @@ def jacobi(u, g, new, A, omega, strips):
                 new[x + j] = u[x + j] + row[j]
 
 
+@serial
+def _colour_slab(u, g, A, walk, omega, first, slab, row, inverse, last):
+    """u += omega D^-1 (g - A u) in place at the points of one colour of one slab.
+
+    The other points are computed as well, and multiplied by zero: that vectorises. `inverse` holds
+    the diagonals of lines that begin with this colour, and with the other one.
+    """
+    for line in range(slab * walk.lines, (slab + 1) * walk.lines):
+        c = first[line]
+        if c < 0:
+            continue
+        if not _same_diagonal(A, line, last[c]):
+            _inverse_line(A, line, omega, c, 2, inverse[c])
+        last[c] = line
+        _scaled_defect(u, g, A, line, inverse[c], row)
+        _add_line(u, A.starts[line], row)
+    _close_slab(u, A, walk, slab)
+
+
+@serial
+def _close_slab(u, A, walk, slab):
+    """Fill the layer of one slab along periodic axes, but the first one where there are several."""
+    lines = range(slab * walk.lines, (slab + 1) * walk.lines)
+    if walk.last:
+        for line in lines:
+            x = A.starts[line]
+            u[x - 1], u[x + A.size] = u[x + A.size - 1], u[x]
+    if walk.middle:
+        x = A.starts[slab * walk.lines] - 1
+        for k in range(walk.row):
+            u[x - walk.row + k] = u[x + (walk.lines - 1) * walk.row + k]
+            u[x + walk.lines * walk.row + k] = u[x + k]
+
+
+@serial
+def _close(u, walk):
+    """Fill the layer along a periodic first axis."""
+    if walk.first:
+        end = walk.slabs * walk.stride
+        for k in range(walk.stride):
+            u[k] = u[end + k]
+            u[end + walk.stride + k] = u[walk.stride + k]
+
+
+@serial
+def _sink_slab(u, g, r, A, walk, slab, sink, ones, row):
+    """The residual of one slab, into `r`; or its sum of squares."""
+    total = 0.0
+    for line in range(slab * walk.lines, (slab + 1) * walk.lines):
+        if sink == RESIDUAL:
+            x = A.starts[line]
+            _scaled_defect(u, g, A, line, ones, r[x : x + A.size])
+        else:
+            _scaled_defect(u, g, A, line, ones, row)
+            total += squares(row, 0, A.size)
+    return total
+
+
 @parallel
-def sweep(u, g, A, omega, first, strips):
+def two_colours(u, g, r, A, walk, omega, red, black, sink, strips):
+    """A red-black step in one pass over memory, and what `sink` asks for; a norm is returned.
+
+    ::
+
+        slab    t - 2      t - 1     t
+                residual   black     red
+
+    `red` and `black` say for each line at which place, 0 or 1, its first point of that colour is.
+    Slabs beside another strip, or beside the end of a periodic first axis, wait for their neighbour
+    and are done when all strips have passed.
+    """
+    sums = np.zeros(strips)
+    for strip in prange(strips):
+        a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
+        row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
+        ones, last = np.ones(A.size, u.dtype), np.full(2, -1)
+        for t in range(a, b + 2):
+            if t < b:
+                _colour_slab(u, g, A, walk, omega, red, t, row, inverse, last)
+            if low <= t - 1 < high:
+                _colour_slab(u, g, A, walk, omega, black, t - 1, row, inverse, last)
+            if sink != NOTHING and low_sink <= t - 2 < high_sink:
+                sums[strip] += _sink_slab(u, g, r, A, walk, t - 2, sink, ones, row)
+    _close(u, walk)
+    row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
+    ones, last = np.ones(A.size, u.dtype), np.full(2, -1)
+    for strip in range(strips):
+        a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
+        for t in range(a, b):
+            if not low <= t < high:
+                _colour_slab(u, g, A, walk, omega, black, t, row, inverse, last)
+    _close(u, walk)
+    if sink != NOTHING:
+        for strip in range(strips):
+            a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
+            for t in range(a, b):
+                if not low_sink <= t < high_sink:
+                    sums[strip] += _sink_slab(u, g, r, A, walk, t, sink, ones, row)
+    return sqrt(sums.sum())
+
+
+@serial
+def _parts(walk, strip, strips):
+    """First and last slab of a strip, and inside them of those that need not wait.
+
+    The black points of a slab need the next red ones, its residual those of the next but one.
+    """
+    a, b = strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips
+    below = 1 if strip > 0 or walk.first else 0
+    above = 1 if strip + 1 < strips or walk.first else 0
+    low, high = min(a + below, b), max(b - above, a)
+    low_sink, high_sink = min(a + 2 * below, b), max(b - 2 * above, a)
+    return a, low, low_sink, max(high_sink, low_sink), max(high, low), b
+
+
+@parallel
+def sweep(u, g, A, walk, omega, first, strips):
     """u += omega D^-1 (g - A u) in place at the points of one colour.
 
     `first` says for each line at which place, 0 or 1, its first point of that colour is; every
-    second one follows. With -1 the line has none. The others are computed as well, and multiplied
-    by zero: that vectorises.
+    second one follows. With -1 the line has none.
     """
-    lines = A.starts.size
     for strip in prange(strips):
         row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
         last = np.full(2, -1)
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            c = first[line]
-            if c < 0:
-                continue
-            if not _same_diagonal(A, line, last[c]):
-                _inverse_line(A, line, omega, c, 2, inverse[c])
-            last[c] = line
-            _scaled_defect(u, g, A, line, inverse[c], row)
-            _add_line(u, A.starts[line], row)
+        for slab in range(strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips):
+            _colour_slab(u, g, A, walk, omega, first, slab, row, inverse, last)
+    _close(u, walk)
 
 
 @serial
