@@ -181,6 +181,11 @@ class Medium:
             raise ValueError("reaction must be zero or more and finite")
         return cls(grid, tuple(map(_slim, faces)), _slim(c.reshape(c.shape or (1,) * grid.ndim)))
 
+    @property
+    def plain(self) -> bool:
+        """Whether this is -Laplace: a = 1, c = 0."""
+        return all((a == 1).all() for a in self.faces) and not self.reaction.any()
+
     def coarser(self, coarse: Grid, halved: Sequence[bool]) -> Medium:
         """The medium that the next coarser grid sees.
 

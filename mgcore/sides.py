@@ -54,6 +54,8 @@ def continuation(boundary: Any, grid: Grid, operator: Operator, g: np.ndarray) -
 
 def _given(boundary: Any, grid: Grid) -> list[list[np.ndarray | None]]:
     """For each axis and end what is given there, of the shape of that face."""
+    if grid.ndim == 1 and isinstance(boundary, tuple | list) and len(boundary) == 2:
+        boundary = [boundary] if not isinstance(boundary[0], tuple | list) else boundary
     nested = isinstance(boundary, tuple | list) and any(
         isinstance(pair, tuple | list) or pair is None for pair in boundary
     )
