@@ -215,6 +215,15 @@ class Grid:
             yield grid
             grid = grid.coarser()
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.sides, self.extent, tuple(axis.nodes.tobytes() for axis in self.axes)
+
     def __repr__(self) -> str:
         extent = " x ".join(f"{length:g}" for length in self.extent)
         return f"<Grid: {' x '.join(map(str, self.shape))} nodes on {extent}>"

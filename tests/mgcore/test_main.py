@@ -66,7 +66,7 @@ def test_a_figure(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "10"], "nearest that fit are (9, 9)"),
+        (["--size", "2"], "3 nodes or more"),
         (["--size", "33", "--maxiter", "1"], "increase maxiter"),
         (["--rtol", "-1"], "rtol must be a number, zero or more"),
         (["--threads", "0"], "threads must be a whole number"),
