@@ -38,6 +38,7 @@ from benchmarks.convergence import sines
 from benchmarks.direct import DirectSolver
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import Grid, threads
+from mgcore.grid import check_nested
 from mgcore.kernels.halves import ZERO
 
 SIZES_2D = (513, 1025, 2049, 4097, 8193)
@@ -520,7 +521,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     args = parser.parse_args(argv)
     shapes = [(n,) * 2 for n in args.sizes_2d] + [(n,) * 3 for n in args.sizes_3d]
     for shape in shapes:
-        Grid(shape)  # refuses what does not fit before anything is measured
+        check_nested(Grid(shape))  # refuses what does not fit before anything is measured
 
     rows = []
     for shape in shapes:

@@ -23,6 +23,7 @@ import torch
 import mgnet
 from mgcore import Grid, v_cycle
 from mgcore.convergence import asymptotic_factor
+from mgcore.grid import check_nested
 from mgnet import SymmetricKernel, train_smoother
 from mgnet.poisson import PoissonLevel
 
@@ -123,7 +124,7 @@ def main(argv: list[str] | None = None) -> list[Row]:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="unknowns a side")
     args = parser.parse_args(argv)
     for n in (args.train_on, *args.sizes):
-        Grid((n + 2, n + 2))  # refuses what is not 2^s - 1 before the training
+        check_nested(Grid((n + 2, n + 2)))  # refuses what is not 2^s - 1 before the training
 
     kernel = SymmetricKernel([0.2, 0.0, 0.0])  # weighted Jacobi
     began = time.perf_counter()

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("problem", nargs="?", choices=PROBLEMS, default="sines", help="what u or g is")
-    add("--size", type=int, default=257, help="nodes a side, 2^s + 1")
+    add("--size", type=int, default=257, help="nodes a side")
     add("--dim", type=int, choices=(1, 2, 3), default=2, help="axes of the grid")
     add("--cycle", choices=CYCLES, default="fmg", help="fmg: full multigrid, then V(1,1)")
     add("--smoother", choices=SMOOTHERS, default="sor", help="what smooths on every level")

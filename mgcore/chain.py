@@ -1,60 +1,98 @@
-"""The chain of levels for any operator, sides and mesh."""
+"""The chain of grids for any operator, sides and mesh, as records to build levels from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
+
+import numpy as np
 
 from mgcore.axis import Table
 from mgcore.grid import Grid
-from mgcore.operators import Medium, galerkin, of_stencil
-from mgcore.smoothers import Smoother
+from mgcore.operators import Medium, Operator, galerkin, of_stencil
 from mgcore.stencil import Stencil
-from mgcore.stencil_level import StencilLevel
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
-__all__ = ["general_levels"]
+__all__ = ["Rung", "colours", "rungs"]
 
 
-def general_levels(
-    grid: Grid,
-    equation: Medium | Stencil,
-    smoother: Smoother,
-    restriction: str,
-    prolongation: str,
-    dtype: str,
-) -> list[StencilLevel]:
-    """Levels from the finest to the coarsest.
+class Rung(NamedTuple):
+    """One grid of a chain: what it takes to make a level of it.
+
+    Attributes
+    ----------
+    operator : Operator
+        A, with its grid.
+    down : sequence of sequence of Table
+        Products of transfers along the axes, from nodes to nodes, whose sum is the restriction to
+        the next coarser grid; empty on the coarsest.
+    up, cubic : sequence of Table
+        Linear prolongation and cubic interpolation from the coarser grid; empty on the coarsest.
+    adjoint : bool
+        Whether the restriction is the adjoint of the prolongation.
+    """
+
+    operator: Operator
+    down: Sequence[Sequence[Table]] = ()
+    up: Sequence[Table] = ()
+    cubic: Sequence[Table] = ()
+    adjoint: bool = True
+
+
+def rungs(
+    grid: Grid, equation: Medium | Stencil, restriction: str, prolongation: str
+) -> list[Rung]:
+    """The chain from the finest grid to the coarsest.
 
     A medium is seen anew on every grid; a stencil is the finest operator, and R A P the coarser.
+
+    Raises
+    ------
+    ValueError
+        For a transfer or an equation that does not fit the grid.
     """
     prolongation_weights(prolongation, (True,) * grid.ndim)  # these check the names
     restriction_weights(restriction, (True,) * grid.ndim)
-    grids = list(grid.chain())
-    operators = [of_stencil(grid, equation) if isinstance(equation, Stencil)
-                 else equation.operator()]  # fmt: skip
-    transfers: list[dict[str, Any]] = []
-    for fine, coarse in pairwise(grids):
+    operator = of_stencil(grid, equation) if isinstance(equation, Stencil) else equation.operator()
+    chain: list[Rung] = []
+    for fine, coarse in pairwise(grid.chain()):
         halved = [a is not b for a, b in zip(fine.axes, coarse.axes, strict=True)]
         up, cubic = (_along(fine, halved, name) for name in ("linear", "cubic"))
         down = _restrictions(fine, halved, restriction)
-        transfers.append({
-            "restrictions": down, "prolongation": up, "interpolation": cubic,
-            "adjoint": restriction == "full",
-        })  # fmt: skip
+        chain.append(Rung(operator, down, up, cubic, restriction == "full"))
         if isinstance(equation, Stencil):
             full = _along(fine, halved, "full_weighting")
-            operators.append(galerkin(operators[-1], coarse, full, up))
+            operator = galerkin(operator, coarse, full, up)
         else:
             equation = equation.coarser(coarse, halved)
-            operators.append(equation.operator())
-    levels: list[StencilLevel] = []
-    for number in reversed(range(len(grids))):
-        below = levels[0] if levels else None
-        how = transfers[number] if below else {}
-        levels.insert(0, StencilLevel(operators[number], smoother, dtype, below, **how))
-    return levels
+            operator = equation.operator()
+    return [*chain, Rung(operator)]
+
+
+def colours(nodes: Sequence[np.ndarray], compact: bool) -> list[np.ndarray]:
+    """Which points have which colour, the red half of the colours first.
+
+    Parameters
+    ----------
+    nodes : sequence of ndarray
+        Numbers of the nodes along each axis.
+    compact : bool
+        Two colours by the sum of these numbers, red where it is even; or 2^d by their parities,
+        where neighbours lie across corners, too.
+
+    Returns
+    -------
+    list of ndarray of bool
+        Of the shape of the nodes.
+    """
+    parities = np.ix_(*(number % 2 for number in nodes))
+    if compact:
+        odd = np.asarray(sum(parities)) % 2
+        return [np.equal(odd, 0), np.equal(odd, 1)]
+    codes = np.asarray(sum(parity << axis for axis, parity in enumerate(parities)))
+    return [np.equal(codes, code) for code in range(2 ** len(nodes))]
 
 
 def _along(grid: Grid, halved: list[bool], name: str) -> list[Table]:

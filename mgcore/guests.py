@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from mgcore.chain import general_levels
 from mgcore.cycle import Cycle, run
 from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import PoissonLevel
 from mgcore.solve import cycle_pair
-from mgcore.stencil_level import StencilLevel
+from mgcore.stencil_level import StencilLevel, stencil_levels
 
 __all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "weigh"]
 
@@ -117,7 +116,7 @@ def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:
     """The levels as StencilLevels, sweeping backwards after corrections where asked to."""
     fine = levels[0]
     if isinstance(fine, PoissonLevel):
-        chain = general_levels(
+        chain = stencil_levels(
             fine.grid, Medium.given(fine.grid), fine.smoother, fine.restriction, "linear",
             fine.dtype.name,
         )  # fmt: skip

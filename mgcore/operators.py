@@ -22,7 +22,7 @@ from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube
 
-__all__ = ["MEANS", "Medium", "Operator", "galerkin", "of_stencil"]
+__all__ = ["MEANS", "Medium", "Operator", "equation", "galerkin", "of_stencil"]
 
 #: How a coefficient between two nodes is made of those at the nodes.
 MEANS = ("arithmetic", "harmonic")
@@ -68,6 +68,8 @@ class Operator:
         node. High frequencies have a theta of pi/2 or more along some halved axis.
         """
         halved = self.grid.halved_axes()
+        if not any(halved):  # all frequencies are, on the coarsest grid
+            halved = (True,) * self.grid.ndim
         # Between two Dirichlet sides, pi over the number of mesh widths is the lowest frequency.
         ends = [
             0.0 if half or set(axis.sides) != {"dirichlet"} else np.pi / len(axis.widths)
@@ -97,6 +99,30 @@ class Operator:
         """The volume that belongs to each unknown: diag(volumes) A is symmetric for diffusion."""
         masses = [axis.mass[axis.unknown] for axis in self.grid.axes]
         return reduce(np.multiply.outer, masses)
+
+    @property
+    def bound(self) -> float:
+        """A bound of ||A||: twice the largest entry of the diagonal."""
+        return 2 * float(np.max(self.diagonal))
+
+    @property
+    def condition(self) -> float:
+        """The grid's condition number, times by how much the couplings along an axis differ."""
+        ratio = 1.0
+        for axis in range(self.grid.ndim):
+            for offset, weight in self.couplings.items():
+                positive = weight[weight > 0]
+                if offset[axis] and positive.size:
+                    ratio = max(ratio, float(positive.max() / positive.min()))
+        return self.grid.condition * ratio
+
+    def inverse(self) -> np.ndarray:
+        """The dense inverse; of a singular A that of what is orthogonal to constants."""
+        A = self.matrix().toarray()
+        if not self.singular:
+            return np.linalg.inv(A)
+        volumes = self.volumes().reshape(-1)
+        return np.linalg.pinv(volumes[:, None] * A, rcond=1e-12) * volumes
 
     def matrix(self) -> sparse.csr_array:
         """The sparse matrix, unknowns in C order."""
@@ -281,6 +307,18 @@ def _slim(weight: np.ndarray) -> np.ndarray:
         if weight.shape[axis] > 1 and (weight == first).all():
             weight = first
     return weight
+
+
+def equation(
+    grid: Grid, coefficient: Any, mean: str, reaction: Any, operator: Stencil | None
+) -> Medium | Stencil:
+    """What a caller wants solved, checked: a medium, or a stencil in its place."""
+    medium = Medium.given(grid, coefficient, reaction, mean)
+    if operator is None:
+        return medium
+    if not medium.plain:
+        raise ValueError("an operator stands for coefficient and reaction; give one or the other")
+    return operator
 
 
 def of_stencil(grid: Grid, stencil: Stencil) -> Operator:

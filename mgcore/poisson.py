@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.chain import general_levels
 from mgcore.cycle import Cycle
 from mgcore.gate import (
     DTYPES,
@@ -22,12 +21,13 @@ from mgcore.gate import (
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
-from mgcore.operators import Medium
+from mgcore.operators import Medium, equation
 from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.stencil import Stencil
+from mgcore.stencil_level import stencil_levels
 from mgcore.threads import limited
 from mgcore.verdict import Status
 
@@ -93,25 +93,13 @@ def poisson_levels(
         For a shape, extent or name that does not fit; the message says what does.
     """
     grid = Grid(shape, extent, sides, coordinates)
-    equation = _equation(grid, coefficient, mean, reaction, operator)
-    return _levels(grid, equation, smoother, restriction, prolongation, check_dtype(dtype))
-
-
-def _equation(
-    grid: Grid, coefficient: Any, mean: str, reaction: Any, operator: Stencil | None
-) -> Medium | Stencil:
-    """What is to be solved, checked."""
-    medium = Medium.given(grid, coefficient, reaction, mean)
-    if operator is None:
-        return medium
-    if not medium.plain:
-        raise ValueError("an operator stands for coefficient and reaction; give one or the other")
-    return operator
+    problem = equation(grid, coefficient, mean, reaction, operator)
+    return _levels(grid, problem, smoother, restriction, prolongation, check_dtype(dtype))
 
 
 def _levels(
     grid: Grid,
-    equation: Medium | Stencil,
+    problem: Medium | Stencil,
     smoother: str | Smoother,
     restriction: str,
     prolongation: str,
@@ -121,18 +109,18 @@ def _levels(
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
     levels: list[Any] = []
-    if _fused(grid, equation):
+    if _fused(grid, problem):
         for each in reversed(list(grid.chain())):
             coarse = levels[0] if levels else None
             levels.insert(0, PoissonLevel(each, record, restriction, prolongation, dtype, coarse))
     else:
-        levels += general_levels(grid, equation, record, restriction, prolongation, dtype)
+        levels += stencil_levels(grid, problem, record, restriction, prolongation, dtype)
     return Hierarchy(levels, title(grid, dtype, restriction, prolongation))
 
 
-def _fused(grid: Grid, equation: Medium | Stencil) -> bool:
+def _fused(grid: Grid, problem: Medium | Stencil) -> bool:
     """Whether this is the problem that has kernels of its own: see PoissonLevel."""
-    return grid.nested and isinstance(equation, Medium) and equation.plain
+    return grid.nested and isinstance(problem, Medium) and problem.plain
 
 
 def solve_poisson(
@@ -243,12 +231,12 @@ def solve_poisson(
         )
     cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
     grid = Grid(g.shape[len(batch) :], extent, sides, coordinates)
-    equation = _equation(grid, coefficient, mean, reaction, operator)
+    problem = equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
     with limited(threads):
         solver = _mixed if precision == "mixed" else _plain
-        solve_one = solver(grid, equation, smoother, precision, **how)
+        solve_one = solver(grid, problem, smoother, precision, **how)
         if not batch:
             return report(solve_one(g, u0, boundary), throw)
         return report(_one_by_one(solve_one, batch, grid, g, u0, boundary), throw)
@@ -259,20 +247,20 @@ _Solver = Callable[[Any, Any, Any], Solution]
 
 
 def _plain(
-    grid: Grid, equation: Medium | Stencil, smoother: str | Smoother, precision: str, **how: Any
+    grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, precision: str, **how: Any
 ) -> _Solver:
     """Cycles in one dtype."""
-    levels = _levels(grid, equation, smoother, "full", "linear", precision)
+    levels = _levels(grid, problem, smoother, "full", "linear", precision)
     return lambda g, u0, boundary: iterate(levels, g, u0, boundary=boundary, **how)
 
 
 def _mixed(
-    grid: Grid, equation: Medium | Stencil, smoother: str | Smoother, precision: str, *,
+    grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, precision: str, *,
     cycle: Any, rtol: float | None, atol: float, callback: Any, maxiter: int,
 ) -> _Solver:  # fmt: skip
     """Corrections by float32 cycles."""
     check_callback(callback)
-    if not _fused(grid, equation):
+    if not _fused(grid, problem):
         raise ValueError(
             "precision='mixed' is for -Laplace u = g with Dirichlet sides and 2^s + 1 equally "
             "spaced nodes along each axis; use 'float64'"

@@ -23,6 +23,7 @@ from mgcore.kernels.halves import (
     ZERO,
 )
 from mgcore.level import Posed, SolverLevel
+from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
 from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
@@ -231,7 +232,7 @@ class PoissonLevel(SolverLevel[State]):
 
     def pose(self, g: np.ndarray, boundary: Any) -> Posed:
         """The same g, and the transfinite lift of the border values unless all are zero."""
-        lift = Lift(boundary, self.grid, self.dtype)
+        lift = Lift(at_border(boundary, self.grid), self.grid, self.dtype)
         if not all(np.isfinite(face).all() for face in lift.faces):
             raise ValueError("boundary holds NaN or infinity at border nodes")
         return Posed(g, lift if any(face.any() for face in lift.faces) else None)

@@ -18,10 +18,12 @@ from mgcore.grid import Grid
 from mgcore.level import Posed
 from mgcore.operators import Operator
 
-__all__ = ["continuation"]
+__all__ = ["at_border", "continuation", "is_nested"]
 
 
-def continuation(boundary: Any, grid: Grid, operator: Operator, g: np.ndarray) -> Posed:
+def continuation(
+    boundary: Any, grid: Grid, operator: Operator, g: np.ndarray, project: bool = True
+) -> Posed:
     """Take in what is given on the sides.
 
     Parameters
@@ -30,6 +32,8 @@ def continuation(boundary: Any, grid: Grid, operator: Operator, g: np.ndarray) -
         Values of u on Dirichlet sides; or for each axis a pair (lower, upper) of values, for
         Dirichlet sides of u, for others the flux. Each is a number, an array of the face's shape
         (or broadcasting to it), or a function of the coordinates.
+    project : bool
+        Whether to take the mean out of g where the problem is singular.
     """
     faces = _given(boundary, grid)
     dtype = g.dtype
@@ -45,22 +49,39 @@ def continuation(boundary: Any, grid: Grid, operator: Operator, g: np.ndarray) -
             g[at] += (face / axis.mass[end]).astype(dtype)
     lift = _lift(values, grid, dtype)
     removed = 0.0
-    if operator.singular:
+    if operator.singular and project:
         volumes = operator.volumes()
         removed = float((g * volumes).sum(dtype=np.float64) / volumes.sum())
         g -= dtype.type(removed)
     return Posed(g, lift, removed)
 
 
+def is_nested(boundary: Any, ndim: int) -> bool:
+    """Whether sides are told one by one: for each axis a pair, or None."""
+    if not isinstance(boundary, tuple | list) or (ndim == 1 and len(boundary) != 1):
+        return False  # in 1D two pairs are a batch of two
+    pairs = [isinstance(pair, tuple | list) and len(pair) == 2 for pair in boundary]
+    return bool(pairs) and (all(pairs) or any(pair is None for pair in boundary))
+
+
+def at_border(boundary: Any, grid: Grid) -> Any:
+    """Values of u told side by side as one array of node values; others as they are."""
+    if not is_nested(boundary, grid.ndim):
+        return boundary
+    values = np.zeros(grid.shape)
+    for number, pair in enumerate(_given(boundary, grid)):
+        for end, face in zip((0, -1), pair, strict=True):
+            if face is not None:
+                values[tuple(end if k == number else slice(None) for k in range(grid.ndim))] = face
+    return values
+
+
 def _given(boundary: Any, grid: Grid) -> list[list[np.ndarray | None]]:
     """For each axis and end what is given there, of the shape of that face."""
-    if grid.ndim == 1 and isinstance(boundary, tuple | list) and len(boundary) == 2:
-        boundary = [boundary] if not isinstance(boundary[0], tuple | list) else boundary
-    nested = isinstance(boundary, tuple | list) and any(
-        isinstance(pair, tuple | list) or pair is None for pair in boundary
-    )
+    if grid.ndim == 1 and not callable(boundary) and np.shape(boundary) == (2,):
+        boundary = [tuple(boundary)]
     found: list[list[np.ndarray | None]] = []
-    if nested:
+    if is_nested(boundary, grid.ndim):
         if len(boundary) != grid.ndim:
             raise ValueError(
                 f"boundary needs a pair (lower, upper) for each of {grid.ndim} axes, got "

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Table
+from mgcore.chain import Rung, colours, rungs
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels import general
 from mgcore.kernels.general import NORM, NOTHING, RESIDUAL, Couplings, Walk
 from mgcore.level import Posed, SolverLevel
-from mgcore.operators import Operator
+from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import describe
 from mgcore.sides import continuation
 from mgcore.smoothers import Smoother
+from mgcore.stencil import Stencil
 from mgcore.threads import count
 
-__all__ = ["StencilLevel"]
+__all__ = ["StencilLevel", "stencil_levels"]
 
 
 @dataclass(slots=True)
@@ -81,27 +83,14 @@ class _Layout:
         """How far a neighbour is away in the flat array."""
         return sum(o * s for o, s in zip(offset, self.strides, strict=True))
 
-    def colours(self, compact: bool) -> list[np.ndarray]:
-        """For each colour the place in each line where its points begin, -1 where there are none.
-
-        Two colours by the sum of node indices, red (even) first; or 2^d by their parities, where
-        neighbours lie across corners, too.
-        """
+    def first_places(self, compact: bool) -> list[np.ndarray]:
+        """For each colour the place in each line where its points begin, -1 where none are."""
         nodes = [np.arange(s.start, s.stop) for s in self.grid.unknown]
-        lines = np.ix_(*nodes[:-1]) if len(nodes) > 1 else ()
-        shape = tuple(map(len, nodes[:-1]))
-        last = nodes[-1][0]
-        if compact:
-            total = np.broadcast_to(sum(lines, np.zeros((), np.int64)), shape)
-            return [((total + last + c) % 2).reshape(-1).astype(np.int64) for c in (0, 1)]
+        nodes[-1] = nodes[-1][:2]  # colours take turns
         found = []
-        for number in range(2 ** len(nodes)):
-            parities = [number >> k & 1 for k in range(len(nodes))]
-            mine = np.broadcast_to(True, shape)
-            for index, parity in zip(lines, parities, strict=False):
-                mine = mine & (index % 2 == parity)
-            start = (last + parities[-1]) % 2
-            found.append(np.where(mine, start, -1).reshape(-1).astype(np.int64))
+        for mask in colours(nodes, compact):
+            lines = mask.reshape(-1, len(nodes[-1]))
+            found.append(np.where(lines.any(1), lines.argmax(1), -1))
         return found
 
     def layer(self, values: np.ndarray) -> np.ndarray:
@@ -205,17 +194,11 @@ class StencilLevel(SolverLevel[State]):
 
     Parameters
     ----------
-    operator : Operator
+    rung : Rung
     smoother : Smoother
     dtype : str
     coarse : StencilLevel or None
         The next coarser level; without one, `smooth` solves directly.
-    restrictions : sequence of sequence of Table
-        Products whose sum is the restriction.
-    prolongation, interpolation : sequence of Table
-        Linear, and cubic for new solutions.
-    adjoint : bool
-        Whether the restriction is the adjoint of the prolongation.
 
     Attributes
     ----------
@@ -225,40 +208,31 @@ class StencilLevel(SolverLevel[State]):
         Whether sweeps go in reverse order after a correction, so that a V cycle is symmetric.
     """
 
-    def __init__(
-        self,
-        operator: Operator,
-        smoother: Smoother,
-        dtype: str,
-        coarse: StencilLevel | None,
-        restrictions: Sequence[Sequence[Table]] = (),
-        prolongation: Sequence[Table] = (),
-        interpolation: Sequence[Table] = (),
-        adjoint: bool = True,
-    ):
+    def __init__(self, rung: Rung, smoother: Smoother, dtype: str, coarse: StencilLevel | None):
+        operator = rung.operator
         self.operator, self.smoother, self.coarse = operator, smoother, coarse
         self.grid = grid = operator.grid
         self.dtype = np.dtype(dtype)
         self.size = grid.size
         self.eps = float(np.finfo(self.dtype).eps)
         self.room = float(np.finfo(self.dtype).max) / 256
-        self.condition = grid.condition * _contrast(operator)
+        self.condition = operator.condition
         self.singular = operator.singular
         self._layout = layout = _Layout(grid)
         self._A = _couplings(operator, layout, self.dtype)
         self._walk = layout.walk()
         self._strips = max(1, min(int(self._walk.slabs) // 8, count()))
-        self._bound = 2 * float(np.max(operator.diagonal))
+        self._bound = operator.bound
         volumes = operator.volumes()
         self.volumes = volumes / volumes.mean()
-        self.adjoint, self.backwards = adjoint, False
+        self.adjoint, self.backwards = rung.adjoint, False
         if coarse is None:
-            self._inverse = _inverse(operator).astype(self.dtype)
+            self._inverse = operator.inverse().astype(self.dtype)
             return
-        self._down = [_Transfer(t, layout, coarse._layout, self.dtype) for t in restrictions]
-        self._up = _Transfer(prolongation, coarse._layout, layout, self.dtype)
-        self._cubic = _Transfer(interpolation, coarse._layout, layout, self.dtype)
-        self._colours = layout.colours(operator.compact)
+        self._down = [_Transfer(t, layout, coarse._layout, self.dtype) for t in rung.down]
+        self._up = _Transfer(rung.up, coarse._layout, layout, self.dtype)
+        self._cubic = _Transfer(rung.cubic, coarse._layout, layout, self.dtype)
+        self._colours = layout.first_places(operator.compact)
         self._sweeps = smoother.sweeps(grid, operator)
         points = tuple(points for _, points in self._sweeps)
         self._in_one_pass = operator.compact and points == ("red", "black")
@@ -485,20 +459,16 @@ class StencilLevel(SolverLevel[State]):
         return State(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype), coarse)
 
 
-def _contrast(operator: Operator) -> float:
-    """By how much coefficients widen the spectrum, at most."""
-    ratio = 1.0
-    for axis in range(operator.grid.ndim):
-        for offset, weight in operator.couplings.items():
-            if offset[axis] and weight[weight > 0].size:
-                ratio = max(ratio, float(weight.max() / weight[weight > 0].min()))
-    return ratio
-
-
-def _inverse(operator: Operator) -> np.ndarray:
-    """The dense inverse; where constants are in the kernel that of what is orthogonal to them."""
-    A = operator.matrix().toarray()
-    if not operator.singular:
-        return np.linalg.inv(A)
-    volumes = operator.volumes().reshape(-1)
-    return np.linalg.pinv(volumes[:, None] * A, rcond=1e-12) * volumes
+def stencil_levels(
+    grid: Grid,
+    equation: Medium | Stencil,
+    smoother: Smoother,
+    restriction: str,
+    prolongation: str,
+    dtype: str,
+) -> list[StencilLevel]:
+    """Levels from the finest to the coarsest."""
+    levels: list[StencilLevel] = []
+    for rung in reversed(rungs(grid, equation, restriction, prolongation)):
+        levels.insert(0, StencilLevel(rung, smoother, dtype, levels[0] if levels else None))
+    return levels

@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgcore.axis import Table
 from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
+from mgcore.chain import Rung, colours, rungs
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -27,28 +29,30 @@ from mgcore.gate import (
     real_array,
     stiffness,
 )
-from mgcore.grid import Grid, check_nested
+from mgcore.grid import Grid
 from mgcore.level import Hierarchy, Posed
+from mgcore.operators import Operator, equation
 from mgcore.poisson_level import describe, title
+from mgcore.sides import at_border, continuation
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, iterate, print_progress, report
-from mgcore.transfer import prolongation as prolongation_weights
-from mgcore.transfer import restriction as restriction_weights
+from mgcore.stencil import Stencil
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import FeatureLevel, FixedConv, State
+from mgnet.level import FeatureLevel, State
 
-__all__ = ["Laplacian", "PoissonLevel", "poisson_levels", "solve_poisson"]
+__all__ = ["Couplings", "PoissonLevel", "poisson_levels", "solve_poisson"]
 
 
-class Laplacian(nn.Module):
-    """-Laplace by second differences: the (2d + 1)-point stencil, with padding 1 the zero border.
+class Couplings(nn.Module):
+    """A u = sum_k w_k (u_x - u_{x + o_k}) + own u_x at the unknowns of one grid.
 
     Parameters
     ----------
-    stiffness : Tensor
-        h^-2 along each axis, shape (d,).
+    operator : mgcore.operators.Operator
+    kind : dict
+        dtype and device of the weights.
 
     Notes
     -----
@@ -56,24 +60,105 @@ class Laplacian(nn.Module):
     :func:`mgcore.kernels.common.second_difference`. On a CPU it is slower, too.
     """
 
-    stiffness: Tensor
+    own: Tensor
 
-    def __init__(self, stiffness: Tensor):
+    def __init__(self, operator: Operator, kind: dict[str, Any]):
         super().__init__()
-        self.register_buffer("stiffness", stiffness)
+        self.grid, self.offsets = operator.grid, tuple(operator.couplings)
+        for k, weight in enumerate(operator.couplings.values()):
+            self.register_buffer(f"weight{k}", torch.tensor(weight, **kind))
+        self.register_buffer("own", torch.tensor(operator.own, **kind))
+        self._owned = bool(operator.own.any())
 
     def forward(self, u: Tensor) -> Tensor:
-        """A u at interior nodes, ``(batch, 1, *interior)``, where borders are zero."""
-        return self.inside(F.pad(u, (1, 1) * len(self.stiffness)))
+        """A u at the unknowns, ``(batch, 1, *interior)``, with zeros on Dirichlet sides."""
+        wide = u
+        for axis, line in enumerate(self.grid.axes, 2):
+            if line.periodic:
+                ends = wide.narrow(axis, -1 + wide.shape[axis], 1), wide.narrow(axis, 0, 1)
+                wide = torch.cat([ends[0], wide, ends[1]], axis)
+            else:
+                around = [0, 0] * (u.ndim - axis - 1) + [1, 1]
+                wide = F.pad(wide, around)
+        return self._inside(wide, u)
 
-    def inside(self, nodes: Tensor) -> Tensor:
-        """A u at the interior nodes, from u at all nodes, ``(batch, 1, *nodes)``."""
+    def at_nodes(self, nodes: Tensor) -> Tensor:
+        """A u at the unknowns, from u at all nodes, ``(batch, 1, *nodes)``."""
+        wide = nodes
+        for axis, line in enumerate(self.grid.axes, 2):
+            if line.periodic:
+                ends = wide.narrow(axis, -1 + wide.shape[axis], 1), wide.narrow(axis, 0, 1)
+                wide = torch.cat([ends[0], wide, ends[1]], axis)
+            else:  # nodes on Dirichlet sides are the layer already
+                missing = [int(side != "dirichlet") for side in line.sides]
+                wide = F.pad(wide, [0, 0] * (nodes.ndim - axis - 1) + missing)
+        inside: Any = (..., *self.grid.unknown)
+        return self._inside(wide, nodes[inside])
+
+    def _inside(self, wide: Tensor, u: Tensor) -> Tensor:
+        total: Any = self.own * u if self._owned else 0.0
+        for k, offset in enumerate(self.offsets):
+            there = wide
+            for axis, (step, n) in enumerate(zip(offset, u.shape[2:], strict=True), 2):
+                there = there.narrow(axis, 1 + step, n)
+            total = total + getattr(self, f"weight{k}") * (u - there)
+        return total
+
+
+class Transfer(nn.Module):
+    """A sum of products of transfers along the axes, between the unknowns of two grids.
+
+    Parameters
+    ----------
+    products : sequence of sequence of mgcore.axis.Table
+    source, target : Grid
+    kind : dict
+        dtype and device of the weights.
+    """
+
+    def __init__(
+        self,
+        products: Sequence[Sequence[Table]],
+        source: Grid,
+        target: Grid,
+        kind: dict[str, Any],
+    ):
+        super().__init__()
+        self.terms: list[list[list[tuple[str, str]]]] = []
+        for number, product in enumerate(products):
+            self.terms.append([])
+            axes = zip(product, source.axes, target.axes, strict=True)
+            for axis, (table, of, to) in enumerate(axes):
+                pairs = []
+                for m, (index, weight) in enumerate(zip(table.index, table.weight, strict=True)):
+                    # Counted from the first unknown; nodes on Dirichlet sides hold zeros.
+                    at = index[to.unknown] - of.unknown.start
+                    w = np.where((at >= 0) & (at < of.size), weight[to.unknown], 0.0)
+                    names = (f"index{number}{axis}{m}", f"weight{number}{axis}{m}")
+                    where = torch.as_tensor(np.where(w == 0, 0, at), device=kind["device"])
+                    self.register_buffer(names[0], where)
+                    self.register_buffer(names[1], torch.tensor(w, **kind))
+                    pairs.append(names)
+                same = len(pairs) == 1 and of.size == to.size and (table.weight == 1).all()
+                self.terms[-1].append([] if same else pairs)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The transferred values, ``(batch, 1, *interior)`` to the same of the other grid."""
         total: Any = 0.0
-        for axis, a in enumerate(self.stiffness, 2):
-            u = nodes
-            for other in range(2, nodes.ndim):
-                u = u if other == axis else u.narrow(other, 1, u.shape[other] - 2)
-            total = total - a * u.diff(dim=axis).diff(dim=axis)
+        for product in self.terms:
+            moved = values
+            for axis, pairs in enumerate(product, 2):
+                if pairs:
+                    moved = self._along(moved, axis, pairs)
+            total = total + moved
+        return total
+
+    def _along(self, values: Tensor, axis: int, pairs: list[tuple[str, str]]) -> Tensor:
+        shape = [-1 if k == axis else 1 for k in range(values.ndim)]
+        total: Any = 0.0
+        for index, weight in pairs:
+            taken = values.index_select(axis, getattr(self, index))
+            total = total + taken * getattr(self, weight).reshape(shape)
         return total
 
 
@@ -85,58 +170,55 @@ def _in_full_precision(method: M) -> M:
 
     @wraps(method)
     def alone(self: PoissonLevel, *arguments: Any) -> Any:
-        with torch.autocast(self._laplacian.stiffness.device.type, enabled=False):
+        with torch.autocast(self._couplings.own.device.type, enabled=False):
             return method(self, *arguments)
 
     return cast(M, alone)
 
 
 class PoissonLevel(FeatureLevel):
-    """-Laplace u = g with zero Dirichlet values on one grid, as stencils.
+    """A u = g on one grid, with zero values and fluxes on its sides.
 
-    Made by :func:`poisson_levels`. The state holds interior values, ``(batch, 1, *interior)``;
-    `start` strips the border and `solution` restores it. A has padding 1, which is the zero
-    border; R and P are convolutions with stride 2 and no padding.
+    Made by :func:`poisson_levels`. The state holds the unknowns, ``(batch, 1, *interior)``; `start`
+    takes them out of node values and `solution` puts them back.
     """
+
+    inverse: Tensor
+    volumes: Tensor
 
     def __init__(
         self,
-        grid: Grid,
+        rung: Rung,
+        coarse: Grid | None,
         smoother: Smoother | SymmetricKernel,
-        restriction: str,
-        prolongation: str,
         dtype: torch.dtype,
         device: torch.device,
     ):
-        halved = grid.halved_axes()
-        strides = tuple(2 if half else 1 for half in halved)
-        name = str(dtype).removeprefix("torch.")
-        weights = stiffness(grid, name)
-        self_coupling = 2 * sum(weights)
+        operator = rung.operator
+        grid = operator.grid
         kind: dict[str, Any] = {"dtype": dtype, "device": device}
-
-        def transfer(weights: np.ndarray, transpose: bool) -> nn.Module:
-            stencil = torch.as_tensor(_unfold(weights, halved), **kind)
-            return FixedConv(stencil, stride=strides, transpose=transpose)
-
-        coarsest = not any(halved)
+        kernels = _kernels(smoother, operator, kind)
         super().__init__(
-            A=Laplacian(torch.tensor(weights, **kind)),
-            B=_kernels(smoother, grid, self_coupling, kind),
-            R=None if coarsest else transfer(restriction_weights(restriction, halved), False),
-            P=None if coarsest else transfer(prolongation_weights(prolongation, halved), True),
-            sweeps=1 if isinstance(smoother, SymmetricKernel) else len(smoother.sweeps(grid)),
+            A=Couplings(operator, kind),
+            B=kernels,
+            R=None if coarse is None else Transfer(rung.down, grid, coarse, kind),
+            P=None if coarse is None else Transfer([rung.up], coarse, grid, kind),
+            sweeps=len(kernels),
         )
-        self.grid, self.smoother = grid, str(smoother)
-        self._halved = halved
-        self._inside: Any = (..., *(slice(1, -1),) * grid.ndim)
+        if coarse is None:
+            self.register_buffer("inverse", torch.tensor(operator.inverse(), **kind))
+        else:
+            self.cubic = Transfer([rung.cubic], coarse, grid, kind)
+        self.operator, self.grid, self.smoother = operator, grid, str(smoother)
+        self.singular = operator.singular
+        volumes = operator.volumes()
+        self.register_buffer("volumes", torch.tensor(volumes / volumes.mean(), **kind))
+        self._unknown: Any = (..., *grid.unknown)
         self.size = grid.size
         self.eps = torch.finfo(dtype).eps
-        self.condition = grid.condition
+        self.condition = operator.condition
         self.room = torch.finfo(dtype).max / 3
-        self._dtype = name
-        self.diagonal = self_coupling
-        self.restriction, self.prolongation = restriction, prolongation
+        self._dtype = str(dtype).removeprefix("torch.")
 
     # --- the Level protocol, where a solver differs from a network --------------------------------
 
@@ -158,7 +240,8 @@ class PoissonLevel(FeatureLevel):
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
-            return state._replace(u=state.g / self.diagonal)
+            solved = state.g.flatten(1) @ self.inverse.T
+            return state._replace(u=solved.reshape(state.g.shape))
         return super().smooth(state, steps)
 
     @_in_full_precision
@@ -181,18 +264,21 @@ class PoissonLevel(FeatureLevel):
         """u, by cubic interpolation of the coarser solution."""
         if coarse.u is None:
             return state._replace(u=None)
-        u = self._pad(coarse.u)
-        for axis, half in enumerate(self._halved):
-            u = _cubic(u, axis + 2) if half else u
-        return state._replace(u=u[self._inside])
+        return state._replace(u=self.cubic(coarse.u))
 
     def solution(self, state: State) -> Tensor:
-        """The iterate at the nodes, ``(*batch, *nodes)``, zero on the border."""
-        return self._restore(super().solution(state), state.batch)
+        """The iterate at the nodes, ``(*batch, *nodes)``, zero on Dirichlet sides.
+
+        Where u is known up to a constant, the one with mean zero.
+        """
+        u = super().solution(state)
+        if self.singular:
+            u = u - self._mean(u)
+        return self._restore(u, state.batch)
 
     @torch.no_grad()
     def residual_norm(self, state: State) -> np.ndarray:  # type: ignore[override]
-        """||g - A u||_2 over the interior nodes, shape ``(*batch,)``.
+        """||g - A u||_2 over the unknowns, shape ``(*batch,)``.
 
         A measure without gradient: build a loss from `residual`.
         """
@@ -217,37 +303,49 @@ class PoissonLevel(FeatureLevel):
 
     @torch.no_grad()
     def norm(self, values: Tensor) -> np.ndarray:
-        """||values||_2 over the interior nodes, shape ``(*batch,)``."""
-        return _norm(values[self._inside].flatten(-self.grid.ndim))
+        """||values||_2 over the unknowns, shape ``(*batch,)``."""
+        return _norm(values[self._unknown].flatten(-self.grid.ndim))
 
     @torch.no_grad()
     def largest(self, values: Tensor) -> np.ndarray:
-        """The largest absolute value over the interior nodes, or NaN, shape ``(*batch,)``."""
-        largest = values[self._inside].abs().flatten(-self.grid.ndim).amax(-1)
+        """The largest absolute value over the unknowns, or NaN, shape ``(*batch,)``."""
+        largest = values[self._unknown].abs().flatten(-self.grid.ndim).amax(-1)
         return largest.to("cpu", torch.float64).numpy()
 
     def pose(self, g: Tensor, boundary: Any) -> Posed:
-        """The same g, and the transfinite lift of the border values unless all are zero."""
+        """g with the fluxes of the sides in it, and a continuation of values on Dirichlet sides.
+
+        Gradients with respect to `boundary` are there where all sides are Dirichlet's.
+        """
+        if self.grid.dirichlet:
+            return Posed(g, self._lift(at_border(boundary, self.grid)))
+        blank = np.zeros(self.grid.shape, self._dtype)
+        posed = continuation(boundary, self.grid, self.operator, blank, project=False)
+        g = g + torch.as_tensor(posed.g).to(g)
+        lift = None if posed.lift is None else torch.as_tensor(posed.lift).to(g)
+        if not self.singular:
+            return Posed(g, lift)
+        means = self._mean(g)
+        return Posed(g - means, lift, float(means.detach().abs().max()))
+
+    def _lift(self, boundary: Any) -> Tensor | None:
+        """The transfinite lift of the border values, None where all of them are zero."""
         border = self._tensor(self._border(boundary), "boundary")
         values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
         if not values.isfinite().all():
             raise ValueError("boundary holds NaN or infinity at border nodes")
         if not values.any() and not values.requires_grad:
-            return Posed(g, None)
-        shape = self.grid.shape
-        lift = transfinite_lift(
-            border,
-            [
-                torch.linspace(0, 1, n, dtype=border.dtype, device=border.device).reshape(
-                    -1, *[1] * (len(shape) - axis - 1)
-                )
-                for axis, n in enumerate(shape)
-            ],
-        )
-        return Posed(g, lift)
+            return None
+        fractions = [
+            border.new_tensor((axis.nodes - axis.nodes[0]) / axis.length).reshape(
+                -1, *[1] * (self.grid.ndim - number - 1)
+            )
+            for number, axis in enumerate(self.grid.axes)
+        ]
+        return transfinite_lift(border, fractions)
 
     def without(self, g: Tensor, lift: Tensor) -> Tensor:
-        """g - A lift at the interior nodes, zero on the border."""
+        """g - A lift at the unknowns, zero on Dirichlet sides."""
         batches = [tuple(x.shape[: x.ndim - self.grid.ndim]) for x in (g, lift)]
         try:
             batch = torch.broadcast_shapes(*batches)
@@ -255,8 +353,8 @@ class PoissonLevel(FeatureLevel):
             raise ValueError(
                 f"g and boundary are batches of different shapes: {batches[0]}, {batches[1]}"
             ) from None
-        applied = self._laplacian.inside(lift.reshape(-1, 1, *self.grid.shape))
-        r = g[self._inside] - applied.reshape(*batches[1], *self.grid.interior)
+        applied = self._couplings.at_nodes(lift.reshape(-1, 1, *self.grid.shape))
+        r = g[self._unknown] - applied.reshape(*batches[1], *self.grid.interior)
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
 
     def plus(self, u: Tensor, lift: Tensor, sign: int = 1) -> Tensor:
@@ -264,12 +362,12 @@ class PoissonLevel(FeatureLevel):
         return u + sign * lift
 
     def defect(self, g: Tensor, u: Tensor) -> Tensor:
-        """g - A u at the nodes, zero on the border; `u` may have any border values."""
+        """g - A u at the nodes, zero on Dirichlet sides; `u` may have any values there."""
         return self.without(g, u)
 
     @torch.no_grad()
     def misfit(self, g: Tensor, u: Tensor) -> np.ndarray:
-        """||g - A u||_2 over the interior nodes, ``(*batch,)``; `u` may have any border values."""
+        """||g - A u||_2 over the unknowns, ``(*batch,)``; `u` may have any Dirichlet values."""
         return self.norm(self.defect(g, u))
 
     def residual(self, state: State) -> Tensor:
@@ -279,7 +377,7 @@ class PoissonLevel(FeatureLevel):
     @torch.no_grad()
     def roundoff(self, u: Tensor) -> np.ndarray:
         """eps ||A|| ||u||_2 for each member of the batch, with ||A|| <= twice its diagonal."""
-        return self.eps * 2 * self.diagonal * self.norm(u)
+        return self.eps * self.operator.bound * self.norm(u)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""
@@ -291,7 +389,7 @@ class PoissonLevel(FeatureLevel):
         if not isinstance(values, Tensor):
             # A copy in the native order of bytes and axes: torch refuses or warns of others.
             values = torch.from_numpy(np.array(real_array(values, name), self._dtype, order="C"))
-            values = values.to(self._laplacian.stiffness)
+            values = values.to(self._couplings.own)
         check_kind(values.dtype, name)
         self._check_place(values, name)
         check_shape(tuple(values.shape), self.grid, name, batch=True)
@@ -301,7 +399,7 @@ class PoissonLevel(FeatureLevel):
 
     def _check_place(self, values: Tensor, name: str) -> None:
         """Refuse tensors that would have to be converted: who does so should know."""
-        ours = self._laplacian.stiffness
+        ours = self._couplings.own
         if (values.dtype, values.device) != (ours.dtype, ours.device):
             theirs, here = (
                 f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (values, ours)
@@ -315,7 +413,7 @@ class PoissonLevel(FeatureLevel):
         """Border values as node values; tensors stay tensors, so that gradients reach them."""
         values = boundary(*self.grid.coordinates()) if callable(boundary) else boundary
         if isinstance(values, tuple | list) and any(isinstance(v, Tensor) for v in values):
-            ours = self._laplacian.stiffness
+            ours = self._couplings.own
             values = torch.stack(
                 [v if isinstance(v, Tensor) else ours.new_tensor(v) for v in values]
             )
@@ -335,18 +433,20 @@ class PoissonLevel(FeatureLevel):
         return values.expand(shape)
 
     @property
-    def _laplacian(self) -> Laplacian:
+    def _couplings(self) -> Couplings:
         return self.A[0]  # type: ignore[return-value]
 
     def _strip(self, nodes: Tensor) -> Tensor:
-        interior = nodes[self._inside]
-        return interior.reshape(-1, 1, *self.grid.interior)
-
-    def _pad(self, u: Tensor) -> Tensor:
-        return F.pad(u, (1, 1) * self.grid.ndim)
+        return nodes[self._unknown].reshape(-1, 1, *self.grid.interior)
 
     def _restore(self, u: Tensor, batch: tuple[int, ...]) -> Tensor:
-        return self._pad(u).reshape(*batch, *self.grid.shape)
+        sides = [int(side == "dirichlet") for pair in self.grid.sides[::-1] for side in pair]
+        return F.pad(u, sides).reshape(*batch, *self.grid.shape)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """The mean over the box of unknowns, ``(batch, 1, *interior)``, kept to broadcast."""
+        axes = tuple(range(values.ndim - self.grid.ndim, values.ndim))
+        return (values * self.volumes).mean(axes, keepdim=True)
 
 
 class _Scale(nn.Module):
@@ -363,20 +463,27 @@ class _Scale(nn.Module):
 
 
 def poisson_levels(
-    shape: int | Sequence[int],
+    shape: int | Sequence[int] | None = None,
     *,
     extent: float | Sequence[float] = 1.0,
+    sides: Any = "dirichlet",
+    coordinates: Sequence[Any] | None = None,
+    coefficient: Any = 1.0,
+    mean: str = "arithmetic",
+    reaction: Any = 0.0,
+    operator: Stencil | None = None,
     smoother: str | Smoother | SymmetricKernel = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
     dtype: Any = "float64",
     device: str | torch.device = "cpu",
 ) -> Hierarchy[PoissonLevel]:
-    """The chain of grids for -Laplace u = g on torch.
+    """The chain of grids for -div(a grad u) + c u = g on torch.
 
     Parameters
     ----------
-    shape, extent, restriction, prolongation
+    shape, extent, sides, coordinates
+    coefficient, mean, reaction, operator, restriction, prolongation
         As in :func:`mgcore.poisson_levels`.
     smoother : str, record or SymmetricKernel
         As there, but for lexicographic Gauss-Seidel; or a kernel, to be trained or trained.
@@ -411,16 +518,21 @@ def poisson_levels(
 
     :func:`mgcore.solve` does, to see when to stop. `torch.autocast` changes nothing in either.
     """
-    grids = list(check_nested(Grid(shape, extent)).chain())
+    grid = Grid(shape, extent, sides, coordinates)
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
     name, where = check_dtype(dtype), gate.device(device)
+    stiffness(grid, name)  # checks it
+    chain = rungs(
+        grid, equation(grid, coefficient, mean, reaction, operator), restriction, prolongation
+    )
+    grids = [*(rung.operator.grid for rung in chain[1:]), None]
     levels = [
-        PoissonLevel(grid, record, restriction, prolongation, getattr(torch, name), where)
-        for grid in grids
+        PoissonLevel(rung, below, record, getattr(torch, name), where)
+        for rung, below in zip(chain, grids, strict=True)
     ]
     for fine, coarse in pairwise(levels):
         fine.coarse = coarse
-    return Hierarchy(levels, title(grids[0], f"{name} on {device}", restriction, prolongation))
+    return Hierarchy(levels, title(grid, f"{name} on {device}", restriction, prolongation))
 
 
 def solve_poisson(
@@ -429,6 +541,12 @@ def solve_poisson(
     ndim: int | None = None,
     boundary: Any = 0.0,
     extent: float | Sequence[float] = 1.0,
+    sides: Any = "dirichlet",
+    coordinates: Sequence[Any] | None = None,
+    coefficient: Any = 1.0,
+    mean: str = "arithmetic",
+    reaction: Any = 0.0,
+    operator: Stencil | None = None,
     u0: Any = None,
     rtol: float | None = None,
     atol: float = 0.0,
@@ -441,7 +559,7 @@ def solve_poisson(
     progress: bool = False,
     throw: bool = False,
 ) -> Solution:
-    """Solve -Laplace u = g on a box with Dirichlet border values, on torch.
+    """Solve -Laplace u = g on a box, or -div(a grad u) + c u = g, with any sides, on torch.
 
     Takes the words of :func:`mgcore.solve_poisson`, but for `threads`: torch's number of threads,
     `torch.set_num_threads`, is one for the whole process.
@@ -449,12 +567,13 @@ def solve_poisson(
     Parameters
     ----------
     g : Tensor or array_like
-        Right-hand side at the nodes, 2^s + 1 along each of one to three axes, boundary included;
-        values on the border are ignored.
+        Right-hand side at the nodes of one to three axes, boundary included; values where u is
+        given are ignored.
     ndim : int, optional
         Axes of the grid, the last ones of `g`; the axes before count right-hand sides, which are
         solved together and stop with the worst. By default all axes are the grid's.
-    boundary, extent, u0, rtol, atol, maxiter, cycle, callback, progress, throw
+    boundary, extent, sides, coordinates, coefficient, mean, reaction, operator
+    u0, rtol, atol, maxiter, cycle, callback, progress, throw
         As in :func:`mgcore.solve_poisson`. Tensors must have the dtype and device of the solve.
     smoother : str, record or SymmetricKernel
         As in :func:`poisson_levels`.
@@ -507,63 +626,40 @@ def solve_poisson(
         g = g.to(gate.device(g.device if device is None else device), getattr(torch, precision))
         device = g.device
     levels = poisson_levels(
-        nodes, extent=extent, smoother=smoother, dtype=precision, device=device or "cpu"
-    )
+        nodes, extent=extent, sides=sides, coordinates=coordinates, coefficient=coefficient,
+        mean=mean, reaction=reaction, operator=operator, smoother=smoother, dtype=precision,
+        device=device or "cpu",
+    )  # fmt: skip
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 
 def _kernels(
-    smoother: Smoother | SymmetricKernel, grid: Grid, diagonal: float, kind: dict[str, Any]
+    smoother: Smoother | SymmetricKernel, operator: Operator, kind: dict[str, Any]
 ) -> list[nn.Module]:
     """The Bs of one smoothing step."""
+    grid = operator.grid
     if isinstance(smoother, SymmetricKernel):
         if smoother.ndim != grid.ndim:
             raise ValueError(f"a kernel for {smoother.ndim} axes on a grid with {grid.ndim} axes")
         return [smoother.on(grid)]
+    nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
+    masks = colours(nodes, operator.compact)
+    half = len(masks) // 2
+    chosen: dict[str, list[Any]] = {"all": [True], "red": masks[:half], "black": masks[half:]}
     kernels: list[nn.Module] = []
-    for omega, points in smoother.sweeps(grid):
+    for omega, points in smoother.sweeps(grid, operator):
         if points == "lexicographic":
             raise ValueError(
                 "lexicographic Gauss-Seidel goes point after point, each using the one before, "
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
-        if points == "all":
-            kernels.append(_Scale(torch.tensor(omega / diagonal, **kind)))
-        else:
-            # Colours go by node indices; interior index 0 is node 1.
-            colour = sum(np.ix_(*(np.arange(1, n + 1) for n in grid.interior))) % 2
-            mask = colour == (1 if points == "black" else 0)
-            kernels.append(_Scale(torch.as_tensor(mask * (omega / diagonal), **kind)))
+        for mask in chosen[points]:
+            kernels.append(_Scale(torch.tensor(mask * (omega / operator.diagonal), **kind)))
     return kernels
-
-
-def _unfold(weights: np.ndarray, halved: Sequence[bool]) -> np.ndarray:
-    """A stencil from its weights by distance: 3 points along halved axes, 1 along the others."""
-    for axis, half in enumerate(halved):
-        weights = np.take(weights, [1, 0, 1] if half else [0], axis)
-    return weights
 
 
 def _norm(values: Tensor) -> np.ndarray:
     """Norms along the last axis, summed in double precision: squares of 1e-25 are no float32."""
     return torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64).cpu().numpy()
-
-
-def _cubic(u: Tensor, axis: int) -> Tensor:
-    """Cubic interpolation along one axis of node values: n nodes to 2 n - 1.
-
-    The weights are those of :func:`mgcore.kernels.common.cubic`.
-    """
-    u = u.movedim(axis, -1)
-    if u.shape[-1] == 3:
-        a, b, c = u.unbind(-1)
-        middle = torch.stack([6 * a + 12 * b - 2 * c, -2 * a + 12 * b + 6 * c], -1) / 16
-    else:
-        inside = 9 * (u[..., 1:-2] + u[..., 2:-1]) - (u[..., :-3] + u[..., 3:])
-        side = u.new_tensor([5.0, 15.0, -5.0, 1.0])
-        first, last = u[..., :4] @ side, u[..., -4:] @ side.flip(0)
-        middle = torch.cat([first[..., None], inside, last[..., None]], -1) / 16
-    pairs = torch.stack([u[..., :-1], middle], -1).flatten(-2)
-    return torch.cat([pairs, u[..., -1:]], -1).movedim(-1, axis)

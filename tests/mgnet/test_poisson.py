@@ -538,7 +538,7 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mgnet.poisson_levels((9, 10)), "nearest that fit"),
+        (lambda: mgnet.poisson_levels((9, 2)), "3 nodes or more"),
         (lambda: mgnet.poisson_levels(9, smoother="lexicographic"), "point after point"),
         (lambda: mgnet.poisson_levels(9, smoother="x"), "known are"),
         (lambda: mgnet.poisson_levels(9, dtype=torch.float16), "'float64' or 'float32'"),
@@ -582,7 +582,7 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
         (lambda: mgnet.solve_poisson(np.ones((9, 9), "f2")), "g is float16, too coarse"),
         (lambda: mgnet.solve_poisson(ONES, precision="mixed"), "solve_poisson knows 'mixed'"),
         (lambda: mgnet.solve_poisson(ONES.to("meta")), "torch finds no device 'meta'"),
-        (lambda: mgnet.solve_poisson(torch.ones(9, 10)), "nearest that fit"),
+        (lambda: mgnet.solve_poisson(torch.ones(9, 2)), "3 nodes or more"),
         (lambda: mgnet.solve_poisson(ONES, callback=3), "callback must be callable"),
         *(
             (lambda e=e, s=s: mgnet.poisson_levels((9, 9), extent=e, smoother=s), "in other units")

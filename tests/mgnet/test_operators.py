@@ -1,0 +1,80 @@
+"""Any sides, mesh and coefficients on torch: the iterates of the Numba levels, and gradients."""
+
+import numpy as np
+import pytest
+import torch
+
+import mgcore
+import mgnet
+from mgcore import Robin, Stencil
+
+X = np.linspace(0, 1, 30)
+BUMP = np.exp(np.sin(5 * X)[:, None] + np.cos(3 * X[:21]))
+NINE = Stencil.of_array(np.array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6)
+CASES = {
+    "neumann": {"shape": (33, 20), "sides": "neumann"},
+    "periodic": {"shape": (32, 21), "sides": "periodic"},
+    "mixed": {"shape": (30, 21), "sides": [("dirichlet", Robin(1.5)), "periodic"]},
+    "graded": {"coordinates": [X**1.2, X[:21] + 0.2 * X[:21] ** 2]},
+    "variable": {"shape": (30, 21), "coefficient": BUMP, "reaction": BUMP},
+    "variable neumann": {"shape": (30, 21), "coefficient": BUMP, "sides": "neumann"},
+    "nine points": {"shape": (30, 21), "operator": NINE, "sides": ["neumann", "dirichlet"]},
+    "line": {"shape": 50, "sides": [("neumann", "dirichlet")]},
+    "space": {"shape": (12, 9, 10), "sides": ["periodic", "neumann", "dirichlet"]},
+}
+
+
+@pytest.mark.parametrize("cycle", ["v", "w", "fmg"])
+@pytest.mark.parametrize("smoother", ["sor", "jacobi", "chebyshev"])
+@pytest.mark.parametrize("case", CASES)
+def test_same_iterates(case, smoother, cycle):
+    ours, theirs = (
+        package.poisson_levels(**CASES[case], smoother=smoother) for package in (mgcore, mgnet)
+    )
+    g = np.random.default_rng(0).standard_normal(ours[0].grid.shape)
+    a = mgcore.solve(ours, g, cycle=cycle, rtol=0, maxiter=3)
+    b = mgcore.solve(theirs, g, cycle=cycle, rtol=0, maxiter=3)
+    assert a.removed == pytest.approx(abs(b.removed) * np.sign(a.removed), abs=1e-14)
+    np.testing.assert_allclose(b.u.numpy(), a.u, rtol=0, atol=1e-12 * abs(a.u).max())
+
+
+def test_what_is_given_on_sides_comes_in_as_there():
+    sides = [("dirichlet", "neumann"), ("neumann", Robin(2.0))]
+    given = [(1.0, lambda x, y: np.cos(y)), (np.linspace(0, 1, 25), 0.5)]
+    g = np.random.default_rng(1).standard_normal((25, 18))
+    how = {"sides": sides, "boundary": given, "rtol": 1e-11}
+    a, b = mgcore.solve_poisson(g, **how), mgnet.solve_poisson(torch.from_numpy(g), **how)
+    assert a.success
+    np.testing.assert_allclose(b.u.numpy(), a.u, atol=1e-9)
+
+
+def test_a_batch_of_singular_problems():
+    g = torch.randn(3, 2, 24, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    solution = mgnet.solve_poisson(g, ndim=2, sides="neumann")
+    assert solution.success
+    for member in np.ndindex(3, 2):
+        one = mgcore.solve_poisson(g[member].numpy(), sides="neumann", rtol=1e-10).u
+        np.testing.assert_allclose(solution.u[member].numpy(), one, atol=1e-6 * abs(one).max())
+
+
+@pytest.mark.parametrize("sides", ["neumann", ["periodic", ("dirichlet", "neumann")]])
+def test_gradients_are_those_of_the_solution(sides):
+    """<v, A^-1 g> has the gradient A^-T v; M A is symmetric, M the volumes of nodes."""
+    g = torch.randn(12, 10, dtype=torch.float64, requires_grad=True)
+    v = torch.randn(12, 10, dtype=torch.float64)
+    solution = mgnet.solve_poisson(g, sides=sides, rtol=1e-12)
+    (solution.u * v).sum().backward()
+    grid = solution.grid
+    m = np.multiply.outer(grid.axes[0].mass, grid.axes[1].mass)
+    adjoint = m * mgcore.solve_poisson(v.numpy() / m, sides=sides, rtol=1e-12).u
+    np.testing.assert_allclose(g.grad.numpy(), adjoint, atol=1e-8 * abs(adjoint).max())
+
+
+def test_levels_are_modules_that_move_and_save():
+    levels = mgnet.poisson_levels((12, 10), sides="neumann", coefficient=2.0)
+    state = levels[0].state_dict()
+    assert all(torch.is_tensor(value) for value in state.values())
+    single = levels[0].to(torch.float32)
+    assert {value.dtype for value in single.state_dict().values() if value.is_floating_point()} == {
+        torch.float32
+    }
