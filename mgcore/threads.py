@@ -10,9 +10,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral
 
 import numba
-from llvmlite.binding import ffi
-from numba.core.compiler_lock import global_compiler_lock
-from numba.np.ufunc import parallel
+
+from mgcore.numba_private import LOCKS, global_compiler_lock
 
 __all__ = ["count", "limited", "turn", "usable"]
 
@@ -167,23 +166,17 @@ def _layer() -> str | None:
     return _started
 
 
-# What one thread may hold while another one forks, in the order in which Numba takes them: to
-# compile, to start a threading layer, to call LLVM. In the child nobody would ever give them back,
-# and what they guard would be half done for ever. The last two are private to Numba and llvmlite.
-_LOCKS = (
-    global_compiler_lock,
-    getattr(parallel, "_backend_init_thread_lock", nullcontext()),
-    getattr(ffi.lib, "_lock", nullcontext()),
-)
+# In the child nobody would ever give back the LOCKS that another thread holds, and what they guard
+# would be half done for ever.
 
 
 def _before_fork() -> None:
-    for lock in _LOCKS:
+    for lock in LOCKS:
         lock.__enter__()
 
 
 def _after_fork() -> None:
-    for lock in reversed(_LOCKS):
+    for lock in reversed(LOCKS):
         lock.__exit__(None, None, None)
 
 

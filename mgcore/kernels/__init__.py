@@ -12,9 +12,11 @@ from types import ModuleType
 from numba import config
 
 from mgcore.kernels import line, plane, plane_fused, space, space_fused
+from mgcore.numba_private import why_no_vectors
 
 #: The module of kernels for 1, 2 and 3 axes.
 KERNELS: dict[int, ModuleType] = {1: line, 2: plane, 3: space}
-#: The module of fused passes, where there is one; none where kernels are interpreted, as vectors
-#: exist in compiled code alone.
-FUSED: dict[int, ModuleType] = {} if config.DISABLE_JIT else {2: plane_fused, 3: space_fused}
+#: Why there are no fused passes, None where there are.
+WHY_PLAIN = "interpreted kernels have no vectors" if config.DISABLE_JIT else why_no_vectors()
+#: The module of fused passes for 2 and 3 axes, where compiled code has vectors.
+FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fused}

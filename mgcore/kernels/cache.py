@@ -21,8 +21,8 @@ from uuid import uuid4
 
 import numba
 from numba import config
-from numba.core.caching import FunctionCache
-from numba.core.serialize import dumps
+
+from mgcore import numba_private
 
 __all__ = ["keep"]
 
@@ -30,30 +30,12 @@ __all__ = ["keep"]
 def keep(dispatcher: Any) -> None:
     """Keep on disk what a dispatcher compiles from now on, where Numba would, if that is possible.
 
-    This is built on private parts of Numba, as they are from 0.60 to 0.68: a dispatcher has a
-    `_cache`, which asks its `_cache_file` to load and save pickles under keys.
+    With a Numba whose internals nobody knows that is its own cache, with the faults above.
     """
     # RuntimeError: there is no place to write to, neither beside the code nor at home. OSError: the
     # sources cannot be read, and nobody could tell fresh code from stale.
     with suppress(RuntimeError, OSError):
-        dispatcher._cache = _Cache(dispatcher.py_func)
-
-
-class _Cache(FunctionCache):
-    """The cache of one function: there are no errors, only things that are not there."""
-
-    def __init__(self, function: Any):
-        super().__init__(function)
-        module = function.__module__.rpartition(".")[2]
-        self._cache_file = _Files(Path(self.cache_path), f"{module}.{function.__qualname__}")
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        with suppress(Exception):
-            return super().load_overload(sig, target_context)
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with suppress(Exception):
-            super().save_overload(sig, data)
+        numba_private.keep(dispatcher, _Files)
 
 
 class _Files:
@@ -72,7 +54,7 @@ class _Files:
         return pickle.loads(code) if seal == self._seal(path, code) else None
 
     def save(self, key: Any, data: Any) -> None:
-        path, code = self._path(key), dumps(data)
+        path, code = self._path(key), numba_private.dumps(data)
         temporary = path.with_name(f"{path.name}.{uuid4().hex}")  # nobody shall read half a file
         try:
             temporary.write_bytes(self._seal(path, code) + code)
@@ -96,7 +78,10 @@ class _Files:
 
 @cache
 def _sources() -> bytes:
-    """A digest of what code is compiled from and by: the sources of all kernels, and Numba."""
+    """A digest of what code is compiled from and by: the sources of all kernels, and Numba.
+
+    The code of vectors is in numba_private.py.
+    """
     sources = sorted(
         (file.name, file.read_bytes())
         for file in files(__package__).iterdir()
@@ -104,4 +89,6 @@ def _sources() -> bytes:
     )
     if not sources:
         raise FileNotFoundError("the sources of the kernels are not there")
+    private = files(numba_private.__package__) / "numba_private.py"
+    sources.append((private.name, private.read_bytes()))
     return sha256(repr((numba.__version__, sources)).encode()).digest()

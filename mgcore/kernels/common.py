@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.compilation import parallel, serial, summing
+from mgcore.kernels.compilation import parallel, serial, summing, unsigned
 
 __all__ = ["between", "cubic", "scaled", "second_difference", "squares"]
 
@@ -23,8 +23,8 @@ def second_difference(x, u, y):
 @summing
 def squares(S, x, n):
     """The sum of squares of S[x : x + n], in double precision."""
-    x, total = np.uint64(x), 0.0
-    for k in range(np.uint64(n)):
+    x, total = unsigned(x), 0.0
+    for k in range(unsigned(n)):
         total += np.float64(S[x + k]) * np.float64(S[x + k])
     return total
 

@@ -2,27 +2,20 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import wraps
 from types import FunctionType
 from typing import Any
 
 import numba
+import numpy as np
+from numba import config
 from numba.core import event
 
 from mgcore import threads
+from mgcore.kernels.cache import keep
+from mgcore.numba_private import LEAN
 
-try:
-    from mgcore.kernels.cache import keep
-except ImportError:  # private parts of Numba that another version may lack
-
-    def keep(dispatcher: Any) -> None:
-        """Keep on disk what a dispatcher compiles, the way that Numba does."""
-        with suppress(RuntimeError):  # no place to write to, neither beside the code nor at home
-            dispatcher.enable_caching()
-
-
-__all__ = ["SMALL", "inlined", "parallel", "serial", "summing"]
+__all__ = ["SMALL", "inlined", "parallel", "serial", "summing", "unsigned"]
 
 #: Bytes of an array for which several cores gain nothing, or so little that a solve that begins
 #: with such an array gains less than a fifth.
@@ -33,10 +26,11 @@ SMALL = 600_000
 _ALLOCATING = {
     "fastmath": {"contract", "nsz"}, "error_model": "numpy", "nogil": True, "forceinline": False,
 }  # fmt: skip
-# Functions that allocate no arrays need not count references to them, which was a sixth and more of
-# a pass over short rows. This is a private option of Numba; a function that returned an array would
-# give back memory that nobody counts.
-_OPTIONS = {**_ALLOCATING, "_nrt": False}
+_OPTIONS = {**_ALLOCATING, **LEAN}
+
+#: Makes offsets of whole numbers: unsigned ones, in which Numba need not look for negative ones. In
+#: interpreted kernels they are Python's, as NumPy makes floats of unsigned and signed ones.
+unsigned: Any = int if config.DISABLE_JIT else np.uint64  # type: ignore[attr-defined]
 
 
 def _compiled(function: Callable, **options: Any) -> Any:

@@ -6,14 +6,14 @@ each half, ``even[k]`` = line[2k] or ``odd[k]`` = line[2k + 1], has one colour: 
 loop over neighbouring numbers, which vectorises.
 
 The halves of a strip's lines lie in one flat array S, and functions take offsets into it instead of
-slices: a slice costs as much as a dozen nodes. Offsets are made unsigned before they are used, or
+slices: a slice costs as much as a dozen nodes. Offsets are made `unsigned` before they are used, or
 Numba would look for negative ones, which keeps loops from vectorising.
 """
 
 import numpy as np
 
 from mgcore.kernels.common import cubic
-from mgcore.kernels.compilation import serial
+from mgcore.kernels.compilation import serial, unsigned
 
 __all__ = [
     "AHEAD",
@@ -94,24 +94,24 @@ def keep_borders(u, lines, nodes, space, strips, slot):
 @serial
 def fill(S, x, n, value):
     """S[x : x + n] = value."""
-    x = np.uint64(x)
-    for k in range(np.uint64(n)):
+    x = unsigned(x)
+    for k in range(unsigned(n)):
         S[x + k] = value
 
 
 @serial
 def copy(line, j, S, x, n):
     """S[x : x + n] = line[j : j + n]."""
-    j, x = np.uint64(j), np.uint64(x)
-    for k in range(np.uint64(n)):
+    j, x = unsigned(j), unsigned(x)
+    for k in range(unsigned(n)):
         S[x + k] = line[j + k]
 
 
 @serial
 def split(line, j, S, even, odd, n):
     """Even and odd nodes of line[j : j + 2 n]."""
-    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
-    for k in range(np.uint64(n)):
+    j0, j1, even, odd = unsigned(j), unsigned(j + 1), unsigned(even), unsigned(odd)
+    for k in range(unsigned(n)):
         S[even + k] = line[j0 + k + k]
         S[odd + k] = line[j1 + k + k]
 
@@ -124,11 +124,11 @@ def expand(line, j, n, S, even, odd, lo, hi):
     copy(line, j + lo, S, even + lo, hi - lo)
     first, last = max(lo, 1), min(hi, n - 2)  # inside, the formula is symmetric
     a, b, c, d = (
-        np.uint64(j + first - 1), np.uint64(j + first), np.uint64(j + first + 1),
-        np.uint64(j + first + 2),
+        unsigned(j + first - 1), unsigned(j + first), unsigned(j + first + 1),
+        unsigned(j + first + 2),
     )  # fmt: skip
-    x = np.uint64(odd + first)
-    for k in range(np.uint64(max(last - first, 0))):
+    x = unsigned(odd + first)
+    for k in range(unsigned(max(last - first, 0))):
         S[x + k] = near * (line[b + k] + line[c + k]) - far * (line[a + k] + line[d + k])
     for J in (0, n - 2):
         if lo <= J < hi:
@@ -143,8 +143,8 @@ def blend(line, j, I, n, stride, S, x, size):
     p, q, s, t, wp, wq, ws, wt = cubic(I, n)
     real = S.dtype.type
     cp, cq, cs, ct = real(wp / 16), real(wq / 16), real(ws / 16), real(wt / 16)
-    p, q = np.uint64(j + p * stride), np.uint64(j + q * stride)
-    s, t = np.uint64(j + s * stride), np.uint64(j + t * stride)
-    x = np.uint64(x)
-    for k in range(np.uint64(size)):
+    p, q = unsigned(j + p * stride), unsigned(j + q * stride)
+    s, t = unsigned(j + s * stride), unsigned(j + t * stride)
+    x = unsigned(x)
+    for k in range(unsigned(size)):
         S[x + k] = cp * line[p + k] + cq * line[q + k] + cs * line[s + k] + ct * line[t + k]

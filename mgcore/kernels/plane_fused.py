@@ -60,7 +60,7 @@ import numpy as np
 from numba import prange
 
 from mgcore.kernels.common import second_difference
-from mgcore.kernels.compilation import inlined, parallel, serial
+from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
 from mgcore.kernels.halves import (
     AHEAD,
     CORRECTED,
@@ -199,8 +199,8 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
     residual = sink != NOTHING and (inside or a <= q < (b if sink == NORM else min(b + 1, last)))
     restricted = sink == RESTRICTION and residual and c == 1 and (inside or q > a)
 
-    step, one = lanes(S), np.uint64(1)
-    ahead = np.uint64(AHEAD // S.itemsize)
+    step, one = lanes(S), unsigned(1)
+    ahead = unsigned(AHEAD // S.itemsize)
     d = a0 + a0 + a1 + a1
     w, rest = spread(S, omega / d), spread(S, 1 - omega)
     d, a0, a1 = spread(S, d), spread(S, a0), spread(S, a1)
@@ -224,8 +224,8 @@ def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights)
 
     before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
     before_q, before = load(S, beside_q - step), nothing
-    for lo in range(np.uint64(0), np.uint64(m), np.uint64(_RUN) * step):
-        hi = min(lo + np.uint64(_RUN) * step, np.uint64(m))
+    for lo in range(unsigned(0), unsigned(m), unsigned(_RUN) * step):
+        hi = min(lo + unsigned(_RUN) * step, unsigned(m))
         for k in range(lo, hi, step):
             k2 = k + k
             k3 = k2 + step

@@ -30,7 +30,7 @@ import numpy as np
 from numba import prange
 
 from mgcore.kernels.common import second_difference, squares
-from mgcore.kernels.compilation import parallel, serial
+from mgcore.kernels.compilation import parallel, serial, unsigned
 from mgcore.kernels.halves import (
     AHEAD,
     CORRECTED,
@@ -73,8 +73,8 @@ def places(half, h, i, c):
     """Where half c of plane i lies, and its neighbours to the left, right, front and back."""
     other = at(_U + i % 5, 1 - c, half) + c
     return (
-        np.uint64(at(_U + i % 5, c, half)), np.uint64(other - 1), np.uint64(other),
-        np.uint64(other - 1 - h), np.uint64(other + h),
+        unsigned(at(_U + i % 5, c, half)), unsigned(other - 1), unsigned(other),
+        unsigned(other - 1 - h), unsigned(other + h),
     )  # fmt: skip
 
 
@@ -105,26 +105,26 @@ def wave(
     residual = sink != NOTHING and a <= q < (b if sink == NORM else min(b + 1, last))
     c, step = r % 2, lanes(S)
 
-    even, odd = np.uint64(at(_U + i % 5, 0, half)), np.uint64(at(_U + i % 5, 1, half))
+    even, odd = unsigned(at(_U + i % 5, 0, half)), unsigned(at(_U + i % 5, 1, half))
     u_i, u_above = places(half, h, i, c)[0], places(half, h, q - 1, c)[0]
     u_r, left_r, right_r, front_r, back_r = places(half, h, r, c)
     u_p, left_p, right_p, front_p, back_p = places(half, h, p, c)
     u_q, left_q, right_q, front_q, back_q = places(half, h, q, c)
-    reds = np.uint64(at(_U + p % 5, 1 - c, half))
-    g_red, g_black = np.uint64(at(_G + r % 3, c, half)), np.uint64(at(_G + r % 3, 1 - c, half))
-    g_p, g_q = np.uint64(at(_G + p % 3, c, half)), np.uint64(at(_G + q % 3, c, half))
-    two, three = np.uint64(at(_TWO, c, half)), np.uint64(at(_THREE, c, half))
-    from_u, from_g, to_u = np.uint64(i * nodes), np.uint64(r * nodes), np.uint64(p * nodes)
+    reds = unsigned(at(_U + p % 5, 1 - c, half))
+    g_red, g_black = unsigned(at(_G + r % 3, c, half)), unsigned(at(_G + r % 3, 1 - c, half))
+    g_p, g_q = unsigned(at(_G + p % 3, c, half)), unsigned(at(_G + q % 3, c, half))
+    two, three = unsigned(at(_TWO, c, half)), unsigned(at(_THREE, c, half))
+    from_u, from_g, to_u = unsigned(i * nodes), unsigned(r * nodes), unsigned(p * nodes)
     tail, end2, ahead = (
-        np.uint64(at(_TAIL, 0, half)),
-        np.uint64(2 * end),
-        np.uint64(AHEAD // S.itemsize),
+        unsigned(at(_TAIL, 0, half)),
+        unsigned(2 * end),
+        unsigned(AHEAD // S.itemsize),
     )
 
     diagonal = a0 + a0 + a1 + a1 + a2 + a2
     d, w = spread(S, diagonal), spread(S, omega / diagonal)
     a0, a1, a2, nothing = spread(S, a0), spread(S, a1), spread(S, a2), spread(S, 0)
-    for k in range(np.uint64(lo), np.uint64(hi), step):
+    for k in range(unsigned(lo), unsigned(hi), step):
         k2 = k + k
         k3 = k2 + step
         if far:
@@ -231,18 +231,18 @@ def weight(S, half, h, coarse, I, lo, hi):
 
     around node (J, L), k = J n2 + L; divided by 64.
     """
-    one, sixty_fourth = np.uint64(1), S.dtype.type(1 / 64)
+    one, sixty_fourth = unsigned(1), S.dtype.type(1 / 64)
     for J in range(max(lo, 1), hi):
         even, odd = at(_THREE, 0, half) + J * (2 * h + 1), at(_THREE, 1, half) + J * (2 * h + 1)
-        c, e, w = np.uint64(even), np.uint64(odd), np.uint64(odd - 1)
-        n, s = np.uint64(odd - h - 1), np.uint64(odd + h)
+        c, e, w = unsigned(even), unsigned(odd), unsigned(odd - 1)
+        n, s = unsigned(odd - h - 1), unsigned(odd + h)
         nw, ne, sw, se = (
-            np.uint64(even - h - 1),
-            np.uint64(even - h),
-            np.uint64(even + h),
-            np.uint64(even + h + 1),
+            unsigned(even - h - 1),
+            unsigned(even - h),
+            unsigned(even + h),
+            unsigned(even + h + 1),
         )
-        for L in range(one, np.uint64(coarse.shape[2] - 1)):
+        for L in range(one, unsigned(coarse.shape[2] - 1)):
             edges = (S[n + L] + S[s + L]) + (S[w + L] + S[e + L]) + (S[c + L] + S[c + L])
             corners = (S[nw + L] + S[ne + L]) + (S[sw + L] + S[se + L])
             coarse[I, J, L] = sixty_fourth * (edges + edges + corners)
@@ -260,9 +260,9 @@ def row_halves(j, h, even, odd):
 @serial
 def row_corrected(line, j, e, I, K, J, M, S, even, odd, n):
     """A row line[j : j + 2 n] + P e between the planes I and K and the rows J and M of e."""
-    j0, j1, even, odd = np.uint64(j), np.uint64(j + 1), np.uint64(even), np.uint64(odd)
-    one, quarter, eighth = np.uint64(1), S.dtype.type(1 / 4), S.dtype.type(1 / 8)
-    for L in range(np.uint64(n)):
+    j0, j1, even, odd = unsigned(j), unsigned(j + 1), unsigned(even), unsigned(odd)
+    one, quarter, eighth = unsigned(1), S.dtype.type(1 / 4), S.dtype.type(1 / 8)
+    for L in range(unsigned(n)):
         here = (e[I, J, L] + e[I, M, L]) + (e[K, J, L] + e[K, M, L])
         N = L + one
         behind = (e[I, J, N] + e[I, M, N]) + (e[K, J, N] + e[K, M, N])

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from helpers import direct_solution
 from processes import python
 
 import mgcore
+from mgcore import numba_private
 from mgcore.kernels.compilation import serial
 
 PACKAGE = Path(mgcore.__file__).parent
@@ -105,6 +107,29 @@ def test_a_change_of_any_source_is_noticed(tmp_path):
     assert solve(cache, package=package) == (0, changed[1])
 
 
+DIGESTS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from mgcore.kernels import cache
+package = Path(cache.__file__).parent.parent
+assert package.parent == Path(sys.argv[1])
+digests = [cache._sources.__wrapped__()]
+assert digests == [cache._sources.__wrapped__()]
+for source in [*(package / "kernels").glob("*.py"), package / "numba_private.py"]:
+    source.write_text(source.read_text() + "# changed")
+    digests.append(cache._sources.__wrapped__())
+print(len(digests), len(set(digests)))
+"""
+
+
+def test_every_source_of_compiled_code_counts(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "mgcore", ignore=shutil.ignore_patterns("__pycache__"))
+    sources = len([*(PACKAGE / "kernels").glob("*.py"), PACKAGE / "numba_private.py"])
+    # What all of mgcore.kernels is, and the code of vectors, nothing of which may be stale.
+    assert python(DIGESTS, tmp_path).stdout.split() == [str(sources + 1)] * 2
+
+
 def test_checks_of_bounds_are_compiled_in(filled):
     assert solve(filled, NUMBA_BOUNDSCHECK=1)[0] > 0
     assert solve(filled, NUMBA_BOUNDSCHECK=1)[0] == 0
@@ -165,12 +190,26 @@ def test_recompiling_replaces_files(tmp_path, monkeypatch):
     assert path.read_bytes()
 
 
-def test_another_numba(tmp_path):
-    # One without the parts that this cache is built on: Numba's own is used.
-    other = f"import numba.core.ccallback\ndel numba.core.caching.FunctionCache\n{SOLVE}"
+OTHERS = {
+    "lacks parts": "import numba.core.ccallback\ndel numba.core.caching.FunctionCache",
+    "newer than what was tested": "import numba\nnumba.__version__ = '0.99.0'",
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_another_numba(what, tmp_path):
+    # Its own cache is used.
+    other = f"{OTHERS[what]}\n{SOLVE}"
     assert solve(tmp_path, code=other)[0] > 0
     assert any(path.suffix == ".nbi" for path in files_in(tmp_path))
     assert solve(tmp_path, code=other)[0] == 0
+
+
+def test_numba_is_asked_for_in_the_versions_that_are_known():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    first, beyond = numba_private.VERSIONS
+    assert f"numba>={first},<{beyond}" in project["dependencies"]
+    assert numba_private.KNOWN
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from mgcore.kernels import vectors
+from mgcore import numba_private
 from mgcore.kernels.compilation import serial
 from mgcore.kernels.vectors import (
     add_squares,
@@ -74,11 +74,12 @@ def test_a_vector_is_a_register(dtype):
 
 
 @pytest.mark.parametrize(
-    ("features", "bits"), [("+avx2,+avx512f", 512), ("+avx2,-avx512f", 256), ("", 256)]
+    ("features", "bits"),
+    [("+avx,+avx512f", 512), ("+avx,-avx512f", 256), ("+sse2,-avx", None), ("", None)],
 )
 def test_numba_is_told_what_processor_to_compile_for(monkeypatch, features, bits):
     monkeypatch.setattr(numba.config, "CPU_FEATURES", features)
-    assert vectors.Vector(numba.float64).lanes == bits // 64
+    assert numba_private.register_bits() == bits
 
 
 @DTYPES
