@@ -180,6 +180,20 @@ def _address(context, builder, array_type, array, k, kind):
     return builder.bitcast(builder.gep(data, [k]), kind.as_pointer())
 
 
+def _check(context, builder, array_type, array, k, count):
+    """Under NUMBA_BOUNDSCHECK, raise an error where array[k : k + count] is not all there."""
+    if not context.enable_boundscheck:
+        return
+    size = context.make_array(array_type)(context, builder, array).nitems
+    wrong = builder.or_(  # the sum may be beyond 2^64
+        builder.icmp_unsigned(">", k, size),
+        builder.icmp_unsigned(">", builder.add(k, ir.Constant(_I64, count)), size),
+    )
+    with builder.if_then(wrong, likely=False):
+        message = "a vector reaches out of its array"
+        context.call_conv.return_user_exc(builder, IndexError, (message,))
+
+
 @intrinsic
 def load(context, S, k):
     """The vector of S[k], S[k + 1], ..."""
@@ -187,6 +201,7 @@ def load(context, S, k):
 
     def generate(context, builder, signature, arguments):
         kind = context.get_value_type(vector)
+        _check(context, builder, S, *arguments, vector.lanes)
         address = _address(context, builder, S, *arguments, kind)
         return builder.load(address, align=S.dtype.bitwidth // 8)
 
@@ -199,6 +214,7 @@ def store(context, S, k, x):
 
     def generate(context, builder, signature, arguments):
         array, k, value = arguments
+        _check(context, builder, S, array, k, value.type.count)
         address = _address(context, builder, S, array, k, value.type)
         builder.store(value, address, align=S.dtype.bitwidth // 8)
         return context.get_dummy_value()

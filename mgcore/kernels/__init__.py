@@ -16,7 +16,7 @@ from mgcore.numba_private import why_no_vectors
 
 #: The module of kernels for 1, 2 and 3 axes.
 KERNELS: dict[int, ModuleType] = {1: line, 2: plane, 3: space}
-#: Why there are no fused passes, None where there are.
-WHY_PLAIN = "interpreted kernels have no vectors" if config.DISABLE_JIT else why_no_vectors()
+#: Why there are no fused passes, None where there are. Interpreted ones do with NumPy's vectors.
+WHY_PLAIN = None if config.DISABLE_JIT else why_no_vectors()
 #: The module of fused passes for 2 and 3 axes, where compiled code has vectors.
 FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fused}

@@ -15,28 +15,50 @@ meets one of its loads. So the fused passes say what they mean::
     offset(k)                       k as an offset, however it was computed
     prefetch(S, k)                  S[k] will be wanted soon: get it into the first-level cache
 
-They exist in compiled code alone, which mgcore/numba_private.py tells Numba how to make; offsets k
-are unsigned, or Numba would look for negative ones.
+Offsets k are unsigned, or Numba would look for negative ones. In compiled code these are Numba's
+(mgcore/numba_private.py), in interpreted code NumPy's (interpreted.py).
 """
 
-from mgcore.numba_private import (
-    add_squares,
-    evens,
-    high,
-    lagging,
-    lanes,
-    leading,
-    load,
-    low,
-    masked,
-    no_squares,
-    odds,
-    offset,
-    prefetch,
-    spread,
-    store,
-    total_of,
-)
+from numba import config
+
+if config.DISABLE_JIT:
+    from mgcore.kernels.interpreted import (
+        add_squares,
+        evens,
+        high,
+        lagging,
+        lanes,
+        leading,
+        load,
+        low,
+        masked,
+        no_squares,
+        odds,
+        offset,
+        prefetch,
+        spread,
+        store,
+        total_of,
+    )
+else:
+    from mgcore.numba_private import (
+        add_squares,
+        evens,
+        high,
+        lagging,
+        lanes,
+        leading,
+        load,
+        low,
+        masked,
+        no_squares,
+        odds,
+        offset,
+        prefetch,
+        spread,
+        store,
+        total_of,
+    )
 
 __all__ = [
     "add_squares",

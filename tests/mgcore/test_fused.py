@@ -1,4 +1,8 @@
-"""Fused passes give what their parts give one after the other."""
+"""Fused passes give what their parts give one after the other.
+
+The small ones of TestPasses also run with NUMBA_BOUNDSCHECK=1 and NUMBA_DISABLE_JIT=1: see
+test_kernels.py.
+"""
 
 import numba
 import numpy as np
@@ -15,6 +19,7 @@ from mgcore.kernels.halves import (
     NOTHING,
     RESTRICTION,
     ZERO,
+    half_size,
 )
 from mgcore.level import Level
 from mgcore.transfer import restriction
@@ -44,10 +49,16 @@ def fenced(values):
 # Rows of 5 and 9 nodes are shorter than a vector, as those of 17 in single precision; planes of
 # 257 rows are taken in parts; rows that fill 4 MB are prefetched; a strip needs four coarse lines.
 SHAPES = [
-    *[(5, 5), (5, 33), (33, 5), (17, 17), (65, 33), (129, 129), (33, 2049), (257, 2049)],
-    *[(5, 5, 5), (9, 17, 5), (17, 5, 9), (33, 9, 17), (17, 65, 65), (5, 257, 33), (9, 5, 2049)],
+    *[(5, 5), (9, 17), (5, 33), (33, 5), (17, 17), (33, 33), (65, 33), (129, 129), (33, 2049)],
+    *[(257, 2049), (5, 5, 5), (9, 17, 5), (17, 5, 9), (17, 17, 17), (33, 9, 17), (17, 65, 65)],
+    *[(5, 257, 33), (9, 5, 2049)],
 ]
-CASES = [(shape, n) for shape in SHAPES for n in range(1, 5) if n == 1 or shape[0] // 2 > 4 * n]
+CASES = [
+    pytest.param(shape, n, id=f"{'x'.join(map(str, shape))}-{n}")  # in use: see test_kernels.py
+    for shape in SHAPES
+    for n in range(1, 5)
+    if n == 1 or shape[0] // 2 > 4 * n
+]
 
 
 @pytest.mark.parametrize(("shape", "strips"), CASES)
@@ -118,6 +129,38 @@ class TestPasses:
         self.fused.restrict(self.u, coarse, self.space, strips)
         self.close(coarse, by_parts)
         assert not self.space.any()
+
+    @pytest.mark.skipif(not numba.config.DISABLE_JIT, reason="compiled code hides its vectors")
+    @pytest.mark.parametrize("source", [GIVEN, ZERO, CORRECTED, INTERPOLATED])
+    def test_vectors_stay_in_their_slots(self, shape, strips, dtype, source, monkeypatch):
+        # They reach beyond a row's end into its padding, never into what lies behind: that is no
+        # index outside of the array, and nobody else would notice.
+        name, seen = self.fused.__name__.rpartition(".")[2], set()
+        half = half_size(shape[1] if name == "plane_fused" else shape[1] * shape[2])
+        # Whole lines, which take both halves of a slot.
+        whole = (11, 22) if name == "plane_fused" else (13, 20)
+
+        def watched(operation):
+            def call(S, k, *value):
+                if S.base is not None and np.may_share_memory(S, self.space):
+                    assert S.size == self.space.shape[1]
+                    slot = k // (2 * half)
+                    size = 2 * half if whole[0] <= slot < whole[1] else half
+                    assert k % size + self.fused.lanes(S) <= size
+                    seen.add(slot)
+                return operation(S, k, *value)
+
+            return call
+
+        for operation in (self.fused.load, self.fused.store):
+            monkeypatch.setattr(self.fused, operation.__name__, watched(operation))
+        for sink in (RESTRICTION, NORM):
+            coarse, sums = np.zeros_like(self.e), np.zeros(shape[0])
+            self.fused.sweep(
+                self.u.copy(), self.g, source, self.e, sink, coarse, sums, self.omega, *self.a,
+                self.space, strips,
+            )  # fmt: skip
+        assert len(seen) >= 8
 
 
 @pytest.mark.parametrize("guess", [False, True])

@@ -1,12 +1,15 @@
 """Kernels against plain NumPy, over shapes and coarsenings.
 
-These tests also run with NUMBA_BOUNDSCHECK=1 and NUMBA_DISABLE_JIT=1: see the last one.
+These tests, those of fused passes and of vectors also run with NUMBA_BOUNDSCHECK=1 and
+NUMBA_DISABLE_JIT=1: see the last one.
 """
 
 import itertools
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,16 +199,34 @@ def test_weights_by_name():
         restriction("half", (True,) * 3)
 
 
+# Shapes and strips of the fused passes, as their tests are named.
+FUSED = [
+    *["5x5-1", "9x17-1", "33x5-3", "33x33-1", "33x33-3"],
+    *["5x5x5-1", "9x17x5-1", "33x9x17-1", "17x17x17-1"],
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variable", ["NUMBA_BOUNDSCHECK", "NUMBA_DISABLE_JIT"])
-def test_kernels_stay_inside_their_arrays(variable, tmp_path):
-    # With bounds checked, an index outside is an error; interpreted, it is one as well. Kernels
-    # compiled without checks must not come from the cache.
-    environment = os.environ | {variable: "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "float64 and not (9-9-9 or shape6)"]
-    command = [sys.executable, "-m", "pytest", __file__, *options]
-    result = subprocess.run(
-        [*command, "-m", "not slow"], env=environment, capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(
+    ("file", "which"),
+    [
+        (__file__, "float64 and not (9-9-9 or shape6)"),
+        ("test_fused.py", f"TestPasses and ({' or '.join(FUSED)})"),
+        ("test_vectors.py", "test"),
+    ],
+)
+def test_kernels_stay_inside_their_arrays(variable, file, which):
+    # With bounds checked, an index outside is an error; interpreted, it is one as well. That
+    # kernels compiled without checks do not come from the cache is tested elsewhere.
+    environment = os.environ | {variable: "1"}
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "-k", which]
+    command = [sys.executable, "-m", "pytest", str(Path(__file__).parent / file), *options]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:]
-    assert " passed" in result.stdout
+    passed = int(re.search(r"(\d+) passed", result.stdout)[1])
+    if file == "test_fused.py":
+        interpreted = variable == "NUMBA_DISABLE_JIT"
+        assert passed == 2 * len(FUSED) * (12 + 1 + 4 * interpreted)  # each in both dtypes
+    else:
+        assert passed > 10

@@ -1,4 +1,7 @@
-"""Vectors in compiled code do what NumPy does with slices."""
+"""Vectors do what NumPy does with slices.
+
+These tests also run with NUMBA_BOUNDSCHECK=1 and NUMBA_DISABLE_JIT=1: see test_kernels.py.
+"""
 
 import numba
 import numpy as np
@@ -112,6 +115,21 @@ def test_offsets_may_be_computed(dtype):
     n = count(S)
     move(S, out, 4, 8)
     np.testing.assert_array_equal(out, np.r_[[0] * 7, S[5 : 5 + n], [0] * (93 - n)])
+
+
+@pytest.mark.skipif(
+    not (numba.config.BOUNDSCHECK or numba.config.DISABLE_JIT), reason="nobody checks bounds"
+)
+@DTYPES
+def test_vectors_that_reach_out_of_their_array_are_errors(dtype):
+    S, out = np.arange(100, dtype=dtype), np.zeros(100, dtype)
+    n = count(S)
+    move(S, out, 99 - n, 101 - n)  # S[100 - n :] to out[100 - n :]
+    np.testing.assert_array_equal(out[-n:], S[-n:])
+    for j, k in ((100 - n, 1), (0, 102 - n), (-2, 1), (0, 0), (1000, 1), (0, 2**62)):
+        with pytest.raises(IndexError, match="out of an? |out of its"):
+            move(S, out, j, k)
+    assert not out[:-n].any()
 
 
 @DTYPES
