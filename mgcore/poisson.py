@@ -48,6 +48,7 @@ def poisson_levels(
     restriction: str = "full",
     prolongation: str = "linear",
     dtype: Any = "float64",
+    fused: bool = True,
 ) -> Hierarchy[Any]:
     """The chain of grids for -div(a grad u) + c u = g, set up once for any number of solves.
 
@@ -81,6 +82,10 @@ def poisson_levels(
     prolongation : {"linear"}
         (Bi/tri)linear; full multigrid takes new solutions up by cubic interpolation.
     dtype : {"float64", "float32"}
+    fused : bool
+        Whether smoothing and transfers go in one pass over memory where they can. False, for
+        debugging and comparison, runs the plain kernels sweep by sweep: the same to rounding, and
+        slower.
 
     Returns
     -------
@@ -94,7 +99,9 @@ def poisson_levels(
     """
     grid = Grid(shape, extent, sides, coordinates)
     problem = equation(grid, coefficient, mean, reaction, operator)
-    return _levels(grid, problem, smoother, restriction, prolongation, check_dtype(dtype))
+    if not isinstance(fused, bool):
+        raise ValueError(f"fused must be True or False, got {fused!r}")
+    return _levels(grid, problem, smoother, restriction, prolongation, check_dtype(dtype), fused)
 
 
 def _levels(
@@ -104,21 +111,25 @@ def _levels(
     restriction: str,
     prolongation: str,
     dtype: str,
+    fused: bool = True,
 ) -> Hierarchy[Any]:
-    """Levels with fused kernels where there are some, else general ones."""
+    """Levels with kernels of their own where there are some, else general ones."""
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
     levels: list[Any] = []
-    if _fused(grid, problem):
+    if _has_kernels(grid, problem):
         for each in reversed(list(grid.chain())):
             coarse = levels[0] if levels else None
-            levels.insert(0, PoissonLevel(each, record, restriction, prolongation, dtype, coarse))
+            level = PoissonLevel(each, record, restriction, prolongation, dtype, coarse, fused)
+            levels.insert(0, level)
     else:
-        levels += stencil_levels(grid, problem, record, restriction, prolongation, dtype)
-    return Hierarchy(levels, title(grid, dtype, restriction, prolongation))
+        levels += stencil_levels(grid, problem, record, restriction, prolongation, dtype, fused)
+    heading = title(grid, dtype, restriction, prolongation)
+    remarks = dict.fromkeys(level.remark for level in levels if level.remark)
+    return Hierarchy(levels, "; ".join([heading, *remarks]))
 
 
-def _fused(grid: Grid, problem: Medium | Stencil) -> bool:
+def _has_kernels(grid: Grid, problem: Medium | Stencil) -> bool:
     """Whether this is the problem that has kernels of its own: see PoissonLevel."""
     return grid.nested and isinstance(problem, Medium) and problem.plain
 
@@ -260,7 +271,7 @@ def _mixed(
 ) -> _Solver:  # fmt: skip
     """Corrections by float32 cycles."""
     check_callback(callback)
-    if not _fused(grid, problem):
+    if not _has_kernels(grid, problem):
         raise ValueError(
             "precision='mixed' is for -Laplace u = g with Dirichlet sides and 2^s + 1 equally "
             "spaced nodes along each axis; use 'float64'"

@@ -12,7 +12,7 @@ import numpy as np
 from mgcore.boundary import Lift
 from mgcore.gate import node_array, stiffness
 from mgcore.grid import Grid
-from mgcore.kernels import FUSED, KERNELS, compilation
+from mgcore.kernels import FUSED, KERNELS, WHY_PLAIN, compilation
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -79,6 +79,8 @@ class PoissonLevel(SolverLevel[State]):
         prolongation: str,
         dtype: str,
         coarse: PoissonLevel | None,
+        *,
+        fused: bool = True,
     ):
         self.grid, self.smoother, self.coarse = grid, smoother, coarse
         self.restriction = restriction
@@ -96,12 +98,13 @@ class PoissonLevel(SolverLevel[State]):
         self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
         # Smoothing and transfers run in one pass where there is a kernel for that.
         points = tuple(points for _, points in self._sweeps)
-        self._fused = (
-            len(halved) in FUSED
-            and all(halved)
-            and restriction == "full"
-            and points == ("red", "black")
-        )
+        fits = len(halved) > 1 and all(halved) and restriction == "full"
+        fits = fits and points == ("red", "black")
+        self.fused = fits and fused and WHY_PLAIN is None
+        #: What the table of levels says of plain kernels where fused passes might have run.
+        self.remark = ""
+        if fits and not self.fused:
+            self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
 
     @property
     def _kernels(self) -> ModuleType:
@@ -134,7 +137,7 @@ class PoissonLevel(SolverLevel[State]):
             centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
             state.u[centre] = state.g[centre] / (2 * sum(self._a))
             state.source = GIVEN
-        elif self._fused:
+        elif self.fused:
             for _ in range(steps):
                 self._pass(state, state.source, NOTHING)
         elif steps:
@@ -152,7 +155,7 @@ class PoissonLevel(SolverLevel[State]):
         if state.source != ZERO or not all(self._k):
             r = state.scratch()
             self._kernels.residual(self._write(state).u, state.g, r, self._a)
-        if self._fused:
+        if self.fused:
             assert state.space is not None
             FUSED[self.grid.ndim].restrict(r, state.coarse.g, state.space, len(state.space))
         else:
@@ -176,7 +179,7 @@ class PoissonLevel(SolverLevel[State]):
 
     def descend(self, state: State, steps: int) -> tuple[State, State]:
         """Smooth and restrict; the last step and the restriction in one pass where that exists."""
-        if not self._fused or steps == 0:
+        if not self.fused or steps == 0:
             return super().descend(state, steps)
         for step in range(steps):
             self._pass(state, state.source, RESTRICTION if step + 1 == steps else NOTHING)
@@ -186,7 +189,7 @@ class PoissonLevel(SolverLevel[State]):
 
     def ascend(self, state: State, coarse: State, steps: int) -> State:
         """Prolong and smooth; the prolongation and the first step in one pass where that exists."""
-        if not self._fused or steps == 0:
+        if not self.fused or steps == 0:
             return super().ascend(state, coarse, steps)
         assert self.coarse is not None
         self._write(state)
@@ -337,7 +340,7 @@ class PoissonLevel(SolverLevel[State]):
         if self.coarse is not None:
             coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype))
         space = sums = None
-        if self._fused:
+        if self.fused:
             # One strip where the grid is small, else one a thread.
             assert self.coarse is not None
             most = max(1, (self.coarse.grid.shape[0] - 2) // 8)

@@ -199,6 +199,8 @@ class StencilLevel(SolverLevel[State]):
     dtype : str
     coarse : StencilLevel or None
         The next coarser level; without one, `smooth` solves directly.
+    fused : bool
+        Whether a red-black step goes in one pass over memory.
 
     Attributes
     ----------
@@ -208,7 +210,17 @@ class StencilLevel(SolverLevel[State]):
         Whether sweeps go in reverse order after a correction, so that a V cycle is symmetric.
     """
 
-    def __init__(self, rung: Rung, smoother: Smoother, dtype: str, coarse: StencilLevel | None):
+    #: What the heading of the table of levels says besides.
+    remark = ""
+
+    def __init__(
+        self,
+        rung: Rung,
+        smoother: Smoother,
+        dtype: str,
+        coarse: StencilLevel | None,
+        fused: bool = True,
+    ):
         operator = rung.operator
         self.operator, self.smoother, self.coarse = operator, smoother, coarse
         self.grid = grid = operator.grid
@@ -235,7 +247,7 @@ class StencilLevel(SolverLevel[State]):
         self._colours = layout.first_places(operator.compact)
         self._sweeps = smoother.sweeps(grid, operator)
         points = tuple(points for _, points in self._sweeps)
-        self._in_one_pass = operator.compact and points == ("red", "black")
+        self._in_one_pass = fused and operator.compact and points == ("red", "black")
 
     # --- the Level protocol -----------------------------------------------------------------------
 
@@ -466,9 +478,10 @@ def stencil_levels(
     restriction: str,
     prolongation: str,
     dtype: str,
+    fused: bool = True,
 ) -> list[StencilLevel]:
     """Levels from the finest to the coarsest."""
     levels: list[StencilLevel] = []
     for rung in reversed(rungs(grid, equation, restriction, prolongation)):
-        levels.insert(0, StencilLevel(rung, smoother, dtype, levels[0] if levels else None))
+        levels.insert(0, StencilLevel(rung, smoother, dtype, levels[0] if levels else None, fused))
     return levels

@@ -228,6 +228,43 @@ def test_an_install_that_cannot_be_written(tmp_path, home):
     assert second == (0 if home == "writable" else first)
 
 
+PLAIN = """
+import sys
+import numpy as np, mgcore
+for shape in (33, 33), (17, 17, 17):
+    g = np.random.default_rng(0).standard_normal(shape)
+    for dtype in "float64", "float32":
+        levels = mgcore.poisson_levels(shape, dtype=dtype)
+        assert not any(level.fused for level in levels)
+        assert levels.title.endswith("; plain kernels: no explicit vectors " + sys.argv[1])
+        assert str(levels).startswith(levels.title)
+        u = mgcore.solve(levels, g.astype(dtype)).u
+        print(*u.ravel().astype(float))
+assert "plain" not in str(mgcore.poisson_levels((33, 33), smoother="jacobi"))
+assert "plain" not in str(mgcore.poisson_levels(33))
+assert str(mgcore.poisson_levels((33, 33), fused=False)).count("; plain kernels: fused=False") == 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["generic", "without AVX", "newer Numba"])
+def test_where_there_are_no_vectors_plain_kernels_run(what, tmp_path):
+    code, where, environment = PLAIN, "on this processor", {}
+    if what == "generic":
+        environment = {"NUMBA_CPU_NAME": "generic"}
+    elif what == "without AVX":
+        environment = {"NUMBA_ENABLE_AVX": 0}
+    else:
+        code, where = f"{OTHERS['newer than what was tested']}\n{PLAIN}", "with Numba 0.99.0"
+        environment = {"NUMBA_CACHE_DIR": tmp_path}
+    lines = python(code, where, **environment).stdout.splitlines()
+    for shape, (double, single) in {(33, 33): lines[:2], (17, 17, 17): lines[2:]}.items():
+        u = direct_solution(np.random.default_rng(0).standard_normal(shape)).ravel()
+        for line, tolerance in ((double, 1e-7), (single, 1e-3)):
+            error = abs(np.array(line.split(), float) - u).max()
+            assert error <= tolerance * abs(u).max()
+
+
 UNCOMPILED = """
 import numpy as np, mgcore
 from mgcore.kernels import compilation
@@ -239,7 +276,7 @@ for shape in (17,), (9, 17), (33, 33), (9, 9, 9):
     assert mgcore.solve_poisson(g.astype("f4")).success
     for dtype in "float64", "float32":
         levels = mgcore.poisson_levels(g.shape, smoother="redblack", dtype=dtype)
-        assert len(shape) == 1 or levels[-2]._fused
+        assert len(shape) == 1 or levels[-2].fused
         print(*mgcore.solve(levels, g.astype(dtype), rtol=0, maxiter=3).u.ravel().astype(float))
 """
 
