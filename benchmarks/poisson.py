@@ -39,7 +39,6 @@ from benchmarks.direct import DirectSolver
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import Grid, threads
 from mgcore.grid import check_nested
-from mgcore.kernels.halves import ZERO
 
 SIZES_2D = (513, 1025, 2049, 4097, 8193)
 SIZES_3D = (65, 129, 257)
@@ -321,11 +320,10 @@ def single_passes(shape: tuple[int, ...], rounds: int) -> list[Row]:
     levels = mgcore.poisson_levels(shape, smoother="sor")
     fine, state = levels[0], levels[0].start(np.random.default_rng(0).standard_normal(shape))
     mgcore.run(levels, mgcore.full_multigrid(len(levels)), state)
-    assert state.coarse is not None
-    coarse = state.coarse
+    coarse = fine.restrict(state)
 
     def up(norm: bool) -> None:
-        state.watched = norm
+        state.watch(norm)
         fine.ascend(state, coarse, 1)
 
     def arrival() -> None:
@@ -333,7 +331,7 @@ def single_passes(shape: tuple[int, ...], rounds: int) -> list[Row]:
         fine.descend(state, 1)
 
     def weighting() -> None:
-        state.source = ZERO
+        state.restart()
         fine.restrict(state)
 
     calls: dict[str, Callable[[], Any]] = {

@@ -19,7 +19,6 @@ from mgcore.cycle import cycle_pair, run
 from mgcore.gate import node_array
 from mgcore.grid import Grid
 from mgcore.kernels.common import scaled
-from mgcore.kernels.halves import ZERO
 from mgcore.level import Hierarchy
 from mgcore.poisson_level import PoissonLevel, State, describe
 
@@ -177,7 +176,8 @@ class MixedLevel(PoissonLevel):
         norms = [state.norm / state.unit]
         goal = max(_ENOUGH * norms[0], target / 2 / state.unit)
         cycle = self.first if state.zero else self.then
-        inner.source, inner.watched, inner.norm = ZERO, True, None
+        inner.restart()
+        inner.watch()
         while len(norms) <= _MOST:
             run(self.inner, cycle, inner)
             self.work_units += cycle.work_units(self.inner.sizes)

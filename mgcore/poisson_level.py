@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -29,40 +29,65 @@ from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
-__all__ = ["PoissonLevel", "State", "describe", "title"]
+__all__ = ["PoissonLevel", "State", "Workspace", "describe", "title"]
 
 # Unknowns of the slabs in which a lift is made.
 _SLAB = 16_000
 
 
 @dataclass(slots=True)
+class Workspace:
+    """Memory that comes with a problem on one grid.
+
+    `coarse` is the coarser grid's problem. `space` and `sums` are scratch of the fused passes, one
+    row of `space` for each thread; None where there are no such passes.
+    """
+
+    coarse: State | None
+    space: np.ndarray | None = None
+    sums: np.ndarray | None = None
+    _spare: np.ndarray | None = None
+
+    def spare(self, u: np.ndarray) -> np.ndarray:
+        """A second array like `u` with zero borders."""
+        if self._spare is None:
+            self._spare = np.zeros_like(u)
+        return self._spare
+
+    def swap(self, u: np.ndarray) -> np.ndarray:
+        """The second array, `u` being kept in its place."""
+        spare, self._spare = self.spare(u), u
+        return spare
+
+
+@dataclass(slots=True)
 class State:
-    """Arrays of one problem on one grid, all of them node arrays with zero borders.
+    """A problem A u = g on one grid, and its iterate: node arrays with zero borders.
 
-    `u` is overwritten, as is `work`, where there is one; `g` is only read on the finest grid, where
-    it may be the caller's own array. `source` says what stands for u: its array (GIVEN), zero
-    (ZERO), or the interpolation of the coarser u (INTERPOLATED), so that nobody need write and read
-    what the next pass can make up as it goes. `coarse` is the workspace of the coarser grids.
-
-    `space` and `sums` are scratch of the fused passes, one row of `space` for each thread. A state
-    that was asked for its norm once is `watched`: the last pass of a cycle then takes the `norm`.
+    `u` is overwritten; `g` is only read on the finest grid, where it may be the caller's own array.
+    `source` says what stands for u: its array (GIVEN), zero (ZERO), or the interpolation of the
+    coarser u (INTERPOLATED), so that nobody need write and read what the next pass can make up as
+    it goes. `norm` is that of the residual, None where nobody has computed it yet.
     """
 
     u: np.ndarray
     g: np.ndarray
-    coarse: State | None
-    space: np.ndarray | None
-    sums: np.ndarray | None
+    workspace: Workspace
     source: np.int64 = ZERO
-    work: np.ndarray | None = None
-    watched: bool = False
     norm: float | None = None
+    watched: bool = False
 
-    def scratch(self) -> np.ndarray:
-        """An array with zero borders for whoever needs a second one."""
-        if self.work is None:
-            self.work = np.zeros_like(self.u)
-        return self.work
+    def restart(self) -> None:
+        """Begin anew at u = 0, with what `g` holds by now."""
+        self.now(ZERO)
+
+    def watch(self, watched: bool = True) -> None:
+        """Have the last pass of each cycle take the residual's norm, which costs little there."""
+        self.watched = watched
+
+    def now(self, source: np.int64) -> None:
+        """Note that another iterate is here, for which this stands."""
+        self.source, self.norm = source, None
 
 
 class PoissonLevel(SolverLevel[State]):
@@ -120,23 +145,19 @@ class PoissonLevel(SolverLevel[State]):
         g = node_array(g, self.grid, self.dtype, "g")
         if u is not None:
             u = node_array(u, self.grid, self.dtype, "u")
-        if reuse is None:
-            state = self._state(g)
-        else:
-            state = replace(reuse, g=g, source=ZERO, watched=False, norm=None)
+        state = self._state(g) if reuse is None else State(reuse.u, g, reuse.workspace)
         if u is not None:
             inside = (slice(1, -1),) * u.ndim
             state.u[inside] = u[inside]
-            state.source = GIVEN
+            state.now(GIVEN)
         return state
 
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
-        state.norm = None
         if self.coarse is None:
             centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
             state.u[centre] = state.g[centre] / (2 * sum(self._a))
-            state.source = GIVEN
+            state.now(GIVEN)
         elif self.fused:
             for _ in range(steps):
                 self._pass(state, state.source, NOTHING)
@@ -144,37 +165,43 @@ class PoissonLevel(SolverLevel[State]):
             self._write(state)
             for _ in range(steps):
                 self._plain_step(state)
+            state.now(GIVEN)
         return state
 
     def restrict(self, state: State) -> State:
         """The coarser problem A' e = R (g - A u), starting from zero."""
-        assert state.coarse is not None
+        space, coarse = state.workspace.space, self._own(state)
         r = state.g  # where u = 0
         # Along an axis that is not halved the kernel multiplies g's border values, whatever they
         # are, by zero: there it gets the residual, whose border is zero.
         if state.source != ZERO or not all(self._k):
-            r = state.scratch()
-            self._kernels.residual(self._write(state).u, state.g, r, self._a)
+            u = self._write(state).u
+            r = state.workspace.spare(u)
+            self._kernels.residual(u, state.g, r, self._a)
         if self.fused:
-            assert state.space is not None
-            FUSED[self.grid.ndim].restrict(r, state.coarse.g, state.space, len(state.space))
+            assert space is not None
+            FUSED[self.grid.ndim].restrict(r, coarse.g, space, len(space))
         else:
-            self._kernels.restrict(r, state.coarse.g, self._R, self._k)
-        state.coarse.source = ZERO
-        return state.coarse
+            self._kernels.restrict(r, coarse.g, self._R, self._k)
+        coarse.restart()
+        return coarse
 
     def prolong(self, state: State, coarse: State) -> State:
         """u + P e."""
-        assert self.coarse is not None
-        self._kernels.prolong(self._write(state).u, self.coarse._write(coarse).u, self._k)
-        state.norm = None
+        self._kernels.prolong(self._write(state).u, self._coarse_u(coarse), self._k)
+        state.now(GIVEN)
         return state
 
     def interpolate(self, state: State, coarse: State) -> State:
-        """u, by cubic interpolation of the coarser solution; carried out by whoever needs it."""
-        assert self.coarse is not None
-        self.coarse._write(coarse)
-        state.source, state.norm = INTERPOLATED, None
+        """u, by cubic interpolation of the coarser solution.
+
+        Where that is the state's own, it is carried out by whoever needs it.
+        """
+        e = self._coarse_u(coarse)
+        state.now(INTERPOLATED)
+        if coarse is not state.workspace.coarse:  # there nobody would find it
+            self._kernels.interpolate(state.u, e, self._k)
+            state.now(GIVEN)
         return state
 
     def descend(self, state: State, steps: int) -> tuple[State, State]:
@@ -183,20 +210,19 @@ class PoissonLevel(SolverLevel[State]):
             return super().descend(state, steps)
         for step in range(steps):
             self._pass(state, state.source, RESTRICTION if step + 1 == steps else NOTHING)
-        assert state.coarse is not None
-        state.coarse.source = ZERO
-        return state, state.coarse
+        coarse = self._own(state)
+        coarse.restart()
+        return state, coarse
 
     def ascend(self, state: State, coarse: State, steps: int) -> State:
         """Prolong and smooth; the prolongation and the first step in one pass where that exists."""
         if not self.fused or steps == 0:
             return super().ascend(state, coarse, steps)
-        assert self.coarse is not None
         self._write(state)
-        self.coarse._write(coarse)
+        e = self._coarse_u(coarse)
         for step in range(steps):
             norm = state.watched and step + 1 == steps
-            self._pass(state, GIVEN if step else CORRECTED, NORM if norm else NOTHING)
+            self._pass(state, GIVEN if step else CORRECTED, NORM if norm else NOTHING, e)
         return state
 
     def solution(self, state: State) -> np.ndarray:
@@ -205,7 +231,7 @@ class PoissonLevel(SolverLevel[State]):
 
     def residual_norm(self, state: State) -> np.float64:
         """||g - A u||_2 over the interior nodes."""
-        state.watched = True
+        state.watch()
         if state.norm is None:
             if state.source == ZERO:
                 state.norm = self._kernels.length(state.g)
@@ -290,35 +316,38 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- how it is done -------------------------------------------------------------------------
 
-    def _pass(self, state: State, source: np.int64, sink: np.int64) -> None:
-        """A red-black step, with what comes before and after it: see kernels/plane_fused.py."""
-        kernel = FUSED[self.grid.ndim]
-        assert state.coarse is not None
-        assert state.space is not None
+    def _pass(
+        self, state: State, source: np.int64, sink: np.int64, e: np.ndarray | None = None
+    ) -> None:
+        """A red-black step, with what comes before and after it: see kernels/plane_fused.py.
+
+        `e` is what u is corrected by or interpolated from, by default the state's own coarser u.
+        """
+        kernel, coarse = FUSED[self.grid.ndim], self._own(state)
+        space, sums = state.workspace.space, state.workspace.sums
+        assert space is not None
+        assert sums is not None
         arguments = (
-            state.u, state.g, source, state.coarse.u, sink, state.coarse.g, state.sums,
-            self._sweeps[0][0], *self._a, state.space,
+            state.u, state.g, source, coarse.u if e is None else e, sink, coarse.g, sums,
+            self._sweeps[0][0], *self._a, space,
         )  # fmt: skip
-        strips = len(state.space)
+        strips = len(space)
         if strips == 1 or usable() == 1:  # made for one thread, or left with one
             strips = 1
             kernel.sweep_strip(*arguments, 0, 1)
         else:
             kernel.sweep(*arguments, strips)
-        state.source = GIVEN
-        state.norm = None
+        state.now(GIVEN)
         if sink == NORM:
-            assert state.sums is not None
-            state.norm = float(np.sqrt(state.sums[:strips].sum()))
+            state.norm = float(np.sqrt(sums[:strips].sum()))
 
     def _plain_step(self, state: State) -> None:
         """One step of any smoother, sweep by sweep."""
         k = self._kernels
         for omega, points in self._sweeps:
             if points == "all":
-                new = state.scratch()
-                k.jacobi(state.u, state.g, new, self._a, omega)
-                state.u, state.work = new, state.u
+                k.jacobi(state.u, state.g, state.workspace.spare(state.u), self._a, omega)
+                state.u = state.workspace.swap(state.u)
             elif points == "lexicographic":
                 k.lexicographic(state.u, state.g, self._a, omega)
             else:
@@ -329,10 +358,25 @@ class PoissonLevel(SolverLevel[State]):
         if state.source == ZERO:
             state.u.fill(0)
         elif state.source == INTERPOLATED:
-            assert state.coarse is not None
-            self._kernels.interpolate(state.u, state.coarse.u, self._k)
-        state.source = GIVEN
+            self._kernels.interpolate(state.u, self._own(state).u, self._k)
+        state.source = GIVEN  # the same iterate: its norm stays
         return state
+
+    def _own(self, state: State) -> State:
+        """The coarser problem in a state's workspace."""
+        assert state.workspace.coarse is not None
+        return state.workspace.coarse
+
+    def _coarse_u(self, coarse: State) -> np.ndarray:
+        """The u of a state of the next coarser level, which need not be the workspace's."""
+        assert self.coarse is not None
+        if coarse.u.shape != self.coarse.grid.shape or coarse.u.dtype != self.dtype:
+            raise ValueError(
+                f"a coarser state of {self.coarse.grid.shape} nodes in {self.dtype} fits here, got "
+                f"one of {coarse.u.shape} in {coarse.u.dtype}: states come from the level's start, "
+                "restrict or descend"
+            )
+        return self.coarse._write(coarse).u
 
     def _state(self, g: np.ndarray) -> State:
         """A state that stands for zero, with the workspace of all coarser grids."""
@@ -348,7 +392,7 @@ class PoissonLevel(SolverLevel[State]):
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
-        return State(np.zeros(self.grid.shape, self.dtype), g, coarse, space, sums)
+        return State(np.zeros(self.grid.shape, self.dtype), g, Workspace(coarse, space, sums))
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""

@@ -208,11 +208,75 @@ def test_default_methods_are_the_parts():
     fused, coarse = levels[0].descend(fused, 2)
     parts, coarse_parts = Level.descend(levels[0], parts, 2)
     np.testing.assert_allclose(coarse.g, coarse_parts.g, atol=1e-10)
-    coarse.u[1:-1, 1:-1] = coarse_parts.u[1:-1, 1:-1] = g[2:-2:2, 2:-2:2]
-    coarse.source = coarse_parts.source = GIVEN
+    for state in (coarse, coarse_parts):
+        levels[1].solution(state)[1:-1, 1:-1] = g[2:-2:2, 2:-2:2]
     fused = levels[0].ascend(fused, coarse, 2)
     parts = Level.ascend(levels[0], parts, coarse_parts, 2)
     np.testing.assert_allclose(levels[0].solution(fused), levels[0].solution(parts), atol=1e-12)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("shape", [(33, 33), (17, 17, 17)])
+class TestAnotherCoarseState:
+    """What is handed in is what is used, whether or not it is the state's own."""
+
+    @pytest.fixture(autouse=True)
+    def problem(self, shape, fused):
+        g, e = np.random.default_rng(0).standard_normal((2, *shape))
+        self.levels = mgcore.poisson_levels(shape, smoother="sor", fused=fused)
+        self.fine, coarse = self.levels[:2]
+        assert self.fine.fused == fused
+        halves = (slice(None, None, 2),) * len(shape)
+        self.states = [self.fine.descend(self.fine.start(g), 1) for _ in range(2)]
+        for _, own in self.states:
+            coarse.solution(own)[:] = random_nodes(own.u.shape, "float64", 1)
+        # The second state is handed this one, and then its own with the same numbers.
+        self.other = coarse.start(np.zeros_like(e[halves]), e[halves])
+
+    def both(self, use):
+        """What comes of the other state, and of a state's own that holds the same."""
+        (state, _), (twin, own_twin) = self.states
+        state = use(state, self.other)
+        self.levels[1].solution(own_twin)[:] = self.levels[1].solution(self.other)
+        twin = use(twin, own_twin)
+        u = [self.fine.solution(s).copy() for s in (state, twin)]
+        assert abs(u[0] - u[1]).max() <= 1e-13 * abs(u[1]).max()
+        return u[0]
+
+    @pytest.mark.parametrize("steps", [0, 1, 2])
+    def test_ascend(self, steps):
+        before = self.fine.solution(self.states[0][0]).copy()
+        u = self.both(lambda state, coarse: self.fine.ascend(state, coarse, steps))
+        if steps == 0:  # every other node is one of the coarser grid: u + e there
+            every_other = (slice(None, None, 2),) * u.ndim
+            e = self.levels[1].solution(self.other)
+            np.testing.assert_allclose(u[every_other], before[every_other] + e, atol=1e-13)
+
+    def test_interpolate(self):
+        u = self.both(self.fine.interpolate)
+        own = self.states[0][1]
+        assert abs(own.u - random_nodes(own.u.shape, "float64", 1)).max() == 0  # not touched
+        e = self.levels[1].solution(self.other)
+        np.testing.assert_array_equal(u[(slice(None, None, 2),) * u.ndim], e)
+
+    def test_interpolate_then_descend(self):
+        self.both(
+            lambda state, coarse: self.fine.descend(self.fine.interpolate(state, coarse), 1)[0]
+        )
+
+    def test_states_of_other_grids_are_refused(self, shape):
+        state = self.states[0][0]
+        coarsest = self.levels[2].start(np.zeros(self.levels[2].grid.shape))
+        single = mgcore.poisson_levels(self.levels[1].grid.shape, dtype="float32")[0]
+        for wrong in (state, coarsest, single.start(np.zeros(self.levels[1].grid.shape))):
+            for use in (
+                lambda coarse: self.fine.ascend(state, coarse, 0),
+                lambda coarse: self.fine.ascend(state, coarse, 1),
+                lambda coarse: self.fine.prolong(state, coarse),
+                lambda coarse: self.fine.interpolate(state, coarse),
+            ):
+                with pytest.raises(ValueError, match="a coarser state of .* fits here, got"):
+                    use(wrong)
 
 
 @pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])

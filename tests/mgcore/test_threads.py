@@ -95,10 +95,12 @@ COUNT = """
 import numba, numpy as np, mgcore
 from mgcore import threads
 g = np.ones((513, 513))
-print(threads.count(), len(mgcore.poisson_levels(g.shape, smoother="sor")[0].start(g).space))
+def strips():
+    return len(mgcore.poisson_levels(g.shape, smoother="sor")[0].start(g).workspace.space)
+print(threads.count(), strips())
 mgcore.solve_poisson(g)
 numba.set_num_threads(1)
-print(threads.count(), len(mgcore.poisson_levels(g.shape, smoother="sor")[0].start(g).space))
+print(threads.count(), strips())
 """
 
 
