@@ -10,6 +10,8 @@ fit is compiled anew, and whatever cannot be saved is not.
 
 import os
 import pickle
+import re
+import time
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -25,6 +27,10 @@ from numba import config
 from mgcore import numba_private
 
 __all__ = ["keep"]
+
+_DAY = 86_400  # seconds
+# Names under which files are written before they get their own: uuid4 in hexadecimal.
+_TEMPORARY = re.compile(r".+\.nbc\.[0-9a-f]{32}")
 
 
 def keep(dispatcher: Any) -> None:
@@ -61,6 +67,7 @@ class _Files:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+        _clean(self._folder)
 
     def flush(self) -> None:
         for path in self._folder.glob(f"{self._name}-*.nbc"):
@@ -74,6 +81,15 @@ class _Files:
 
     def _seal(self, path: Path, code: bytes) -> bytes:
         return sha256(self._sources + path.name.encode() + code).digest()
+
+
+@cache  # once in a process that compiles is enough
+def _clean(folder: Path) -> None:
+    """Remove what processes that were killed left half written a day ago or earlier."""
+    for path in folder.glob("*.nbc.*"):
+        with suppress(OSError):  # another process may be faster
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
 
 
 @cache

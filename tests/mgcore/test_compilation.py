@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
@@ -15,6 +16,7 @@ from processes import python
 
 import mgcore
 from mgcore import numba_private
+from mgcore.kernels import cache
 from mgcore.kernels.compilation import serial
 
 PACKAGE = Path(mgcore.__file__).parent
@@ -189,6 +191,36 @@ def test_recompiling_replaces_files(tmp_path, monkeypatch):
     assert twice(3) == 6
     assert files_in(tmp_path) == [path]
     assert path.read_bytes()
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path, monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+
+    def once(x):
+        return 3 * x
+
+    assert serial(once)(3) == 9
+    (path,) = files_in(tmp_path)
+    left = path.name + "." + 32 * "a"
+    mine = [path, *(path.with_name(name) for name in ("notes.nbc.old", f"b{left}c", "a.nbi", "b"))]
+    young, old = path.with_name("y" + left), [path.with_name(x + left) for x in ("", "another")]
+    for each in [*mine[1:], young, *old]:
+        each.write_bytes(b"half")
+    day = 24 * 3600
+    for each in [*mine, *old]:
+        os.utime(each, (time.time() - 1.01 * day,) * 2)
+    os.utime(young, (time.time() - 0.99 * day,) * 2)
+
+    def twice(x):
+        return 2 * x
+
+    cache._clean.cache_clear()  # as in a new process
+    assert serial(once)(3) == 9  # which only reads
+    assert all(each.exists() for each in old)
+    assert serial(twice)(3) == 6
+    left = files_in(tmp_path)
+    assert not set(left) & set(old)
+    assert set(left) > {*mine, young}
 
 
 OTHERS = {
