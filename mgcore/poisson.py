@@ -120,7 +120,9 @@ def _levels(
     if _has_kernels(grid, problem):
         for each in reversed(list(grid.chain())):
             coarse = levels[0] if levels else None
-            level = PoissonLevel(each, record, restriction, prolongation, dtype, coarse, fused)
+            level = PoissonLevel(
+                each, record, restriction, prolongation, dtype, coarse, fused=fused
+            )
             levels.insert(0, level)
     else:
         levels += stencil_levels(grid, problem, record, restriction, prolongation, dtype, fused)
