@@ -47,6 +47,29 @@ def test_fill_elevation(capsys):
     assert nonempty("elevation.png")
 
 
+def test_clone_photo(capsys):
+    from examples import clone_photo
+
+    clone_photo.main()
+    assert "pasted 0.1283, cloned 0.0114, the photograph itself 0.0053" in capsys.readouterr().out
+    assert nonempty("clone.png")
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_cloning_a_picture_into_itself_changes_nothing(mixed):
+    from examples.clone_photo import Place, clone
+
+    photograph = np.random.default_rng(0).random((40, 51, 3))
+    place = Place(3, 8)
+    patch = photograph[3:33, 8:46]
+    same = clone(photograph, patch, [place], mixed)
+    np.testing.assert_allclose(same.cloned, photograph, atol=1e-5)
+    # Only gradients are taken: another colour all over the patch is not seen.
+    tinted = clone(photograph, patch + np.array([0.3, -0.2, 0.1]), [place], mixed)
+    np.testing.assert_allclose(tinted.cloned, photograph, atol=1e-5)
+    assert tinted.jump(tinted.pasted) > tinted.jump(tinted.cloned)
+
+
 def test_train_mnist_on_digits(capsys):
     from examples import train_mnist
 
