@@ -70,6 +70,75 @@ def test_cloning_a_picture_into_itself_changes_nothing(mixed):
     assert tinted.jump(tinted.pasted) > tinted.jump(tinted.cloned)
 
 
+@pytest.mark.slow
+def test_project_flow(capsys):
+    from examples import project_flow
+
+    project_flow.main()
+    out = capsys.readouterr().out
+    assert "41.5% of the kinetic energy are left" in out
+    assert "4.0 cycles each from the last pressure" in out
+    assert nonempty("flow.png")
+
+
+BOXES = [
+    {"shape": (48, 65), "extent": (47, 64), "sides": "neumann"},
+    {"shape": (48, 65), "extent": (2, 3), "sides": "periodic"},
+    {"shape": (30, 21), "sides": ["periodic", "neumann"]},
+    {"coordinates": [np.linspace(0, 1, 40) ** 1.3, np.linspace(0, 1, 33)], "sides": "neumann"},
+    {"shape": (12, 17, 14), "sides": "neumann"},
+    {"shape": (12, 16, 14), "sides": "periodic"},
+]
+
+
+def box(how):
+    import mgcore
+
+    levels = mgcore.poisson_levels(**how, smoother="sor")
+    grid = levels[0].grid
+    rng = np.random.default_rng(0)
+    faces = [
+        [len(axis.widths) if j == k else axis.n for j, axis in enumerate(grid.axes)]
+        for k in range(grid.ndim)
+    ]
+    return levels, grid, [rng.standard_normal(shape) for shape in faces]
+
+
+@pytest.mark.parametrize("how", BOXES)
+def test_projection(how):
+    from examples.project_flow import divergence, energy, gradient, project
+
+    levels, grid, velocity = box(how)
+    p = np.random.default_rng(1).standard_normal(grid.shape)
+    Ap = -levels[0].defect(np.zeros(grid.shape), p)
+    np.testing.assert_allclose(-divergence(gradient(p, grid), grid), Ap, atol=1e-12 * abs(Ap).max())
+
+    once = project(levels, velocity)
+    largest = [abs(divergence(v, grid)).max() for v in (velocity, once.velocity)]
+    assert largest[1] < 1e-8 * largest[0]
+    # The two parts are orthogonal: energy is lost to the gradient alone.
+    parts = energy(once.velocity, grid), energy(gradient(once.solution.u, grid), grid)
+    assert sum(parts) == pytest.approx(energy(velocity, grid), rel=1e-8)
+    twice = project(levels, once.velocity)
+    for first, second in zip(once.velocity, twice.velocity, strict=True):
+        np.testing.assert_allclose(second, first, atol=1e-8)
+
+
+@pytest.mark.parametrize("how", BOXES[:4])
+def test_projection_leaves_a_flow_without_divergence_as_it_is(how):
+    from examples.project_flow import divergence, project, swirl
+
+    levels, grid, _ = box(how)
+    cells = [len(axis.widths) for axis in grid.axes]
+    velocity = swirl(np.random.default_rng(0).standard_normal(cells), grid)
+    assert abs(velocity[0]).max() > 1
+    scale = sum(abs(v).max() / min(a.widths) for v, a in zip(velocity, grid.axes, strict=True))
+    assert abs(divergence(velocity, grid)).max() < 1e-14 * scale
+    projected = project(levels, velocity).velocity
+    for before, after in zip(velocity, projected, strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-12 * abs(before).max())
+
+
 def test_train_mnist_on_digits(capsys):
     from examples import train_mnist
 
