@@ -23,7 +23,7 @@ from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
 from mgcore.operators import Medium, equation
 from mgcore.poisson_level import PoissonLevel, title
-from mgcore.smoothers import Smoother
+from mgcore.smoothers import Kernel, Smoother
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.stencil import Stencil
@@ -117,7 +117,7 @@ def _levels(
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
     levels: list[Any] = []
-    if _has_kernels(grid, problem):
+    if _has_kernels(grid, problem) and not isinstance(record, Kernel):
         for each in reversed(list(grid.chain())):
             coarse = levels[0] if levels else None
             level = PoissonLevel(
@@ -273,12 +273,12 @@ def _mixed(
 ) -> _Solver:  # fmt: skip
     """Corrections by float32 cycles."""
     check_callback(callback)
-    if not _has_kernels(grid, problem):
-        raise ValueError(
-            "precision='mixed' is for -Laplace u = g with Dirichlet sides and 2^s + 1 equally "
-            "spaced nodes along each axis; use 'float64'"
-        )
     stiffness(grid, "float64")  # checks it
+    if not _has_kernels(grid, problem) or isinstance(smoother, Kernel):
+        raise ValueError(
+            "precision='mixed' is for -Laplace u = g with Dirichlet sides, 2^s + 1 equally spaced "
+            "nodes along each axis and a smoother by name; use 'float64'"
+        )
     # In units of the smallest mesh width nothing over- or underflows in float32.
     scaled = [length / min(grid.spacing) for length in grid.extent]
     inner = poisson_levels(grid.shape, extent=scaled, smoother=smoother, dtype="float32")

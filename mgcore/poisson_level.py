@@ -120,7 +120,7 @@ class PoissonLevel(SolverLevel[State]):
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
-        self._sweeps = [(real(omega), points) for omega, points in smoother.sweeps(grid)]
+        self._sweeps = [(real(omega), points) for omega, points, _ in smoother.sweeps(grid)]
         # Smoothing and transfers run in one pass where there is a kernel for that.
         points = tuple(points for _, points in self._sweeps)
         fits = len(halved) > 1 and all(halved) and restriction == "full"

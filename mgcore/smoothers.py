@@ -15,8 +15,18 @@ from typing import NamedTuple
 
 from mgcore.grid import Grid
 from mgcore.operators import Operator
+from mgcore.stencil import Stencil
 
-__all__ = ["SMOOTHERS", "Chebyshev", "GaussSeidel", "Jacobi", "Smoother", "Sweep", "smoother"]
+__all__ = [
+    "SMOOTHERS",
+    "Chebyshev",
+    "GaussSeidel",
+    "Jacobi",
+    "Kernel",
+    "Smoother",
+    "Sweep",
+    "smoother",
+]
 
 
 class Sweep(NamedTuple):
@@ -29,10 +39,13 @@ class Sweep(NamedTuple):
     points : {"all", "red", "black", "lexicographic"}
         "all" points at once from old values; the points whose node indices have an even ("red")
         or odd ("black") sum; or one point after the other, the first axis slowest.
+    kernel : Stencil, optional
+        B is this stencil times omega D^-1, with points "all"; else omega D^-1 alone.
     """
 
     omega: float
     points: str
+    kernel: Stencil | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,40 @@ def _high_frequencies(grid: Grid, operator: Operator | None) -> tuple[float, flo
     return lower / sum(a), upper / sum(a)
 
 
-Smoother = Jacobi | Chebyshev | GaussSeidel
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """B as a constant stencil: ``u <- u + h^2 K (g - A u)``, a convolution.
+
+    Parameters
+    ----------
+    stencil : Stencil
+        K, of up to 3^d points; h^2 is 2 d over the diagonal of A, which for -Laplace on equal mesh
+        widths it is. Weighted Jacobi is the one point omega / (2 d). A trained kernel comes from
+        :meth:`mgnet.SymmetricKernel.record`.
+    """
+
+    stencil: Stencil
+
+    def __post_init__(self) -> None:
+        stencil = self.stencil
+        if not isinstance(stencil, Stencil) or not stencil.constant or max(stencil.reach) > 1:
+            raise ValueError(
+                f"a kernel must be a constant Stencil of up to 3^d points, got {stencil!r}"
+            )
+
+    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
+        """The sweeps of one step on `grid`."""
+        if self.stencil.ndim != grid.ndim:
+            raise ValueError(
+                f"a kernel for {self.stencil.ndim} axes on a grid with {grid.ndim} axes"
+            )
+        return (Sweep(2.0 * grid.ndim, "all", self.stencil),)
+
+    def __str__(self) -> str:
+        return f"{'x'.join('3' * self.stencil.ndim)} kernel"
+
+
+Smoother = Jacobi | Chebyshev | GaussSeidel | Kernel
 
 #: Smoothers that are known by name. V(1,1) with "sor" converges at .046 in 2D, "redblack" at .119.
 SMOOTHERS: dict[str, Callable[[], Smoother]] = {
@@ -170,7 +216,7 @@ SMOOTHERS: dict[str, Callable[[], Smoother]] = {
 
 def smoother(choice: str | Smoother) -> Smoother:
     """The record for a name of `SMOOTHERS`; a record is returned as it is."""
-    if isinstance(choice, Jacobi | Chebyshev | GaussSeidel):
+    if isinstance(choice, Smoother):
         return choice
     if not isinstance(choice, str) or choice not in SMOOTHERS:
         raise ValueError(

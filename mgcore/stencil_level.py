@@ -246,7 +246,12 @@ class StencilLevel(SolverLevel[State]):
         self._cubic = _Transfer(rung.cubic, coarse._layout, layout, self.dtype)
         self._colours = layout.first_places(operator.compact)
         self._sweeps = smoother.sweeps(grid, operator)
-        points = tuple(points for _, points in self._sweeps)
+        points = tuple(sweep.points for sweep in self._sweeps)
+        kernel = self._sweeps[0].kernel
+        if kernel is not None:
+            distances = [layout.distance(offset) for offset in kernel.weights]
+            weights = [weight.item() for weight in kernel.weights.values()]
+            self._kernel = np.array(distances, np.int64), np.array(weights, self.dtype)
         self._in_one_pass = fused and operator.compact and points == ("red", "black")
 
     # --- the Level protocol -----------------------------------------------------------------------
@@ -434,9 +439,21 @@ class StencilLevel(SolverLevel[State]):
                 self.dtype.type(sweeps[0].omega), red, black, sink, self._strips,
             )  # fmt: skip
             return float(norm) if sink == NORM else None
-        for omega, points in sweeps:
-            self._sweep(state, self.dtype.type(omega), points, backwards)
+        for omega, points, kernel in sweeps:
+            if kernel is None:
+                self._sweep(state, self.dtype.type(omega), points, backwards)
+            else:
+                self._convolve(state, self.dtype.type(omega))
         return None
+
+    def _convolve(self, state: State, omega: Any) -> None:
+        """u + K omega D^-1 (g - A u), K the smoother's kernel."""
+        u, r = state.u.reshape(-1), state.scratch().reshape(-1)
+        general.relaxed(u, state.g.reshape(-1), r, self._A, omega, self._strips)
+        self._layout.layer(state.scratch())
+        starts, size = self._A.starts, self._A.size
+        general.add(u, r, *self._kernel, starts, size, self._strips)
+        self._layout.layer(state.u)
 
     def _sweep(self, state: State, omega: Any, points: str, backwards: bool) -> None:
         """One sweep of any smoother."""

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from mgcore.cycle import Cycle, run, v_cycle
-from mgcore.grid import Grid
 from mgcore.level import Hierarchy
-from mgnet.level import convolve
+from mgcore.smoothers import Kernel
+from mgcore.stencil import Stencil
 
 __all__ = ["SymmetricKernel", "train_smoother"]
 
@@ -27,9 +27,10 @@ class SymmetricKernel(nn.Module):
 
     Notes
     -----
-    On a level, h^2 stands for d / sum h_i^-2, which it is where mesh widths are equal. There
-    -Laplace is the same stencil on every level up to that factor, so one kernel serves all; where
-    mesh widths differ from axis to axis it is not, and the kernel is no more than a guess.
+    On a level, h^2 stands for 2 d over the diagonal of A, which it is for -Laplace where mesh
+    widths are equal. There -Laplace is the same stencil on every level up to that factor, so one
+    kernel serves all; where mesh widths differ from axis to axis it is not, and the kernel is no
+    more than a guess.
     """
 
     _off_centre: Tensor
@@ -49,22 +50,12 @@ class SymmetricKernel(nn.Module):
         """The kernel without the factor h^2, shape (3,) * d."""
         return self.weights[self._off_centre]
 
-    def on(self, grid: Grid) -> nn.Module:
-        """The kernel as the B of the level with this grid."""
-        return _Scaled(self, self.ndim / sum(h**-2 for h in grid.spacing))
+    def record(self) -> Kernel:
+        """The kernel as it is now, as a smoother for :func:`mgcore.poisson_levels`."""
+        return Kernel(Stencil.of_array(self.stencil().detach().cpu().numpy()))
 
     def __str__(self) -> str:
         return f"{'x'.join('3' * self.ndim)} kernel"
-
-
-class _Scaled(nn.Module):
-    def __init__(self, kernel: SymmetricKernel, scale: float):
-        super().__init__()
-        self.kernel, self.scale = kernel, scale
-
-    def forward(self, r: Tensor) -> Tensor:
-        stencil = (self.scale * self.kernel.stencil()).to(r)
-        return convolve(r, stencil[None, None], padding=1)
 
 
 def train_smoother(

@@ -40,7 +40,7 @@ from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.stencil import Stencil
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import FeatureLevel, State
+from mgnet.level import FeatureLevel, State, convolve
 
 __all__ = ["Couplings", "PoissonLevel", "poisson_levels", "solve_poisson"]
 
@@ -72,14 +72,7 @@ class Couplings(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """A u at the unknowns, ``(batch, 1, *interior)``, with zeros on Dirichlet sides."""
-        wide = u
-        for axis, line in enumerate(self.grid.axes, 2):
-            if line.periodic:
-                ends = wide.narrow(axis, -1 + wide.shape[axis], 1), wide.narrow(axis, 0, 1)
-                wide = torch.cat([ends[0], wide, ends[1]], axis)
-            else:
-                around = [0, 0] * (u.ndim - axis - 1) + [1, 1]
-                wide = F.pad(wide, around)
+        wide = _widened(u, [axis.periodic for axis in self.grid.axes])
         return self._inside(wide, u)
 
     def at_nodes(self, nodes: Tensor) -> Tensor:
@@ -635,29 +628,67 @@ def solve_poisson(
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 
+class _Convolved(nn.Module):
+    """r -> K omega D^-1 r, K a kernel of 3^d points, fixed or trained."""
+
+    fixed: Tensor
+
+    def __init__(self, scale: _Scale, kernel: Tensor | SymmetricKernel, grid: Grid):
+        super().__init__()
+        self.scale, self.periodic = scale, [axis.periodic for axis in grid.axes]
+        self.kernel = kernel if isinstance(kernel, SymmetricKernel) else None
+        if isinstance(kernel, Tensor):
+            self.register_buffer("fixed", kernel)
+
+    def forward(self, r: Tensor) -> Tensor:
+        r = _widened(self.scale(r), self.periodic)
+        stencil = self.fixed if self.kernel is None else self.kernel.stencil()
+        return convolve(r, stencil.to(r)[None, None], padding=0)
+
+
+def _widened(u: Tensor, periodic: Sequence[bool]) -> Tensor:
+    """u with one layer around: of its other end along periodic axes, else of zeros."""
+    for axis, around in enumerate(periodic, u.ndim - len(periodic)):
+        if around:
+            u = torch.cat([u.narrow(axis, u.shape[axis] - 1, 1), u, u.narrow(axis, 0, 1)], axis)
+        else:
+            u = F.pad(u, [0, 0] * (u.ndim - axis - 1) + [1, 1])
+    return u
+
+
 def _kernels(
     smoother: Smoother | SymmetricKernel, operator: Operator, kind: dict[str, Any]
 ) -> list[nn.Module]:
     """The Bs of one smoothing step."""
     grid = operator.grid
-    if isinstance(smoother, SymmetricKernel):
-        if smoother.ndim != grid.ndim:
-            raise ValueError(f"a kernel for {smoother.ndim} axes on a grid with {grid.ndim} axes")
-        return [smoother.on(grid)]
+    record = smoother.record() if isinstance(smoother, SymmetricKernel) else smoother
     nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
     masks = colours(nodes, operator.compact)
     half = len(masks) // 2
     chosen: dict[str, list[Any]] = {"all": [True], "red": masks[:half], "black": masks[half:]}
     kernels: list[nn.Module] = []
-    for omega, points in smoother.sweeps(grid, operator):
+    for omega, points, kernel in record.sweeps(grid, operator):
         if points == "lexicographic":
             raise ValueError(
                 "lexicographic Gauss-Seidel goes point after point, each using the one before, "
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
         for mask in chosen[points]:
-            kernels.append(_Scale(torch.tensor(mask * (omega / operator.diagonal), **kind)))
+            scale = _Scale(torch.tensor(mask * (omega / operator.diagonal), **kind))
+            if kernel is None:
+                kernels.append(scale)
+            elif isinstance(smoother, SymmetricKernel):
+                kernels.append(_Convolved(scale, smoother, grid))
+            else:
+                weights = torch.tensor(_in_cube(kernel), **kind)
+                kernels.append(_Convolved(scale, weights, grid))
     return kernels
+
+
+def _in_cube(kernel: Stencil) -> np.ndarray:
+    """The weights of a kernel in an array of 3^d."""
+    around = [(1 - reach, 1 - reach) for reach in kernel.reach]
+    return np.pad(kernel.to_array(), around)
 
 
 def _norm(values: Tensor) -> np.ndarray:

@@ -26,6 +26,7 @@ __all__ = [
     "gather",
     "jacobi",
     "norm",
+    "relaxed",
     "sequential",
     "sweep",
     "two_colours",
@@ -195,6 +196,21 @@ def defect(u, g, r, A, strips):
         for line in range(strip * lines // strips, (strip + 1) * lines // strips):
             x = A.starts[line]
             _scaled_defect(u, g, A, line, ones, r[x : x + A.size])
+
+
+@parallel
+def relaxed(u, g, r, A, omega, strips):
+    """r = omega D^-1 (g - A u)."""
+    lines = A.starts.size
+    for strip in prange(strips):
+        inverse = np.empty(A.size, u.dtype)
+        last = -1
+        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
+            if not _same_diagonal(A, line, last):
+                _inverse_line(A, line, omega, 0, 1, inverse)
+            last = line
+            x = A.starts[line]
+            _scaled_defect(u, g, A, line, inverse, r[x : x + A.size])
 
 
 @parallel

@@ -9,8 +9,8 @@ from mgcore.smoothers import SMOOTHERS, smoother
 
 def symbol(sweeps, t):
     """The factor of one step on an eigenvector of D^-1 A with eigenvalue t."""
-    assert {points for _, points in sweeps} == {"all"}
-    return np.prod([1 - omega * t for omega, _ in sweeps], axis=0)
+    assert {sweep.points for sweep in sweeps} == {"all"}
+    return np.prod([1 - omega * t for omega, *_ in sweeps], axis=0)
 
 
 def smoothing_factor(record, ndim):

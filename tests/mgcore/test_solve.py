@@ -603,7 +603,7 @@ G = np.ones((9, 9))
             lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, u0=np.ones((2, 9, 5))),
             r"shape \(9, 5\)",
         ),
-        (lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, boundary="x"), "other conditions than"),
+        (lambda: solve_poisson(np.ones((2, 9, 9)), ndim=2, boundary="x"), "said by sides="),
         (lambda: solve(poisson_levels((9, 9)), np.ones((2, 9, 9))), "solve_poisson takes ndim=2"),
         (lambda: solve_poisson(G.astype(object)), "must hold real numbers"),
         (lambda: solve_poisson(G.astype(str)), "must hold real numbers"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import mgnet
-from mgcore import Grid, run
+from mgcore import run
 from mgcore.convergence import asymptotic_factor
 from mgcore.cycle import v_cycle
 from mgnet import SymmetricKernel, train_smoother
@@ -110,7 +110,9 @@ def test_one_kernel_serves_levels_of_both_precisions():
 def test_kernels_scale_with_the_mesh():
     kernel = SymmetricKernel([0.3, 0.1, 0.03])
     r = torch.ones(1, 1, 7, 7, dtype=torch.float64)
-    fine, coarse = kernel.on(Grid((9, 9))), kernel.on(Grid((9, 9), 2.0))
+    fine, coarse = (
+        mgnet.poisson_levels((9, 9), extent=extent, smoother=kernel)[0].B[0] for extent in (1, 2)
+    )
     torch.testing.assert_close(4 * fine(r), coarse(r))
 
 

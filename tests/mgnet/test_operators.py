@@ -78,3 +78,17 @@ def test_levels_are_modules_that_move_and_save():
     assert {value.dtype for value in single.state_dict().values() if value.is_floating_point()} == {
         torch.float32
     }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_trained_kernel_smooths_on_numba_as_on_torch(case):
+    ndim = mgcore.poisson_levels(**CASES[case])[0].grid.ndim
+    kernel = mgnet.SymmetricKernel([0.2, 0.04, 0.01, 0.002][: ndim + 1])
+    ours = mgcore.poisson_levels(**CASES[case], smoother=kernel.record())
+    trained = mgnet.poisson_levels(**CASES[case], smoother=kernel)
+    fixed = mgnet.poisson_levels(**CASES[case], smoother=kernel.record())
+    g = np.random.default_rng(0).standard_normal(ours[0].grid.shape)
+    expected = mgcore.solve(ours, g, cycle="v", rtol=0, maxiter=2).u
+    for levels in (trained, fixed):
+        u = mgcore.solve(levels, g, cycle="v", rtol=0, maxiter=2).u.detach().numpy()
+        np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12 * abs(expected).max())

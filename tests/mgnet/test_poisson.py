@@ -191,7 +191,7 @@ def test_solve_runs_it_unchanged(shape):
 
 def test_one_api():
     for name, more, less in (
-        ("poisson_levels", {"device"}, set()),
+        ("poisson_levels", {"device"}, {"fused"}),
         ("solve_poisson", {"device"}, {"threads"}),
     ):
         ours, theirs = (
