@@ -178,9 +178,11 @@ def solve_poisson(
         upper side, of u or of the flux (outwards positive), None for zero; in 1D the pair alone.
     extent, sides, coordinates, coefficient, mean, reaction, operator
         The box and the equation, see :func:`poisson_levels`. Where no side holds u and c = 0, the
-        mean of g (with the fluxes) is taken out, and u has mean zero.
+        mean of g (with the fluxes) is taken out, and the mean of u is zero, both over the box:
+        nodes on its sides count by half.
     u0 : array_like, optional
-        First guess; of a batch for all members or for each.
+        First guess; of a batch for all members or for each. A good one pays with cycle="v": full
+        multigrid finds as much from nothing.
     rtol, atol : float
         Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
         right-hand side once the border values are taken out. By default rtol is 1e-8, in float32
