@@ -158,6 +158,7 @@ def solve_poisson(
     threads: int | None = None,
     callback: Callable[[Solution], Any] | None = None,
     progress: bool = False,
+    project: bool = True,
     throw: bool = False,
 ) -> Solution:
     """Solve -Laplace u = g on a box, or -div(a grad u) + c u = g, with any sides.
@@ -178,8 +179,8 @@ def solve_poisson(
         upper side, of u or of the flux (outwards positive), None for zero; in 1D the pair alone.
     extent, sides, coordinates, coefficient, mean, reaction, operator
         The box and the equation, see :func:`poisson_levels`. Where no side holds u and c = 0, the
-        mean of g (with the fluxes) is taken out, and the mean of u is zero, both over the box:
-        nodes on its sides count by half.
+        mean of g (with the fluxes) is taken out, if `project` does not refuse that, and the mean of
+        u is zero, both over the box: nodes on its sides count by half.
     u0 : array_like, optional
         First guess; of a batch for all members or for each. A good one pays with cycle="v": full
         multigrid finds as much from nothing.
@@ -205,6 +206,8 @@ def solve_poisson(
         ends the work on this right-hand side.
     progress : bool
         Print a line for each cycle on stderr.
+    project : bool
+        See :func:`mgcore.solve`.
     throw : bool
         Raise an error where the solve fails, instead of a warning.
 
@@ -249,6 +252,8 @@ def solve_poisson(
     problem = equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
+    if precision != "mixed":  # which knows Dirichlet sides alone
+        how["project"] = project
     with limited(threads):
         solver = _mixed if precision == "mixed" else _plain
         solve_one = solver(grid, problem, smoother, precision, **how)

@@ -176,6 +176,7 @@ def solve(
     maxiter: int = 50,
     callback: Callable[[Solution], Any] | None = None,
     progress: bool = False,
+    project: bool = True,
     throw: bool = False,
 ) -> Solution:
     """Solve A u = g by multigrid cycles on a chain of levels.
@@ -206,6 +207,9 @@ def solve(
         Called with the Solution so far after every cycle; may raise StopIteration.
     progress : bool
         Print a line for each cycle on stderr.
+    project : bool
+        Where u is sought up to a constant, there is a solution only if g, with the fluxes, has mean
+        zero: the mean is taken out (`Solution.removed` says how much), or with False refused.
     throw : bool
         Raise an error where the solve fails, instead of a warning.
 
@@ -242,6 +246,7 @@ def solve(
     """
     callback = print_progress(callback) if progress else callback
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    how["project"] = project
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 
@@ -256,6 +261,7 @@ def iterate(
     atol: float = 0.0,
     maxiter: int = 50,
     callback: Callable[[Solution], Any] | None = None,
+    project: bool = True,
 ) -> Solution:
     """What :func:`solve` does, without a word about failures."""
     check_callback(callback)
@@ -264,7 +270,7 @@ def iterate(
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels), direct=levels[-1].direct)
     limits = Limits.checked(rtol, atol, maxiter, fine.eps)
-    problem = _Problem(levels, g, u0, boundary)
+    problem = _Problem(levels, g, u0, boundary, project)
     verdict = Verdict(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
@@ -311,6 +317,10 @@ def _cycles_from_zero(levels: Sequence[Any], cycle: str | Cycle, limits: Limits)
     return iterate(levels, rough, cycle=cycle, rtol=rtol, maxiter=limits.maxiter).nit
 
 
+# A mean of g below so many units of rounding is none.
+_ROUNDED = 1000
+
+
 class _Problem:
     """A u = g with the border values taken out, as levels take it, and the iterate under way.
 
@@ -327,10 +337,16 @@ class _Problem:
         or one for each of a batch.
     """
 
-    def __init__(self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any):
+    def __init__(self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any, project: bool):
         fine = levels[0]
         self.levels, self.fine = levels, fine
         self.g, self.lift, self.removed = fine.pose(fine.nodes(g, "g"), boundary)
+        rounded = _ROUNDED * fine.eps * float(fine.largest(self.g).max())
+        if not project and abs(self.removed) > rounded:
+            raise ValueError(
+                f"g, with the fluxes given on the sides, has mean {self.removed:.3g}, and only one "
+                "of mean zero has a solution; take it out, or pass project=True"
+            )
         self.b = self.g if self.lift is None else fine.without(self.g, self.lift)
         self.begun = u0 is not None  # whether there is an iterate to keep
         self.state = None if self.begun else fine.start(self.b)

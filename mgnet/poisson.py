@@ -550,6 +550,7 @@ def solve_poisson(
     device: str | torch.device | None = None,
     callback: Callable[[Solution], Any] | None = None,
     progress: bool = False,
+    project: bool = True,
     throw: bool = False,
 ) -> Solution:
     """Solve -Laplace u = g on a box, or -div(a grad u) + c u = g, with any sides, on torch.
@@ -566,7 +567,7 @@ def solve_poisson(
         Axes of the grid, the last ones of `g`; the axes before count right-hand sides, which are
         solved together and stop with the worst. By default all axes are the grid's.
     boundary, extent, sides, coordinates, coefficient, mean, reaction, operator
-    u0, rtol, atol, maxiter, cycle, callback, progress, throw
+    u0, rtol, atol, maxiter, cycle, callback, progress, project, throw
         As in :func:`mgcore.solve_poisson`. Tensors must have the dtype and device of the solve.
     smoother : str, record or SymmetricKernel
         As in :func:`poisson_levels`.
@@ -625,6 +626,7 @@ def solve_poisson(
     )  # fmt: skip
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
+    how["project"] = project
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 

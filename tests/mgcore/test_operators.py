@@ -202,6 +202,9 @@ def test_what_a_singular_problem_does_to_g_and_u():
         other = solve_poisson(g + 5.0, sides=sides)
         assert one.success
         np.testing.assert_allclose(other.u, one.u, atol=1e-9)
+        assert other.removed == pytest.approx(one.removed + 5)
+        free = solve_poisson(g - one.removed, sides=sides, project=False)
+        np.testing.assert_allclose(free.u, one.u, atol=1e-9)
     grid = mgcore.Grid(g.shape, sides="neumann")
     v = np.multiply.outer(grid.axes[0].mass, grid.axes[1].mass)
     found = solve_poisson(g, sides="neumann")
@@ -297,6 +300,7 @@ G = np.ones((9, 10))
         (lambda: solve_poisson(G, boundary=[(0, 1, 2), None]), "two sides"),
         (lambda: solve_poisson(G, boundary=[(np.ones(4), 1), None]), r"\(10,\)"),
         (lambda: solve_poisson(G, precision="mixed"), "use 'float64'"),
+        (lambda: solve_poisson(G, sides="neumann", project=False), "has mean 1, and only one"),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(call, message):
