@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -116,24 +117,36 @@ def _levels(
     """Levels with kernels of their own where there are some, else general ones."""
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
+    chain = list(grid.chain())
+    own = 0 if isinstance(record, Kernel) else _with_kernels(chain, problem)
     levels: list[Any] = []
-    if _has_kernels(grid, problem) and not isinstance(record, Kernel):
-        for each in reversed(list(grid.chain())):
-            coarse = levels[0] if levels else None
-            level = PoissonLevel(
-                each, record, restriction, prolongation, dtype, coarse, fused=fused
-            )
-            levels.insert(0, level)
-    else:
-        levels += stencil_levels(grid, problem, record, restriction, prolongation, dtype, fused)
+    if own < len(chain):
+        rest, seen = chain[own], Medium.given(chain[own]) if own else problem
+        levels += stencil_levels(rest, seen, record, restriction, prolongation, dtype, fused)
+    for each in reversed(chain[:own]):
+        coarse = levels[0] if levels else None
+        level = PoissonLevel(each, record, restriction, prolongation, dtype, coarse, fused=fused)
+        levels.insert(0, level)
     heading = title(grid, dtype, restriction, prolongation)
     remarks = dict.fromkeys(level.remark for level in levels if level.remark)
     return Hierarchy(levels, "; ".join([heading, *remarks]))
 
 
-def _has_kernels(grid: Grid, problem: Medium | Stencil) -> bool:
-    """Whether this is the problem that has kernels of its own: see PoissonLevel."""
-    return grid.nested and isinstance(problem, Medium) and problem.plain
+def _with_kernels(chain: Sequence[Grid], problem: Medium | Stencil) -> int:
+    """How many of the finest grids have kernels of their own: see PoissonLevel.
+
+    Those are for -Laplace with Dirichlet sides on even meshes that are halved evenly. In 2D passes
+    read and write rows in whole vectors, of which there are none at the end of other rows.
+    """
+    if not chain[0].dirichlet or not isinstance(problem, Medium) or not problem.plain:
+        return 0
+    if chain[0].nested:
+        return len(chain)
+    evenly = (
+        fine.even and coarse.even and (fine.ndim != 2 or (fine.shape[-1] - 1) % 32 == 0)
+        for fine, coarse in pairwise(chain)
+    )
+    return sum(1 for _ in takewhile(bool, evenly))
 
 
 def solve_poisson(
@@ -281,7 +294,7 @@ def _mixed(
     """Corrections by float32 cycles."""
     check_callback(callback)
     stiffness(grid, "float64")  # checks it
-    if not _has_kernels(grid, problem) or isinstance(smoother, Kernel):
+    if not grid.nested or not _with_kernels([grid], problem) or isinstance(smoother, Kernel):
         raise ValueError(
             "precision='mixed' is for -Laplace u = g with Dirichlet sides, 2^s + 1 equally spaced "
             "nodes along each axis and a smoother by name; use 'float64'"

@@ -94,6 +94,7 @@ class PoissonLevel(SolverLevel[State]):
     """-Laplace u = g with zero Dirichlet values on one grid, second-order finite differences.
 
     Made by :func:`poisson_levels`. One level serves any number of states, from several threads.
+    The coarser level is another of this class, or a StencilLevel, whose arrays lie as its own do.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class PoissonLevel(SolverLevel[State]):
         restriction: str,
         prolongation: str,
         dtype: str,
-        coarse: PoissonLevel | None,
+        coarse: Any,
         *,
         fused: bool = True,
     ):

@@ -43,6 +43,10 @@ class State:
     norm: float | None = None
     work: np.ndarray | None = None
 
+    def restart(self) -> None:
+        """Begin anew at u = 0, with what `g` holds by now."""
+        self.zero, self.norm = True, None
+
     def scratch(self) -> np.ndarray:
         """An array with a layer of zeros for whoever needs a second one."""
         if self.work is None:
@@ -302,7 +306,7 @@ class StencilLevel(SolverLevel[State]):
         assert state.coarse is not None
         for number, transfer in enumerate(self._down):
             transfer(r, state.coarse.g, number > 0)
-        state.coarse.zero = True
+        state.coarse.restart()
         return state.coarse
 
     def prolong(self, state: State, coarse: State) -> State:
@@ -482,10 +486,12 @@ class StencilLevel(SolverLevel[State]):
         assert self.coarse is not None
         return self.coarse._write(coarse).u
 
-    def _state(self) -> State:
+    def _state(self, g: np.ndarray | None = None) -> State:
+        """A state that stands for zero; `g` as it lies in memory, or zeros to be overwritten."""
         coarse = None if self.coarse is None else self.coarse._state()
         shape = self._layout.shape
-        return State(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype), coarse)
+        u = np.zeros(shape, self.dtype)
+        return State(u, np.zeros_like(u) if g is None else g, coarse)
 
 
 def stencil_levels(

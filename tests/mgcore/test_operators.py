@@ -180,6 +180,25 @@ def test_the_general_level_does_what_the_fused_one_does(restriction):
             np.testing.assert_allclose(other.u, one.u, atol=1e-13 * abs(one.u).max() * 100)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(101, 193), (43, 97), (15, 13, 29), (27, 43, 11), (83,)])
+def test_fused_passes_above_general_levels(shape, dtype):
+    """Sizes that can be halved evenly once or more: the same iterates as by general levels."""
+    extent = [n - 1.0 for n in shape]
+    how = {"extent": extent, "dtype": dtype}
+    levels = poisson_levels(shape, **how)
+    kinds = [type(level).__name__ for level in levels]
+    assert kinds[0] == "PoissonLevel"
+    assert kinds[-1] == "StencilLevel"
+    general = poisson_levels(shape, coefficient=4.0, **how)
+    g = np.random.default_rng(2).standard_normal(shape)
+    for cycle in ("v", "w", "fmg"):
+        one = solve(levels, g, cycle=cycle, rtol=0, maxiter=2).u
+        other = solve(general, 4 * g, cycle=cycle, rtol=0, maxiter=2).u
+        bound = (1e-11 if dtype == "float64" else 1e-3) * abs(one).max()
+        np.testing.assert_allclose(other, one, atol=bound, rtol=0)
+
+
 def test_counts_do_not_depend_on_the_size_nor_on_the_units_of_a():
     x = np.linspace(0, 1, 257)
     a = np.exp(np.sin(5 * x)[:, None] + np.cos(4 * x))
