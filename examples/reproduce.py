@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,18 @@ class Row:
     published: str = ""
 
     def digest(self) -> str:
-        """Changes with everything that the numbers depend on."""
-        content = [self.network, self.dataset, self.options, asdict(self.recipe)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        """Changes with everything that the row says the numbers depend on.
+
+        What of the recipe is as by default is left out: an option that is added later changes no
+        digest.
+        """
+        recipe = {
+            option.name: value
+            for option in fields(self.recipe)
+            if (value := getattr(self.recipe, option.name)) != option.default
+        }
+        content = json.dumps([self.network, self.dataset, self.options, recipe], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 # --- the rows -------------------------------------------------------------------------------------

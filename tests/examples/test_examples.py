@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -318,6 +318,20 @@ def test_accuracy_against_parameters_is_drawn(capsys):
     first = next(reproduce.TABLES["sizes"]())
     assert summary.find(first, 0)
     assert not summary.find(replace(first, options={"channels": (3, 6)}), 0)
+
+
+def test_what_was_done_is_found_when_recipes_have_new_options():
+    from mgnet.recipe import Recipe, option
+
+    @dataclass(frozen=True)
+    class Later(Recipe):
+        added: float = option(0.0, "an option of a later version", least=0)
+
+    row = next(small_table())
+    later = replace(row, recipe=Later(**asdict(row.recipe)))
+    assert later.digest() == row.digest()
+    for changes in ({"epochs": 3}, {"added": 0.5}, {"lr": 0.07}):
+        assert replace(row, recipe=replace(later.recipe, **changes)).digest() != row.digest()
 
 
 def test_every_row_of_reproduce_can_be_built():
