@@ -11,6 +11,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mgnet.folder import atomic
-from mgnet.recipe import MAY_CHANGE
+from mgnet.recipe import MAY_CHANGE, Recipe
 
 __all__ = [
     "CHECKPOINT",
@@ -76,7 +77,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]
     -------
     Path, dict
         The file and what it holds, tensors on the CPU, with its own "checksum" besides. Nothing
-        but tensors and plain values is ever unpickled.
+        but tensors and plain values is ever unpickled. Options that recipes did not have when it
+        was written are at their defaults.
 
     Raises
     ------
@@ -111,7 +113,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]
     for name, kind in _FIELDS.items():
         if not isinstance(saved[name], kind) or isinstance(saved[name], bool):
             raise _malformed(path, f"{name} is of type {type(saved[name]).__name__}")
-    return path, saved | {"checksum": checksum}
+    recipe = asdict(Recipe()) | saved["recipe"]
+    return path, saved | {"recipe": recipe, "checksum": checksum}
 
 
 def read_checksum(path: Path) -> str | None:

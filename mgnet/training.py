@@ -460,9 +460,7 @@ class Trainer:
 
 def _left_open(asked: Recipe, decided: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
     """The recipe where what was asked to be decided is as the saved one has it."""
-    same = {
-        n: saved[n] for n in ("precision", "layout") if getattr(asked, n) == "auto" and n in saved
-    }
+    same = {n: saved[n] for n in ("precision", "layout") if getattr(asked, n) == "auto"}
     if same.get("precision") == "float64":  # which is never decided, but asked for
         del same["precision"]
     return decided | same
@@ -477,13 +475,9 @@ def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
         If there is none, or the recipe is not one of this version.
     """
     path, saved = read_checkpoint(path)
-    names, found = set(asdict(Recipe())), set(saved["recipe"])
-    if found != names:
-        name = min(map(str, found ^ names))
-        raise CheckpointError(
-            f"{path} has a recipe of another version: {name} is "
-            f"{'missing' if name in names else 'unknown'}"
-        )
+    if unknown := set(saved["recipe"]) - set(asdict(Recipe())):
+        name = min(map(str, unknown))
+        raise CheckpointError(f"{path} has a recipe of another version: {name} is unknown")
     try:
         return Recipe(**saved["recipe"])
     except ValueError as error:

@@ -3,6 +3,7 @@
 import io
 import random
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -172,7 +173,7 @@ MALFORMED = [
     (lambda s: first_momentum(s).update(momentum=torch.zeros(2)), "parameter 0 does not fit"),
     (lambda s: first_momentum(s)["momentum"].fill_(nan), "momentum is not finite"),
     (put("recipe", value=5), "recipe is of type int"),
-    (drop("recipe", "lr"), "recipe of another version: lr is 'missing' there"),
+    (drop("recipe", "shift"), r"another recipe: shift 2 \(now 1\); resume with that"),
     (put("recipe", "lr", value="fast"), "recipe of another version: lr is 'fast' there"),
     (put("recipe", "beta", value=0.9), "recipe of another version: beta is 0.9 there"),
     (put("recipe", "shift", value=2), r"another recipe: shift 2 \(now 1\); resume with that"),
@@ -225,7 +226,6 @@ def test_the_unchanged_file_fits(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop("lr"), "recipe of another version: lr is missing"),
         (put("beta", value=1), "recipe of another version: beta is unknown"),
         (
             put("lr", value="fast"),
@@ -241,6 +241,22 @@ def test_a_recipe_of_another_version(checkpoint, tmp_path, change, message):
     write_checkpoint(tmp_path / "checkpoint.pt", saved)
     with pytest.raises(CheckpointError, match=message):
         saved_recipe(tmp_path)
+
+
+def test_options_of_recipes_that_a_checkpoint_does_not_know_are_at_their_defaults(
+    checkpoint, tmp_path
+):
+    saved = read_checkpoint(checkpoint)[1]
+    del saved["checksum"]
+    for name in ("cutmix", "lr", "seed"):
+        del saved["recipe"][name]
+    write_checkpoint(tmp_path / "checkpoint.pt", saved)
+    assert saved_recipe(tmp_path) == saved_recipe(checkpoint)
+    run = trainer()
+    run.resume(tmp_path)
+    assert len(run.fit()) == 3
+    with pytest.raises(CheckpointError, match=r"another recipe: seed 0 \(now 1\)"):
+        trainer(recipe=replace(RECIPE, seed=1)).resume(tmp_path)
 
 
 def test_what_is_not_finite_is_named():
