@@ -5,7 +5,8 @@
     python examples/reproduce.py --show
 
 A run that is done is kept in the summary and never trained again, unless its row has changed; one
-that the budget or Ctrl-C interrupts goes on with the next call. --show prints the tables as they
+that the budget or Ctrl-C interrupts goes on with the next call. Several processes may share a
+summary and --out: each leaves out what another one is at work on. --show prints the tables as they
 stand. Accuracies are those of the last epoch, on test examples, without averages over views.
 """
 
@@ -27,13 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mgnet import baselines, command, data, gate, zoo
 from mgnet.checkpoint import CHECKPOINT
 from mgnet.cost import count_parameters
-from mgnet.folder import atomic
+from mgnet.folder import BusyError, atomic, claimed
 from mgnet.interruption import Interrupted
 from mgnet.journal import describe_machine
 from mgnet.pictures import PictureSet
@@ -203,16 +205,20 @@ TABLES = {
 
 
 class Summary:
-    """What is done, in a file."""
+    """What is done, in a file that several processes may share."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.entries: list[dict[str, Any]] = []
-        if path.exists():
-            try:
-                self.entries = json.loads(path.read_text())
-            except ValueError as error:
-                raise ValueError(f"{path} is damaged ({error}): name another --summary") from None
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What all have added by now."""
+        try:
+            return json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise ValueError(f"{self.path} is damaged ({error}): name another --summary") from None
 
     def find(self, row: Row, seed: int) -> dict[str, Any] | None:
         """The result of a row as it stands now."""
@@ -226,29 +232,31 @@ class Summary:
     def add(self, row: Row, seed: int, **result: Any) -> None:
         """Keep a result; one of the row as it was before is dropped."""
         key = {"table": row.table, "label": row.label, "dataset": row.dataset, "seed": seed}
-        others = [e for e in self.entries if any(e[name] != key[name] for name in key)]
-        self.entries = [*others, {**key, "digest": row.digest(), **result}]
-        lines = ",\n".join(json.dumps(entry) for entry in self.entries)
-        with atomic(self.path) as path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")), atomic(self.path) as path:
+            others = [e for e in self.entries if any(e[name] != key[name] for name in key)]
+            entries = [*others, {**key, "digest": row.digest(), **result}]
+            lines = ",\n".join(json.dumps(entry) for entry in entries)
             path.write_text(f"[\n{lines}\n]\n")
 
 
 def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> dict[str, Any]:
-    """Train and measure one row with one seed."""
+    """Train and measure one row with one seed; BusyError where another process does."""
     print(f"\n--- {row.table}: {row.label}, {row.dataset}, seed {seed}", flush=True)
     device = torch.device(args.device)
     machine = {k: v for k, v in describe_machine(device).items() if k in ("commit", "device")}
     machine["finished"] = time.strftime("%Y-%m-%d")
-    if row.network in baselines.BASELINES:
-        score = baselines.evaluate(row.network, examples)
-        return {"accuracy": score.test_accuracy, "auc": score.auc,
-                "seconds": round(score.seconds, 1), **machine}  # fmt: skip
+    folder = args.out / row.table / f"{row.digest()}-seed{seed}"
+    with claimed(folder):  # a trainer claims it by itself
+        if row.network in baselines.BASELINES:
+            score = baselines.evaluate(row.network, examples)
+            return {"accuracy": score.test_accuracy, "auc": score.auc,
+                    "seconds": round(score.seconds, 1), **machine}  # fmt: skip
     recipe = replace(row.recipe, seed=seed)
     torch.manual_seed(seed)
     shape, classes = examples.train_images.shape[1:], len(examples.classes)
     shaped = {"picture": tuple(shape)} if row.network == "one-hidden-layer" else {}
     network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
-    folder = args.out / row.table / f"{row.digest()}-seed{seed}"
     trainer = command.train(
         network, examples, recipe, folder=folder, resume=(folder / CHECKPOINT).exists(),
         device=device, compile=args.compile,
@@ -302,15 +310,19 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
     for row, seed in todo:
         if time.monotonic() > end:
             return False
+        if summary.find(row, seed) is not None:  # another process has done it meanwhile
+            continue
         if row.dataset not in sets:
             sets[row.dataset] = data.load(row.dataset, args.data)
         try:
             with limited(max(0.0, end - time.monotonic())):
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
+        except BusyError:
+            print("another process is at work on it", flush=True)
         except KeyboardInterrupt as stop:  # Interrupted is one
             print(stop or "interrupted")
             return False
-    return True
+    return all(summary.find(row, seed) is not None for row, seed in todo)
 
 
 # --- the tables -----------------------------------------------------------------------------------
@@ -353,8 +365,8 @@ def _mean(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
 
 
-def draw_sizes(summary: Summary, path: Path) -> None:
-    """Accuracy against parameters, as far as that is done."""
+def draw_sizes(summary: Summary) -> None:
+    """Accuracy against parameters, as far as that is done, beside the summary."""
     families: dict[str, list[tuple[int, float]]] = {}
     for row in _sizes():
         if (entry := summary.find(row, 0)) is not None:
@@ -363,9 +375,10 @@ def draw_sizes(summary: Summary, path: Path) -> None:
     if families:
         figure = Figure(figsize=(6, 4), layout="constrained")
         plot_sizes(figure.subplots(), families)
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, dpi=120)
-        print(f"\nfigure: {path}")
+        figure_path = summary.path.with_name("sizes.png")
+        with atomic(figure_path) as path:
+            figure.savefig(path, format="png", dpi=120)
+        print(f"\nfigure: {figure_path}")
 
 
 def main(argv: Sequence[str] | None = None) -> bool:
@@ -391,12 +404,13 @@ def main(argv: Sequence[str] | None = None) -> bool:
         gate.device(args.device)
         summary = Summary(args.summary)
         done = args.show or reproduce(rows, summary, args)
+        print(markdown(rows, summary))
+        if not args.show:
+            draw_sizes(summary)
     except (OSError, ValueError, DivergenceError) as error:
         sys.exit(f"reproduce: {error}")
-    print(markdown(rows, summary))
-    draw_sizes(summary, Path("figures/sizes.png"))
     if not done:
-        print("\nthe time was over, or the run interrupted: the same command goes on")
+        print("\nnot all of it is done yet: the same command goes on")
     return done
 
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LOCK", "FolderError", "atomic", "claimed"]
+__all__ = ["LOCK", "BusyError", "FolderError", "atomic", "claimed"]
 
 #: The empty file that the process which trains in a folder keeps locked. It stays behind, unlocked:
 #: whoever removed it could take it away from the next process, which has just opened it.
@@ -20,6 +20,10 @@ LOCK = ".lock"
 
 class FolderError(OSError):
     """A run cannot write to its folder; the message says what to do."""
+
+
+class BusyError(FolderError):
+    """Another process is at work in the folder."""
 
 
 @contextmanager
@@ -37,15 +41,17 @@ def claimed(folder: Path, files: Sequence[str] = ()) -> Iterator[None]:
 
     Raises
     ------
+    BusyError
+        If another process has claimed it.
     FolderError
-        If another process has claimed it, or nothing can be written there.
+        If nothing can be written there.
     """
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise FolderError(
+        raise BusyError(
             f"another run is going on in {folder}: wait for its end, or name another folder"
         ) from None
     except OSError as error:

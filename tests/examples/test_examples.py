@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -263,6 +264,46 @@ def test_reproduce_keeps_what_is_done_and_goes_on(monkeypatch, capsys):
     assert "0 runs to do" in capsys.readouterr().out
 
 
+def test_processes_of_reproduce_share_the_work(monkeypatch, capsys):
+    from examples import reproduce
+    from mgnet.folder import claimed
+
+    monkeypatch.setattr(reproduce, "TABLES", {"small": lambda: list(small_table())[1:]})
+    options = ["--tables", "small", "--summary", "new/done.json", "--out", "runs"]
+    (ridge,) = reproduce.TABLES["small"]()
+    with claimed(Path("runs", "small", f"{ridge.digest()}-seed0")):
+        assert not reproduce.main(options)
+    said = capsys.readouterr().out
+    assert "another process is at work on it" in said
+    assert "not all of it is done yet: the same command goes on" in said
+
+    # What another process does after the list of what is to be done was made.
+    summary, other = (reproduce.Summary(Path("new/done.json")) for _ in range(2))
+    load = reproduce.data.load
+
+    def load_and_be_late(*args):
+        other.add(ridge, 0, accuracy=0.5, auc=None, seconds=1.0)
+        return load(*args)
+
+    monkeypatch.setattr(reproduce.data, "load", load_and_be_late)
+    monkeypatch.setattr(reproduce, "TABLES", {"small": small_table})
+    assert reproduce.main(options)
+    assert summary.find(ridge, 0)["accuracy"] == 0.5
+    assert "ridge, digits, seed 0" not in capsys.readouterr().out
+
+
+def test_processes_of_reproduce_lose_no_results():
+    from examples import reproduce
+
+    rows = [replace(next(small_table()), label=str(k)) for k in range(20)]
+    with ThreadPoolExecutor(4) as threads:  # one summary each, as processes would have
+        for row in rows:
+            threads.submit(reproduce.Summary(Path("done.json")).add, row, 0, accuracy=0.5)
+    assert {e["label"] for e in json.loads(Path("done.json").read_text())} == set(
+        map(str, range(20))
+    )
+
+
 def test_the_time_of_reproduce_ends_a_baseline_too(monkeypatch, capsys):
     from examples import reproduce
 
@@ -310,10 +351,13 @@ def test_accuracy_against_parameters_is_drawn(capsys):
     for k, row in enumerate(reproduce.TABLES["sizes"]()):
         if k != 3:
             summary.add(row, 0, parameters=10 ** (3 + k % 4), accuracy=0.8 + 0.01 * k, seconds=60.0)
-    reproduce.main(["--show", "--tables", "sizes", "--summary", "done.json"])
-    out = capsys.readouterr().out
-    assert "| MgNet, 2 to 16 | cifar10 | 1,000 | - | 80.00 | 1 |" in out
-    assert nonempty("sizes.png")
+    before = os.listdir()
+    options = ["--tables", "sizes", "--summary", "done.json"]
+    reproduce.main(["--show", *options])
+    assert "| MgNet, 2 to 16 | cifar10 | 1,000 | - | 80.00 | 1 |" in capsys.readouterr().out
+    assert os.listdir() == before
+    assert not reproduce.main(["--hours", "0", *options])
+    assert Path("sizes.png").stat().st_size > 10_000
     # A row that was changed is not done.
     first = next(reproduce.TABLES["sizes"]())
     assert summary.find(first, 0)

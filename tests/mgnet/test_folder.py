@@ -63,7 +63,7 @@ def test_other_processes_are_kept_out(tmp_path):
     command = [sys.executable, "-c", claim, tmp_path]
     with claimed(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert "FolderError: another run is going on" in result.stderr
+        assert "BusyError: another run is going on" in result.stderr
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert result.stdout == "mine\n", result.stderr
 
