@@ -17,7 +17,7 @@ from mgcore.cycle import (
 )
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
-from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi
+from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi, Kernel
 from mgcore.solve import ConvergenceError, ConvergenceWarning, Solution, solve
 from mgcore.stencil import Stencil
 from mgcore.verdict import Status
@@ -35,6 +35,7 @@ __all__ = [
     "GaussSeidel",
     "Grid",
     "Jacobi",
+    "Kernel",
     "Robin",
     "Solution",
     "Status",
