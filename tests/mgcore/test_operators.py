@@ -319,6 +319,8 @@ G = np.ones((9, 10))
         (lambda: solve_poisson(G, boundary=[(0, 1, 2), None]), "two sides"),
         (lambda: solve_poisson(G, boundary=[(np.ones(4), 1), None]), r"\(10,\)"),
         (lambda: solve_poisson(G, precision="mixed"), "use 'float64'"),
+        (lambda: mgcore.Kernel(Stencil.of_array(np.ones(5))), "up to 3"),
+        (lambda: poisson_levels(9, smoother=mgcore.Kernel(MEHRSTELLEN)), "for 2 axes on a grid"),
         (lambda: solve_poisson(G, sides="neumann", project=False), "has mean 1, and only one"),
     ],
 )
