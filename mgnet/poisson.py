@@ -64,9 +64,14 @@ class Couplings(nn.Module):
 
     def __init__(self, operator: Operator, kind: dict[str, Any]):
         super().__init__()
-        self.grid, self.offsets = operator.grid, tuple(operator.couplings)
-        for k, weight in enumerate(operator.couplings.values()):
-            self.register_buffer(f"weight{k}", torch.tensor(weight, **kind))
+        self.grid = operator.grid
+        # Neighbours of the same weight share one product: their differences cancel before it.
+        alike: dict[tuple[Any, bytes], list[tuple[int, ...]]] = {}
+        for offset, weight in operator.couplings.items():
+            alike.setdefault((weight.shape, weight.tobytes()), []).append(offset)
+        self.offsets = tuple(alike.values())
+        for k, (first, *_) in enumerate(self.offsets):
+            self.register_buffer(f"weight{k}", torch.tensor(operator.couplings[first], **kind))
         self.register_buffer("own", torch.tensor(operator.own, **kind))
         self._owned = bool(operator.own.any())
 
@@ -90,11 +95,14 @@ class Couplings(nn.Module):
 
     def _inside(self, wide: Tensor, u: Tensor) -> Tensor:
         total: Any = self.own * u if self._owned else 0.0
-        for k, offset in enumerate(self.offsets):
-            there = wide
-            for axis, (step, n) in enumerate(zip(offset, u.shape[2:], strict=True), 2):
-                there = there.narrow(axis, 1 + step, n)
-            total = total + getattr(self, f"weight{k}") * (u - there)
+        for k, offsets in enumerate(self.offsets):
+            differences: Any = 0.0
+            for offset in offsets:
+                there = wide
+                for axis, (step, n) in enumerate(zip(offset, u.shape[2:], strict=True), 2):
+                    there = there.narrow(axis, 1 + step, n)
+                differences = differences + (u - there)
+            total = total + getattr(self, f"weight{k}") * differences
         return total
 
 
