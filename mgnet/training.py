@@ -302,10 +302,12 @@ class Trainer:
             sums, count = self.task.test(
                 self.trained, lambda size: self.processes.share(size)[0], **views
             )
-        numbers = [sums[name] for name in self.task.measures]
-        *total, count = self.processes.add(
-            torch.tensor([*numbers, count], dtype=torch.float64, device=self.device)
-        ).tolist()
+        numbers = torch.tensor(
+            [*(sums[name] for name in self.task.measures), count], dtype=torch.float64
+        )
+        if self.processes.count > 1:  # NCCL adds on GPUs only; alone it may be one without float64
+            numbers = numbers.to(self.device)
+        *total, count = self.processes.add(numbers).tolist()
         return self._named([number / count for number in total])
 
     def _row(self) -> Epoch:

@@ -257,6 +257,14 @@ def test_clipping_bounds_the_gradient(digits):
     assert norm == pytest.approx(0.01, rel=1e-3)
 
 
+def test_a_device_without_float64_measures_too(digits):
+    run = trainer(digits)
+    expected = run.evaluate()
+    # Whatever is made on this device has no values; MPS makes no float64 at all.
+    run.device = torch.device("meta")
+    assert run.evaluate() == expected
+
+
 def test_averaged_weights_follow_by_hand(digits):
     run = trainer(digits, replace(RECIPE, ema=0.7, epochs=1))
     steps = iter(run.task.batches(run._plan()))
