@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,10 @@ __all__ = ["STEMS", "Whitening", "make_stem", "smallest_side"]
 
 #: How many pixels a side a picture needs for the finest level to have one.
 STEMS = {"small": 1, "large": 4, "whitened": 3}
+
+#: Of so many numbers at once, 5000 pictures of 32 x 32 pixels, patches are made in float64: half a
+#: gigabyte of these.
+CHUNK = 2**24
 
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
@@ -90,25 +96,48 @@ class Whitening(nn.Module):
         self.register_buffer("weight", torch.zeros(self.channels, in_channels, *[self.SIDE] * dim))
 
     @torch.no_grad()
-    def fit(self, examples: Tensor, *, eps: float = 5e-4) -> None:
+    def fit(
+        self,
+        examples: Tensor,
+        normalise: Callable[[Tensor], Tensor] = lambda x: x,
+        *,
+        eps: float = 5e-4,
+    ) -> None:
         """Set the kernels to those that whiten the patches of `examples`.
 
         Parameters
         ----------
         examples : Tensor
-            Normalised, ``(N, in_channels, *grid)``.
+            ``(N, in_channels, *grid)``
+        normalise : callable
+            What the network does to examples before; done to some of them at a time.
         eps : float
             Added to the variances, so that directions in which nothing varies stay small.
         """
+        chunks = examples.split(max(1, CHUNK // examples[0].numel()))
+        width, count = self.channels // 2, 0
+        total = torch.zeros(width, dtype=torch.float64)
+        square = torch.zeros(width, width, dtype=torch.float64)
+        for chunk in chunks:
+            patches = self._patches(normalise(chunk))
+            count += patches.shape[1]
+            total += patches.sum(1)
+        mean = total / count
+        for chunk in chunks:
+            centred = self._patches(normalise(chunk)) - mean[:, None]
+            square += centred @ centred.T
+        variances, vectors = torch.linalg.eigh(square / (count - 1))
+        kernels = (vectors / (variances + eps).sqrt()).T.flip(0)  # the largest variance first
+        self.weight.copy_(torch.cat([kernels, -kernels]).view_as(self.weight))
+
+    def _patches(self, examples: Tensor) -> Tensor:
+        """A column for each patch, (in_channels 2^dim, patches)."""
         patches = examples.double()
         for axis in range(2, 2 + self.dim):
             patches = patches.unfold(axis, self.SIDE, 1)
         # (N, in_channels, *places, *patch) to (patches, in_channels * patch)
         order = [0, *range(2, 2 + self.dim), 1, *range(2 + self.dim, 2 + 2 * self.dim)]
-        rows = patches.permute(order).reshape(-1, self.channels // 2)
-        variances, vectors = torch.linalg.eigh(torch.cov(rows.T))
-        kernels = (vectors / (variances + eps).sqrt()).T.flip(0)  # the largest variance first
-        self.weight.copy_(torch.cat([kernels, -kernels]).view_as(self.weight))
+        return patches.permute(order).reshape(-1, self.channels // 2).T
 
     def forward(self, x: Tensor) -> Tensor:
         """The coordinates of the patches of `x`; the grid is one shorter along each axis."""

@@ -165,7 +165,7 @@ class Labelled(Task):
         classifier = Classifier(network, normalise, self.classes, self.dtype, self.shape)
         for module in network.modules():
             if isinstance(module, Whitening):
-                module.fit(classifier.normalise(self.sample(ENOUGH)))
+                module.fit(self.sample(ENOUGH), classifier.normalise)
         return classifier
 
     def _check(self, classifier: Classifier) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mgnet import MgNet, load
+from mgnet import MgNet, load, stem
 from mgnet.data import load as load_data
 from mgnet.recipe import Recipe
 from mgnet.stem import Whitening
@@ -31,6 +31,22 @@ def test_patches_become_white(shape):
     torch.testing.assert_close(rows[half:], -rows[:half])
     covariance = torch.cov(rows[:half].double())
     torch.testing.assert_close(covariance, torch.eye(half).double(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 700, 2**24])
+def test_large_pictures_are_taken_in_chunks(monkeypatch, chunk):
+    x = correlated(30, 2, 12, 12) + 5
+    patches = x.double().unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 8)
+    variances, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    kernels = (vectors / (variances + 5e-4).sqrt()).T.flip(0).float()
+    monkeypatch.setattr(stem, "CHUNK", chunk)
+    white, seen = Whitening(2, 2), []
+    white.fit(x - 1, lambda part: seen.append(part.numel()) or part + 1)
+    assert max(seen) <= max(chunk, x[0].numel())
+    torch.testing.assert_close(white.weight[:8].flatten(1), kernels)
+    if chunk == 2**24:  # small pictures, to the last bit
+        white.fit(x)
+        assert torch.equal(white.weight[:8].flatten(1), kernels)
 
 
 def test_it_halves_the_grid():
