@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mgnet import baselines, command, data, gate, zoo
-from mgnet.checkpoint import CHECKPOINT
+from mgnet.checkpoint import CHECKPOINT, read_checkpoint
 from mgnet.cost import count_parameters
 from mgnet.folder import BusyError, atomic, claimed
 from mgnet.interruption import Interrupted
@@ -257,9 +257,10 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
     shape, classes = examples.train_images.shape[1:], len(examples.classes)
     shaped = {"picture": tuple(shape)} if row.network == "one-hidden-layer" else {}
     network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
+    saved = read_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     trainer = command.train(
-        network, examples, recipe, folder=folder, resume=(folder / CHECKPOINT).exists(),
-        device=device, compile=args.compile,
+        network, examples, recipe,
+        folder=folder, resume=saved, device=device, compile=args.compile,
     )  # fmt: skip
     labels = examples.test_labels.numpy()
     model: Any = trainer.trained

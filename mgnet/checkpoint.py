@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from mgnet.recipe import MAY_CHANGE, Recipe
 
 __all__ = [
     "CHECKPOINT",
+    "Checkpoint",
     "CheckpointError",
     "compare_checkpoint",
     "non_finite",
@@ -70,28 +71,39 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> str:
     return checksum
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
-    """Read a checkpoint, or the one in a folder.
+class Checkpoint(NamedTuple):
+    """A checkpoint that was read.
 
-    Returns
-    -------
-    Path, dict
-        The file and what it holds, tensors on the CPU, with its own "checksum" besides. Nothing
-        but tensors and plain values is ever unpickled. Options that recipes did not have when it
-        was written are at their defaults.
+    Attributes
+    ----------
+    path : Path
+    content : dict
+        What the file holds, tensors on the CPU, with its own "checksum" besides. Options that
+        recipes did not have when it was written are at their defaults.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+
+def read_checkpoint(path: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
+    """Read a checkpoint, or the one in a folder; what was read before is given back.
+
+    Nothing but tensors and plain values is ever unpickled.
 
     Raises
     ------
     CheckpointError
         If there is none, or a single bit of it has changed.
     """
+    if isinstance(path, Checkpoint):
+        return path
     path = Path(path)
     path = path / CHECKPOINT if path.is_dir() else path
     if not path.exists():
         raise CheckpointError(f"there is no checkpoint {path}")
     raw = path.read_bytes()
-    content, line = raw[:-_LINE], raw[-_LINE:]
-    checksum = hashlib.sha256(content).hexdigest()
+    checksum, line = hashlib.sha256(memoryview(raw)[:-_LINE]).hexdigest(), raw[-_LINE:]
     if not line.startswith(_MARK):
         raise CheckpointError(
             f"{path} is not a checkpoint of a training run, or was cut short, or is of an older "
@@ -103,7 +115,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]
             "another folder"
         )
     try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        saved = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the unpickler say
         raise CheckpointError(f"{path} is not a checkpoint of a training run") from error
     if not isinstance(saved, dict) or set(saved) != set(_FIELDS):
@@ -114,7 +126,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]
         if not isinstance(saved[name], kind) or isinstance(saved[name], bool):
             raise _malformed(path, f"{name} is of type {type(saved[name]).__name__}")
     recipe = asdict(Recipe()) | saved["recipe"]
-    return path, saved | {"recipe": recipe, "checksum": checksum}
+    return Checkpoint(path, saved | {"recipe": recipe, "checksum": checksum})
 
 
 def read_checksum(path: Path) -> str | None:

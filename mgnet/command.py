@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from mgnet import data, gate, record
-from mgnet.checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
+from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.folder import claimed
 from mgnet.interruption import Interrupted
@@ -282,20 +282,25 @@ def _train_one(
     processes: Processes,
 ) -> Trainer:
     names = [option.name for option in dataclasses.fields(Recipe)]
-    resume = args.resume and (folder / CHECKPOINT).exists()
-    base = saved_recipe(folder) if resume else _preset(script, args.preset)
+    saved = None
+    if args.resume and (folder / CHECKPOINT).exists():
+        saved = read_checkpoint(folder)
+    base = _preset(script, args.preset) if saved is None else saved_recipe(saved)
     recipe = replace(base, **_given(args, names))
     torch.manual_seed(recipe.seed)
-    network = _network(script, args, task, folder if resume else None)
+    network = _network(script, args, task, saved)
     return train(
         network, task, recipe,
-        folder=folder, resume=resume, device=device, compile=args.compile,
+        folder=folder, resume=saved, device=device, compile=args.compile,
         tensorboard=args.tensorboard, processes=processes,
     )  # fmt: skip
 
 
 def _network(
-    script: Script, args: argparse.Namespace, task: PictureSet | Task, saved: Path | None
+    script: Script,
+    args: argparse.Namespace,
+    task: PictureSet | Task,
+    saved: Checkpoint | None,
 ) -> nn.Module:
     """The network that is asked for, or the one of a saved run, where none is."""
     options = _given(args, list(NETWORK_OPTIONS))
@@ -303,7 +308,7 @@ def _network(
         if isinstance(value, list) and len(value) == 1:
             options[name] = value[0]
     if saved is not None and not options and not hasattr(args, "network"):
-        about = read_checkpoint(saved)[1]["record"]
+        about = saved.content["record"]
         if about:
             return record.rebuild({key: about[key] for key in ("network", "options")})
     task = Classification(task) if isinstance(task, PictureSet) else task
@@ -319,7 +324,7 @@ def train(
     recipe: Recipe,
     *,
     folder: str | os.PathLike[str],
-    resume: bool = False,
+    resume: Checkpoint | None = None,
     **options: Any,
 ) -> Trainer:
     """Train with a line for each epoch, and one for the result.
@@ -328,14 +333,14 @@ def train(
     ----------
     network, task, recipe, folder
         As for :class:`mgnet.training.Trainer`.
-    resume : bool
-        Whether to go on with the run in the folder.
+    resume : Checkpoint, optional
+        Of the run to go on with, from :func:`mgnet.checkpoint.read_checkpoint`.
     **options
         For the trainer.
     """
     trainer = Trainer(network, task, recipe, folder=folder, on_epoch=_print, **options)
     first = trainer.processes.first
-    before = trainer.resume(folder) if resume else recipe
+    before = recipe if resume is None else trainer.resume(resume)
     if first:
         _print(_introduction(network, trainer))
         for name in MAY_CHANGE:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any
@@ -24,7 +25,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mgnet import gate
-from mgnet.checkpoint import CheckpointError, compare_checkpoint, non_finite, read_checkpoint
+from mgnet.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    compare_checkpoint,
+    non_finite,
+    read_checkpoint,
+)
 from mgnet.classifier import Classifier
 from mgnet.folder import FolderError
 from mgnet.interruption import Interrupted, stop_flag
@@ -356,7 +363,7 @@ class Trainer:
             "processes": self.processes.count,
         }  # fmt: skip
 
-    def resume(self, path: str | os.PathLike[str]) -> Recipe:
+    def resume(self, path: str | os.PathLike[str] | Checkpoint) -> Recipe:
         """Take up a run where its checkpoint left it, with this recipe's rates and epochs.
 
         With those of the checkpoint, too, the run goes on exactly as if it had not stopped. With
@@ -365,8 +372,8 @@ class Trainer:
 
         Parameters
         ----------
-        path : path
-            A checkpoint, or the folder that holds one.
+        path : path or Checkpoint
+            A checkpoint, or the folder that holds one, or what was read of it.
 
         Returns
         -------
@@ -395,7 +402,8 @@ class Trainer:
             self.average.n_averaged.fill_(saved["epoch"] * self.steps + saved["step"])
         for optimizer, there in zip(self.optimizers, saved["optimizers"], strict=True):
             groups = optimizer.state_dict()["param_groups"]  # these follow from the recipe
-            optimizer.load_state_dict({"state": there["state"], "param_groups": groups})
+            state = deepcopy(there["state"])  # torch would go on in the very tensors
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.scaler = scaler
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.step, self.seconds = saved["epoch"], saved["step"], saved["seconds"]
@@ -468,7 +476,7 @@ def _left_open(asked: Recipe, decided: dict[str, Any], saved: dict[str, Any]) ->
     return decided | same
 
 
-def saved_recipe(path: str | os.PathLike[str]) -> Recipe:
+def saved_recipe(path: str | os.PathLike[str] | Checkpoint) -> Recipe:
     """The recipe of the run that wrote a checkpoint, or the one in a folder.
 
     Raises

@@ -2,6 +2,7 @@
 
 import io
 import random
+import tracemalloc
 from collections import OrderedDict
 from dataclasses import replace
 
@@ -97,6 +98,20 @@ def test_torch_reads_a_checkpoint_too(checkpoint):
     weights = torch.load(checkpoint, weights_only=True)["model"]
     assert weights.keys() == saved["model"].keys()
     assert all(torch.equal(weights[name], saved["model"][name]) for name in weights)
+
+
+def test_a_checkpoint_is_in_memory_once(checkpoint, tmp_path):
+    saved = read_checkpoint(checkpoint).content
+    del saved["checksum"]
+    saved["model"]["large"] = torch.zeros(2**22)
+    write_checkpoint(tmp_path / "checkpoint.pt", saved)
+    tracemalloc.start()
+    try:
+        read_checkpoint(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 2**24  # but for the tensors, which torch keeps elsewhere
 
 
 # --- sound files with other things in them --------------------------------------------------------
@@ -221,6 +236,15 @@ def test_the_unchanged_file_fits(checkpoint, tmp_path):
     assert content(run) != before
     assert run.epoch == 2
     assert len(run.fit()) == 3
+
+
+def test_what_was_read_is_left_alone(checkpoint):
+    saved = read_checkpoint(checkpoint)
+    before = first_momentum(saved.content)["momentum"].clone()
+    run = trainer()
+    run.resume(saved)
+    run.fit()
+    assert torch.equal(first_momentum(saved.content)["momentum"], before)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,15 @@ def test_a_diverged_run_goes_on_with_lower_rates(monkeypatch, capsys):
     assert "goes on with" not in capsys.readouterr().out
 
 
+def test_a_checkpoint_is_read_once(monkeypatch):
+    options = [*DIGITS, "--epochs", "1", "--out", "run"]
+    train_mnist.main(options)
+    loads, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **o: loads.append(a) or load(*a, **o))
+    train_mnist.main([*options, "--resume"])
+    assert len(loads) == 1
+
+
 def test_a_run_that_diverges_at_once_has_nothing_to_resume():
     with pytest.raises(SystemExit, match=r"sgd_lr 1e\+30\); there is no checkpoint yet") as end:
         train_mnist.main([*DIGITS, "--optimizer", "sgd", "--sgd-lr", "1e30", "--out", "run"])
