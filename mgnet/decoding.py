@@ -69,11 +69,11 @@ def read_picture(
         with library.open(path) as image:
             pixels = np.array(_cut(image, size, box, _MODES[channels]))  # (size, size[, 3])
     except library.UnidentifiedImageError:
-        raise ValueError(f"{path} is no picture, or damaged: remove or replace it") from None
+        raise ValueError(f"{path} is no picture, or damaged: replace it") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # Pillow has raised nearly everything at damaged files
-        raise ValueError(f"{path} cannot be read: {error!r}; remove or replace it") from None
+        raise ValueError(f"{path} cannot be read: {error!r}; replace it") from None
     return torch.from_numpy(pixels).view(size, size, channels).permute(2, 0, 1)
 
 

@@ -65,8 +65,8 @@ class _Files(Dataset):
                 box = partial(random_box, smallest=self.smallest, numbers=numbers)
             try:
                 picture.copy_(read_picture(path, self.size, box))
-            except ValueError as error:
-                return str(error)
+            except ValueError as error:  # without the file, the pictures are others, see `name`
+                return f"{error} (--resume needs a picture of that name there)"
         return pictures
 
 

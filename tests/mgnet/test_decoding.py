@@ -104,7 +104,7 @@ def test_a_camera_held_upright(tmp_path):
 def test_files_that_are_no_pictures(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"hello")
-    with pytest.raises(ValueError, match=r"a\.jpg is no picture, or damaged: remove or replace it"):
+    with pytest.raises(ValueError, match=r"a\.jpg is no picture, or damaged: replace it"):
         read_picture(path, 8, whole)
     with pytest.raises(ValueError, match=r"b\.jpg cannot be read: No such file"):
         read_picture(tmp_path / "b.jpg", 8, whole)

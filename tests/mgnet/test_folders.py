@@ -177,10 +177,16 @@ def test_a_damaged_file_is_named(pictures, tmp_path, workers):
     (copy / "train" / "green" / "003.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     task = prepared(copy, workers=workers)
     with pytest.raises(
-        ValueError, match=r"^\S*green/003\.jpg (is no picture|cannot be read)"
+        ValueError, match=r"^\S*green/003\.jpg (is no picture|cannot be read).* \(--resume needs a"
     ) as error:
         batches(task, steps=6)
     assert "\n" not in str(error.value)
+    # What the advice says lets the run go on; the other way out would make the pictures others.
+    shutil.copy(pictures / "train" / "green" / "000.jpg", copy / "train" / "green" / "003.jpg")
+    assert prepared(copy).name == task.name
+    assert len(batches(task, steps=6)) == 6
+    (copy / "train" / "green" / "003.jpg").unlink()
+    assert prepared(copy).name != task.name
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a started process would not see the patch")
