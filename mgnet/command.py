@@ -351,8 +351,8 @@ def train(
     result = history[-1].test
     lines = [f"last epoch: {_said(result)}"]
     if isinstance(trainer.task, Labelled) and trainer.recipe.flip != "never":
-        lines.append(f"averaged over both mirror images: {_said(trainer.evaluate(flip=True))}")
-        moved = trainer.evaluate(flip=True, shift=1)
+        mirrored, moved = trainer.evaluate_views({"flip": True}, {"flip": True, "shift": 1})
+        lines.append(f"averaged over both mirror images: {_said(mirrored)}")
         lines.append(f"and over moves by a pixel: {_said(moved)}")
     if first:
         _print("\n".join(lines))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -220,12 +220,21 @@ class Labelled(Task):
         self, model: Any, part: Callable[[int], slice], **views: Any
     ) -> tuple[dict[str, float], int]:
         """Sums of cross entropy and hits; `views` average as in `Classifier.scores`."""
-        sums, count = dict.fromkeys(self.measures, 0.0), 0
+        (sums,), count = self.test_views(model, part, [views])
+        return sums, count
+
+    def test_views(
+        self, model: Any, part: Callable[[int], slice], views: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[dict[str, float]], int]:
+        """What `test` gives for each of several `views`; every example is read once."""
+        sums, count = [dict.fromkeys(self.measures, 0.0) for _ in views], 0
         for examples, labels in self.tests(part):
-            scores, labels = model.scores(examples, **views), labels.to(self.device)
-            sums["loss"] += F.cross_entropy(scores, labels, reduction="sum").item()
-            for name, hit in self._hits(scores, labels).items():
-                sums[name] += hit.sum().item()
+            labels = labels.to(self.device)
+            for total, view in zip(sums, views, strict=True):
+                scores = model.scores(examples, **view)
+                total["loss"] += F.cross_entropy(scores, labels, reduction="sum").item()
+                for name, hit in self._hits(scores, labels).items():
+                    total[name] += hit.sum().item()
             count += len(labels)
         return sums, count
 

@@ -11,10 +11,11 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -303,19 +304,32 @@ class Trainer:
 
     def evaluate(self, **views: Any) -> dict[str, float]:
         """Means over the test examples; for a classifier, `views` average as in its `scores`."""
+
+        def test(*where: Any) -> tuple[list[dict[str, float]], int]:
+            sums, count = self.task.test(*where, **views)
+            return [sums], count
+
+        return self._means(test)[0]
+
+    def evaluate_views(self, *views: Mapping[str, Any]) -> list[dict[str, float]]:
+        """What `evaluate` gives a classifier for each of several views, reading examples once."""
+        task: Any = self.task
+        return self._means(partial(task.test_views, views=views))
+
+    def _means(
+        self, test: Callable[..., tuple[list[dict[str, float]], int]]
+    ) -> list[dict[str, float]]:
+        """Means of all processes from what `test` adds up in each."""
         self.processes.agree(self.trained)
         self.trained.eval()
         with torch.no_grad(), autocast(self.recipe, self.device):
-            sums, count = self.task.test(
-                self.trained, lambda size: self.processes.share(size)[0], **views
-            )
-        numbers = torch.tensor(
-            [*(sums[name] for name in self.task.measures), count], dtype=torch.float64
-        )
+            sums, count = test(self.trained, lambda size: self.processes.share(size)[0])
+        rows = [[*(one[name] for name in self.task.measures), count] for one in sums]
+        numbers = torch.tensor(rows, dtype=torch.float64)
         if self.processes.count > 1:  # NCCL adds on GPUs only; alone it may be one without float64
             numbers = numbers.to(self.device)
-        *total, count = self.processes.add(numbers).tolist()
-        return self._named([number / count for number in total])
+        added = self.processes.add(numbers).tolist()
+        return [self._named([total / count for total in totals]) for *totals, count in added]
 
     def _row(self) -> Epoch:
         """The row of the epoch under way, nothing measured yet."""

@@ -268,6 +268,35 @@ def test_test_pictures_are_the_middle(pictures):
     assert list(task.tests(lambda n: slice(5, 5))) == []
 
 
+def test_pictures_are_decoded_once_for_several_views(pictures, monkeypatch):
+    task = FolderClassification(pictures, 24)
+    recipe = Recipe(epochs=1, batch_size=16, shift=0, precision="float32")
+    run = Trainer(MgNet(3, 3, channels=4, steps=(1,)), task, recipe, progress=False)
+    views = {}, {"flip": True}, {"flip": True, "shift": 1}
+    expected = [run.evaluate(**view) for view in views]
+    assert len({row["loss"] for row in expected}) == 3
+    decoded = []
+    whole = type(task.files).__getitem__
+    monkeypatch.setattr(
+        type(task.files), "__getitem__",
+        lambda self, job: decoded.extend(job.numbers) or whole(self, job),
+    )  # fmt: skip
+    assert run.evaluate_views(*views) == expected
+    assert decoded == list(range(96, 126))
+
+
+@pytest.mark.usefixtures("in_an_empty_folder")
+def test_views_at_the_end_of_a_run_are_scored_together(pictures, monkeypatch, capsys):
+    read = []
+    tests = FolderClassification.tests
+    monkeypatch.setattr(
+        FolderClassification, "tests", lambda self, part: read.append(part) or tests(self, part)
+    )
+    train_folder.main([str(pictures), *TINY, "--epochs", "1", "--workers", "0", "--out", "run"])
+    assert "and over moves by a pixel" in capsys.readouterr().out
+    assert len(read) == 2  # in the epoch and behind it
+
+
 def test_statistics_are_those_of_training_pictures(pictures):
     task = prepared(pictures)
     sample = task.sample(200)
