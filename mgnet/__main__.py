@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from mgnet.classifier import Classifier, load
 from mgnet.decoding import centre_box, read_picture
@@ -50,6 +51,8 @@ def _answer(argv: Sequence[str] | None) -> None:
 def seen(model: Classifier, path: str) -> str:
     """The three most probable classes of the square in the middle of a picture.
 
+    The square is as large as those that the network was tested with.
+
     Raises
     ------
     ValueError
@@ -62,7 +65,7 @@ def seen(model: Classifier, path: str) -> str:
     channels, size, width = model.shape
     if size != width:
         raise ValueError(f"the network takes pictures of {size} x {width} pixels, no square ones")
-    picture = read_picture(path, size, centre_box, channels)
+    picture = read_picture(path, size, partial(centre_box, part=model.middle), channels)
     (probabilities,) = model.predict(picture).probabilities
     best = sorted(zip(probabilities, model.classes, strict=True), reverse=True)[:3]
     return ", ".join(f"{name} {probability:.1%}" for probability, name in best)

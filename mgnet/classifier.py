@@ -94,6 +94,9 @@ class Classifier(nn.Module):
         Of the examples that it was trained on.
     shape : tuple of int, optional
         Of such an example, ``(channels, *grid)``; None where nobody has said.
+    middle : float
+        Of a picture file it is to be shown the square in the middle that has this part of the
+        shorter side, as when it was tested.
 
     Examples
     --------
@@ -112,6 +115,7 @@ class Classifier(nn.Module):
         classes: Sequence[str],
         dtype: str = "uint8",
         shape: Sequence[int] | None = None,
+        middle: float = 1.0,
     ):
         super().__init__()
         if dtype not in _DTYPES:
@@ -119,6 +123,7 @@ class Classifier(nn.Module):
         self.network, self.normalise = network, normalise
         self.classes, self.dtype = tuple(map(str, classes)), dtype
         self.shape = None if shape is None else tuple(map(int, shape))
+        self.middle = float(middle)
 
     @property
     def stem(self) -> nn.Module | None:
@@ -253,6 +258,7 @@ class Classifier(nn.Module):
             "channels": len(self.normalise.mean),
             "dtype": self.dtype,
             "shape": None if self.shape is None else list(self.shape),
+            "middle": self.middle,
         }
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
@@ -376,5 +382,7 @@ def rebuild(about: dict[str, Any]) -> Classifier:
     channels = about["channels"]
     unit = Normalise(torch.zeros(channels), torch.ones(channels))
     network = record.rebuild({key: about[key] for key in ("network", "options")})
-    # Files of before have no shape.
-    return Classifier(network, unit, about["classes"], about["dtype"], about.get("shape"))
+    # Files of before have no shape or middle.
+    return Classifier(
+        network, unit, about["classes"], about["dtype"], about.get("shape"), about.get("middle", 1)
+    )

@@ -33,7 +33,7 @@ TEST = ("val", "validation", "valid", "test")
 _CROP = 4
 
 #: Test pictures are cut out of the middle after the shorter side was made 256 pixels for 224.
-_MIDDLE = 224 / 256
+MIDDLE = 224 / 256
 
 #: A thousand pictures tell mean and deviation of a channel to a few hundredths of the latter.
 SAMPLE = 1000
@@ -58,7 +58,7 @@ class _Files(Dataset):
         pictures = torch.empty(len(job.numbers), 3, self.size, self.size, dtype=torch.uint8)
         for picture, number in zip(pictures, job.numbers, strict=True):
             path = self.folder / os.fsdecode(self.names[number])
-            box: Callable[[int, int], Any] = partial(centre_box, part=_MIDDLE)
+            box: Callable[[int, int], Any] = partial(centre_box, part=MIDDLE)
             if job.draws is not None:
                 key = hashed(*job.draws, number, _CROP)
                 numbers = np.random.default_rng(key)
@@ -107,6 +107,7 @@ class FolderClassification(Labelled):
     """
 
     dim = 2
+    middle = MIDDLE
     workers: int
     files: _Files
     labels: Tensor  # training, then test

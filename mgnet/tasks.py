@@ -129,10 +129,13 @@ class Labelled(Task):
         Of the examples.
     labels : Tensor
         (N,), on the CPU, those of the training examples first.
+    middle : float
+        What of a picture file is an example to test with, as for a classifier.
     """
 
     measures = ("loss", "accuracy")
     dtype = "uint8"
+    middle = 1.0
     labels: Tensor
     recipe: Recipe
     device: torch.device
@@ -160,9 +163,12 @@ class Labelled(Task):
         """
         if isinstance(network, Classifier):
             self._check(network)
+            network.middle = self.middle
             return network
         normalise = Normalise(*self.statistics())
-        classifier = Classifier(network, normalise, self.classes, self.dtype, self.shape)
+        classifier = Classifier(
+            network, normalise, self.classes, self.dtype, self.shape, self.middle
+        )
         for module in network.modules():
             if isinstance(module, Whitening):
                 module.fit(self.sample(ENOUGH), classifier.normalise)

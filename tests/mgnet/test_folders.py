@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 import mgnet
 from examples import train_folder
 from mgnet import MgNet
+from mgnet.__main__ import seen
 from mgnet.checkpoint import read_checkpoint
 from mgnet.decoding import centre_box, read_picture
 from mgnet.folders import FolderClassification
@@ -370,10 +371,15 @@ def test_it_learns_and_resumes_exactly(pictures, monkeypatch, capsys):
     assert [row["test"] for row in here["history"]] == [row["test"] for row in there["history"]]
 
     model = mgnet.load("run")
+    predict = model.predict
     assert model.classes == ("blue", "green", "red")
     assert model.shape == (3, 24, 24)
-    picture = read_picture(pictures / "val" / "red" / "000.jpg", 24, centre_box)
-    assert model.predict(picture).names == ["red"]
+    # A file is shown to it as those that it was tested with were.
+    monkeypatch.setattr(model, "predict", lambda picture: shown.append(picture) or predict(picture))
+    task, path, shown = prepared(pictures), pictures / "val" / "red" / "000.jpg", []
+    assert seen(model, path).startswith("red")
+    (tested, _), *_ = task.tests(lambda n: slice(20, 21))
+    assert torch.equal(shown[0], tested[0])
 
     with pytest.raises(SystemExit, match="made with another data: shapes, 96 .* there, train, "):
         train_folder.main([str(pictures / "train"), *options[1:], "--out", "run", "--resume"])

@@ -150,9 +150,11 @@ def test_those_of_this_version_load():
         assert mgnet.load_pretrained(path.stem).shape is not None
 
 
-def test_files_of_before_have_no_shape(tmp_path):
+def test_files_of_before_have_no_shape_or_middle(tmp_path):
     path = write(tmp_path / "old.safetensors", shape=None)
     assert mgnet.load(path).shape is None
     about = mgnet.load(path).record()
-    del about["shape"]
-    assert rebuild(about).shape is None
+    del about["shape"], about["middle"]
+    again = rebuild(about)
+    assert again.shape is None
+    assert again.middle == 1
