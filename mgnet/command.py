@@ -142,8 +142,12 @@ def _exit(message: str) -> NoReturn:
 
 
 def _again(argv: Sequence[str]) -> str:
+    """The command that goes on, with as many processes."""
+    program = ["python"]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        program = ["torchrun", f"--nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')}"]
     resume = [] if "--resume" in argv else ["--resume"]
-    return shlex.join(["python", sys.argv[0], *argv, *resume])
+    return shlex.join([*program, sys.argv[0], *argv, *resume])
 
 
 def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:

@@ -86,7 +86,8 @@ def test_two_processes_train_as_one_does(tmp_path, options):
 def test_a_process_that_dies_ends_the_run_with_one_message(tmp_path, rank):
     run = train(tmp_path, 2, DIES=rank)
     assert run.returncode != 0
-    message = "another process of this run has ended; go on with: python script.py"
+    message = "another process of this run has ended; go on with: "
+    message += "torchrun --nproc-per-node=2 script.py --epochs 3"
     assert run.stderr.count(message) == 1, run.stderr
     assert 'script.py", line' not in run.stderr  # a traceback of torchrun's own there may be
     # What was done before is there, and the run goes on.
