@@ -24,7 +24,7 @@ from torch import nn
 from mgnet import data, gate, record
 from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.folder import claimed
+from mgnet.folder import check
 from mgnet.interruption import Interrupted
 from mgnet.pictures import PictureSet
 from mgnet.processes import LostProcessError, Processes, first_to_report, joined, own_device
@@ -273,8 +273,7 @@ def _refuse(folder: Path, resume: bool, *, several: bool) -> None:
         )
     if resume and not several and not (folder / CHECKPOINT).exists():
         raise CheckpointError(f"there is no checkpoint {folder / CHECKPOINT}")
-    with claimed(folder):
-        pass
+    check(folder)
 
 
 def _train_one(

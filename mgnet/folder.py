@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LOCK", "BusyError", "FolderError", "atomic", "claimed"]
+__all__ = ["LOCK", "BusyError", "FolderError", "atomic", "check", "claimed"]
 
 #: The empty file that the process which trains in a folder keeps locked. It stays behind, unlocked:
 #: whoever removed it could take it away from the next process, which has just opened it.
@@ -66,6 +66,19 @@ def claimed(folder: Path, files: Sequence[str] = ()) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check(folder: Path) -> None:
+    """Raise what :func:`claimed` would, as far as that can be told, and make no folder."""
+    if folder.exists():
+        with claimed(folder):
+            return
+    above = next(path for path in folder.absolute().parents if path.exists())
+    try:
+        with TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise _not_writable(folder, error) from error
 
 
 def _not_writable(folder: Path, error: OSError) -> FolderError:

@@ -203,6 +203,12 @@ def test_nothing_to_resume_leaves_no_folder():
     assert not Path("run").exists()
 
 
+def test_data_that_are_not_there_leave_no_folder():
+    with pytest.raises(SystemExit, match="train_mnist: .*nowhere"):
+        train_mnist.main(["--dataset", "mnist", "--data", "nowhere", "--out", "runs/mnist"])
+    assert os.listdir() == []
+
+
 def test_ctrl_c_before_training_is_no_traceback(monkeypatch):
     def load(*args):
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mgnet.folder import FolderError, atomic, claimed
+from mgnet.folder import BusyError, FolderError, atomic, check, claimed
 
 KILLED = """
 import os, signal, sys
@@ -53,6 +53,18 @@ def test_a_folder_is_claimed_once_at_a_time(tmp_path):
         _ = 1 / 0
     with claimed(folder):
         pass
+
+
+def test_a_folder_is_looked_at_and_not_made(tmp_path):
+    check(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(FolderError, match=r"nothing can be written to .*: name another folder"):
+            check(path)
+    check(tmp_path)
+    with claimed(tmp_path), pytest.raises(BusyError):
+        check(tmp_path)
 
 
 def test_other_processes_are_kept_out(tmp_path):
