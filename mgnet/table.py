@@ -69,7 +69,7 @@ def baseline_row(entry: Baseline, result: Result) -> tuple[str, ...]:
 def _short(n: int) -> str:
     """Three digits and K, M or G for thousands, millions or billions."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if n >= unit:
+        if n >= 0.9995 * unit:  # which three digits round up to one
             return f"{n / unit:.3g} {letter}"
     return str(n)
 

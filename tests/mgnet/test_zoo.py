@@ -211,3 +211,14 @@ def test_what_is_ours_of_the_baselines_is_documented():
         assert result.command == "python -m mgnet.baselines mnist"
         (line,) = (line for line in results.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"| {result.ours} |" in line
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (999, "999"), (1000, "1 K"), (999_499, "999 K"), (999_500, "1 M"), (999_600, "1 M"),
+        (1_234_567, "1.23 M"), (999_700_000, "1 G"), (4.6e9, "4.6 G"),
+    ],
+)  # fmt: skip
+def test_large_numbers_have_three_digits(number, text):
+    assert table._short(number) == text
