@@ -270,17 +270,17 @@ def _found(root: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], _Na
     """Classes, training and test files."""
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}")
-    train = next((name for name in TRAIN if (root / name).is_dir()), None)
+    train = next((name for name in TRAIN if _holds_classes(root / name)), None)
     if train is None:
         classes, files = _listed(root, "")
         labels = np.array([label for _, label in files])
         kept, aside = split(labels, classes, fraction, seed)
         return classes, [files[k] for k in kept], [files[k] for k in aside]
-    test = next((name for name in TEST if (root / name).is_dir()), None)
+    test = next((name for name in TEST if _holds_classes(root / name)), None)
     if test is None:
         raise ValueError(
-            f"{root} has {train} but none of {', '.join(TEST)}: add one, or name {root / train} to "
-            "have a part of it set aside"
+            f"{root} has {train} but none of {', '.join(TEST)} with folders of pictures: add one, "
+            f"or name {root / train} to have a part of it set aside"
         )
     classes, files = _listed(root, train)
     others, tests = _listed(root, test)
@@ -290,11 +290,22 @@ def _found(root: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], _Na
     return classes, files, tests
 
 
+def _holds_classes(folder: Path) -> bool:
+    """Whether there are folders of pictures in it: "train" may be a class, beside "car"."""
+    return folder.is_dir() and any(
+        any(_is_picture(name) for name in os.listdir(inside)) for inside in _folders(folder)
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(e) for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
 def _listed(root: Path, part: str) -> tuple[tuple[str, ...], _Names]:
     """The classes in a folder, and the pictures in their folders, both in order."""
     folder = root / part
-    with os.scandir(folder) as entries:
-        classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    classes = [inside.name for inside in _folders(folder)]
     if len(classes) < 2:
         raise ValueError(
             f"{folder} must hold a folder of pictures for each of two classes or more, found "

@@ -135,6 +135,17 @@ def test_other_names_of_the_test_folder(pictures, tmp_path):
         FolderClassification(copy, 24)
 
 
+def test_a_class_may_be_called_train(pictures, tmp_path):
+    copy = tmp_path / "vehicles"
+    shutil.copytree(pictures / "train", copy)
+    for name, instead in (("blue", "train"), ("red", "test")):
+        os.rename(copy / name, copy / instead)
+        task = FolderClassification(copy, 24)
+        assert instead in task.classes
+        assert len(task.classes) == 3
+        assert len(task.labels) == 96
+
+
 def test_folders_that_do_not_fit(pictures, tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
         FolderClassification(tmp_path / "none")
