@@ -14,11 +14,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mgcore.axis import Table
 from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
-from mgcore.chain import Rung, colours, rungs
+from mgcore.chain import Rung, rungs
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -31,7 +30,7 @@ from mgcore.gate import (
 )
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy, Posed
-from mgcore.operators import Operator, equation
+from mgcore.operators import equation
 from mgcore.poisson_level import describe, title
 from mgcore.sides import at_border, continuation
 from mgcore.smoothers import Smoother
@@ -40,127 +39,10 @@ from mgcore.solve import Solution, iterate, print_progress, report
 from mgcore.stencil import Stencil
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import FeatureLevel, State, convolve
+from mgnet.level import FeatureLevel, State
+from mgnet.stencils import Couplings, Transfer, smoothing_kernels
 
-__all__ = ["Couplings", "PoissonLevel", "poisson_levels", "solve_poisson"]
-
-
-class Couplings(nn.Module):
-    """A u = sum_k w_k (u_x - u_{x + o_k}) + own u_x at the unknowns of one grid.
-
-    Parameters
-    ----------
-    operator : mgcore.operators.Operator
-    kind : dict
-        dtype and device of the weights.
-
-    Notes
-    -----
-    A convolution multiplies u by the diagonal, which spoils float32 solutions on fine grids; see
-    :func:`mgcore.kernels.common.second_difference`. On a CPU it is slower, too.
-    """
-
-    own: Tensor
-
-    def __init__(self, operator: Operator, kind: dict[str, Any]):
-        super().__init__()
-        self.grid = operator.grid
-        # Neighbours of the same weight share one product: their differences cancel before it.
-        alike: dict[tuple[Any, bytes], list[tuple[int, ...]]] = {}
-        for offset, weight in operator.couplings.items():
-            alike.setdefault((weight.shape, weight.tobytes()), []).append(offset)
-        self.offsets = tuple(alike.values())
-        for k, (first, *_) in enumerate(self.offsets):
-            self.register_buffer(f"weight{k}", torch.tensor(operator.couplings[first], **kind))
-        self.register_buffer("own", torch.tensor(operator.own, **kind))
-        self._owned = bool(operator.own.any())
-
-    def forward(self, u: Tensor) -> Tensor:
-        """A u at the unknowns, ``(batch, 1, *interior)``, with zeros on Dirichlet sides."""
-        wide = _widened(u, [axis.periodic for axis in self.grid.axes])
-        return self._inside(wide, u)
-
-    def at_nodes(self, nodes: Tensor) -> Tensor:
-        """A u at the unknowns, from u at all nodes, ``(batch, 1, *nodes)``."""
-        wide = nodes
-        for axis, line in enumerate(self.grid.axes, 2):
-            if line.periodic:
-                ends = wide.narrow(axis, -1 + wide.shape[axis], 1), wide.narrow(axis, 0, 1)
-                wide = torch.cat([ends[0], wide, ends[1]], axis)
-            else:  # nodes on Dirichlet sides are the layer already
-                missing = [int(side != "dirichlet") for side in line.sides]
-                wide = F.pad(wide, [0, 0] * (nodes.ndim - axis - 1) + missing)
-        inside: Any = (..., *self.grid.unknown)
-        return self._inside(wide, nodes[inside])
-
-    def _inside(self, wide: Tensor, u: Tensor) -> Tensor:
-        total: Any = self.own * u if self._owned else 0.0
-        for k, offsets in enumerate(self.offsets):
-            differences: Any = 0.0
-            for offset in offsets:
-                there = wide
-                for axis, (step, n) in enumerate(zip(offset, u.shape[2:], strict=True), 2):
-                    there = there.narrow(axis, 1 + step, n)
-                differences = differences + (u - there)
-            total = total + getattr(self, f"weight{k}") * differences
-        return total
-
-
-class Transfer(nn.Module):
-    """A sum of products of transfers along the axes, between the unknowns of two grids.
-
-    Parameters
-    ----------
-    products : sequence of sequence of mgcore.axis.Table
-    source, target : Grid
-    kind : dict
-        dtype and device of the weights.
-    """
-
-    def __init__(
-        self,
-        products: Sequence[Sequence[Table]],
-        source: Grid,
-        target: Grid,
-        kind: dict[str, Any],
-    ):
-        super().__init__()
-        self.terms: list[list[list[tuple[str, str]]]] = []
-        for number, product in enumerate(products):
-            self.terms.append([])
-            axes = zip(product, source.axes, target.axes, strict=True)
-            for axis, (table, of, to) in enumerate(axes):
-                pairs = []
-                for m, (index, weight) in enumerate(zip(table.index, table.weight, strict=True)):
-                    # Counted from the first unknown; nodes on Dirichlet sides hold zeros.
-                    at = index[to.unknown] - of.unknown.start
-                    w = np.where((at >= 0) & (at < of.size), weight[to.unknown], 0.0)
-                    names = (f"index{number}{axis}{m}", f"weight{number}{axis}{m}")
-                    where = torch.as_tensor(np.where(w == 0, 0, at), device=kind["device"])
-                    self.register_buffer(names[0], where)
-                    self.register_buffer(names[1], torch.tensor(w, **kind))
-                    pairs.append(names)
-                same = len(pairs) == 1 and of.size == to.size and (table.weight == 1).all()
-                self.terms[-1].append([] if same else pairs)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """The transferred values, ``(batch, 1, *interior)`` to the same of the other grid."""
-        total: Any = 0.0
-        for product in self.terms:
-            moved = values
-            for axis, pairs in enumerate(product, 2):
-                if pairs:
-                    moved = self._along(moved, axis, pairs)
-            total = total + moved
-        return total
-
-    def _along(self, values: Tensor, axis: int, pairs: list[tuple[str, str]]) -> Tensor:
-        shape = [-1 if k == axis else 1 for k in range(values.ndim)]
-        total: Any = 0.0
-        for index, weight in pairs:
-            taken = values.index_select(axis, getattr(self, index))
-            total = total + taken * getattr(self, weight).reshape(shape)
-        return total
+__all__ = ["PoissonLevel", "poisson_levels", "solve_poisson"]
 
 
 M = TypeVar("M", bound=Callable[..., Any])
@@ -198,7 +80,7 @@ class PoissonLevel(FeatureLevel):
         operator = rung.operator
         grid = operator.grid
         kind: dict[str, Any] = {"dtype": dtype, "device": device}
-        kernels = _kernels(smoother, operator, kind)
+        kernels = smoothing_kernels(smoother, operator, kind)
         super().__init__(
             A=Couplings(operator, kind),
             B=kernels,
@@ -450,19 +332,6 @@ class PoissonLevel(FeatureLevel):
         return (values * self.volumes).mean(axes, keepdim=True)
 
 
-class _Scale(nn.Module):
-    """r -> omega D^-1 r, everywhere or at some of the points."""
-
-    factor: Tensor
-
-    def __init__(self, factor: Tensor):
-        super().__init__()
-        self.register_buffer("factor", factor)
-
-    def forward(self, r: Tensor) -> Tensor:
-        return self.factor * r
-
-
 def poisson_levels(
     shape: int | Sequence[int] | None = None,
     *,
@@ -636,69 +505,6 @@ def solve_poisson(
     how["callback"] = print_progress(callback) if progress else callback
     how["project"] = project
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
-
-
-class _Convolved(nn.Module):
-    """r -> K omega D^-1 r, K a kernel of 3^d points, fixed or trained."""
-
-    fixed: Tensor
-
-    def __init__(self, scale: _Scale, kernel: Tensor | SymmetricKernel, grid: Grid):
-        super().__init__()
-        self.scale, self.periodic = scale, [axis.periodic for axis in grid.axes]
-        self.kernel = kernel if isinstance(kernel, SymmetricKernel) else None
-        if isinstance(kernel, Tensor):
-            self.register_buffer("fixed", kernel)
-
-    def forward(self, r: Tensor) -> Tensor:
-        r = _widened(self.scale(r), self.periodic)
-        stencil = self.fixed if self.kernel is None else self.kernel.stencil()
-        return convolve(r, stencil.to(r)[None, None], padding=0)
-
-
-def _widened(u: Tensor, periodic: Sequence[bool]) -> Tensor:
-    """u with one layer around: of its other end along periodic axes, else of zeros."""
-    for axis, around in enumerate(periodic, u.ndim - len(periodic)):
-        if around:
-            u = torch.cat([u.narrow(axis, u.shape[axis] - 1, 1), u, u.narrow(axis, 0, 1)], axis)
-        else:
-            u = F.pad(u, [0, 0] * (u.ndim - axis - 1) + [1, 1])
-    return u
-
-
-def _kernels(
-    smoother: Smoother | SymmetricKernel, operator: Operator, kind: dict[str, Any]
-) -> list[nn.Module]:
-    """The Bs of one smoothing step."""
-    grid = operator.grid
-    record = smoother.record() if isinstance(smoother, SymmetricKernel) else smoother
-    nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
-    masks = colours(nodes, operator.compact)
-    half = len(masks) // 2
-    chosen: dict[str, list[Any]] = {"all": [True], "red": masks[:half], "black": masks[half:]}
-    kernels: list[nn.Module] = []
-    for omega, points, kernel in record.sweeps(grid, operator):
-        if points == "lexicographic":
-            raise ValueError(
-                "lexicographic Gauss-Seidel goes point after point, each using the one before, "
-                "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
-            )
-        for mask in chosen[points]:
-            scale = _Scale(torch.tensor(mask * (omega / operator.diagonal), **kind))
-            if kernel is None:
-                kernels.append(scale)
-            elif isinstance(smoother, SymmetricKernel):
-                kernels.append(_Convolved(scale, smoother, grid))
-            else:
-                weights = torch.tensor(_in_cube(kernel), **kind)
-                kernels.append(_Convolved(scale, weights, grid))
-    return kernels
-
-
-def _in_cube(kernel: Stencil) -> np.ndarray:
-    """The weights of a kernel in an array of 3^d."""
-    around = [(1 - reach, 1 - reach) for reach in kernel.reach]
-    return np.pad(kernel.to_array(), around)
 
 
 def _norm(values: Tensor) -> np.ndarray:
