@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 __all__ = [
     "device",
     "dimension",
+    "factor",
     "levels_of",
     "one_of",
     "pictures",
@@ -41,6 +43,12 @@ def positive(**numbers: int | Sequence[int]) -> None:
         values = value if isinstance(value, tuple) else (value,)
         if not values or not all(isinstance(n, Integral) and int(n) > 0 for n in values):
             raise ValueError(f"{name} must be positive whole numbers, got {values}")
+
+
+def factor(name: str, value: float) -> None:
+    """A positive finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def one_of(what: str, name: str, known: Iterable[str]) -> None:

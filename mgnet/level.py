@@ -30,11 +30,13 @@ __all__ = [
     "batch_norm",
     "conv",
     "convolve",
+    "max_pool",
     "states_on_the_way_down",
 ]
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _STRAIGHT = (F.conv1d, F.conv2d, F.conv3d)
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
@@ -397,6 +399,11 @@ def conv(
 def batch_norm(dim: int, channels: int) -> nn.Module:
     """Batch normalisation with a trained scale and shift for each channel."""
     return _BATCH_NORM[dim](channels)
+
+
+def max_pool(dim: int, size: int, stride: int | None = None, padding: int = 0) -> nn.Module:
+    """The largest entry of each window; by default windows do not overlap."""
+    return _MAX_POOL[dim](size, stride, padding)
 
 
 class FixedConv(nn.Module):

@@ -18,6 +18,7 @@ from mgnet.level import (
     ResidualLevel,
     batch_norm,
     conv,
+    max_pool,
     states_on_the_way_down,
 )
 from mgnet.record import recorded
@@ -31,6 +32,7 @@ ITERATIONS: dict[str, type[Iteration] | None] = {
     "chebyshev": Chebyshev,
 }
 FORMS: dict[str, type[ConvLevel]] = {"feature": FeatureLevel, "residual": ResidualLevel}
+RESTRICTIONS = ("strided", "pooled")
 
 
 @recorded
@@ -74,6 +76,12 @@ class MgNet(nn.Module):
         Batch normalisation before every sigma.
     Pi : bool
         Start a level from u' = sigma(Pi u), or from u' = 0.
+    restriction : {"strided", "pooled"}
+        R and Pi as kernels with stride 2, or as kernels that keep the grid, with 2x2 max pooling
+        behind them: a nonlinear restriction, for four times the multiply-adds.
+    logit_scale : float
+        Factor of the class scores. Below 1 the first steps are gentler: u, a sum of iterates, is
+        large from the start.
     stem : {"small", "large", "whitened"}
         For small pictures (32 x 32) a kernel that keeps the grid, for large ones (224 x 224) 7x7
         with stride 2 and max pooling: :func:`mgnet.stem.make_stem`.
@@ -85,9 +93,9 @@ class MgNet(nn.Module):
     Raises
     ------
     ValueError
-        If channels and steps differ in length, a number is not positive, the form, the iteration or
-        the stem is unknown, a switch is neither True nor False, or sigma makes no module or is a
-        list of another length;
+        If channels and steps differ in length, a number is not positive, the form, the iteration,
+        the restriction or the stem is unknown, a switch is neither True nor False, or sigma makes
+        no module or is a list of another length;
         in `forward`, if the picture is too small for the levels or has other channels.
 
     Notes
@@ -120,6 +128,8 @@ class MgNet(nn.Module):
         share_sigma: bool = False,
         norm: bool = True,
         Pi: bool = True,
+        restriction: str = "strided",
+        logit_scale: float = 1.0,
         stem: str = "small",
         kernel_size: int = 3,
         dim: int = 2,
@@ -135,6 +145,9 @@ class MgNet(nn.Module):
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
         gate.one_of("form", form, FORMS)
         gate.one_of("iteration", iteration, ITERATIONS)
+        gate.one_of("restriction", restriction, RESTRICTIONS)
+        gate.factor("logit_scale", logit_scale)
+        self.logit_scale = float(logit_scale)
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
         sigmas = per_level(sigma, len(steps), share=share_sigma)
@@ -152,7 +165,10 @@ class MgNet(nn.Module):
 
         def halve(level: int) -> nn.Module:
             c, c_next = channels[level : level + 2]
-            theta = conv(dim, c, c_next, kernel_size, stride=2)
+            if restriction == "strided":
+                theta: nn.Module = conv(dim, c, c_next, kernel_size, stride=2)
+            else:
+                theta = nn.Sequential(conv(dim, c, c_next, kernel_size), max_pool(dim, 2))
             return nn.Sequential(theta, activation(level + 1))
 
         self.stem = make_stem(
@@ -185,7 +201,8 @@ class MgNet(nn.Module):
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
         u = self.levels[-1].solution(run(self.levels, self.cycle, self._start(f)))
-        return self.head(u.flatten(2).mean(2))
+        scores: Tensor = self.head(u.flatten(2).mean(2))
+        return scores if self.logit_scale == 1 else self.logit_scale * scores
 
     def features(self, f: Tensor) -> list[Tensor]:
         """u as each level is left, the finest first, ``(batch, channels[l], *grid)``."""

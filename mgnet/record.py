@@ -12,7 +12,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Collection, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from torch import nn
@@ -142,6 +142,8 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Integral):  # NumPy's too
         return int(value)
+    if isinstance(value, Real):
+        return float(value)
     if isinstance(value, Collection):
         return [_plain(name, item) for item in value]
     raise ValueError(f"{name} is a {type(value).__name__}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet import gate
-from mgnet.level import conv, convolve
+from mgnet.level import conv, convolve, max_pool
 
 __all__ = ["STEMS", "Whitening", "make_stem", "smallest_side"]
 
@@ -18,8 +18,6 @@ STEMS = {"small": 1, "large": 4, "whitened": 3}
 #: Of so many numbers at once, 5000 pictures of 32 x 32 pixels, patches are made in float64: half a
 #: gigabyte of these.
 CHUNK = 2**24
-
-_MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 def make_stem(
@@ -51,11 +49,11 @@ def make_stem(
         return nn.Sequential(conv(dim, in_channels, channels, kernel_size), *behind)
     if size == "large":
         theta = conv(dim, in_channels, channels, 7, stride=2)
-        return nn.Sequential(theta, *behind, _MAX_POOL[dim](3, stride=2, padding=1))
+        return nn.Sequential(theta, *behind, max_pool(dim, 3, stride=2, padding=1))
     whitening = Whitening(dim, in_channels)
     theta = conv(dim, whitening.channels, channels, kernel_size)
     # Each whitening kernel comes with its negative, so ReLU loses nothing.
-    return nn.Sequential(whitening, nn.ReLU(), theta, _MAX_POOL[dim](2), *behind)
+    return nn.Sequential(whitening, nn.ReLU(), theta, max_pool(dim, 2), *behind)
 
 
 def smallest_side(size: str) -> int:

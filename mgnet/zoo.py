@@ -338,6 +338,12 @@ def _mgnets() -> list[Network]:
             )
         ),
         _mgnet(
+            "mgnet-pooled", f"[1,1,1], [64,256,256], {shared}, pooled R, no Pi, whitened stem",
+            Result("CIFAR-10", note="a network of our own, for an hour"),
+            channels=(64, 256, 256), steps=(1, 1, 1), stem="whitened", restriction="pooled",
+            Pi=False, logit_scale=1 / 9,
+        ),
+        _mgnet(
             "mgnet-fast", f"[2,2,2], [64,128,256], {shared}, whitened stem",
             Result(
                 "CIFAR-10", note="a network of our own, for an hour", ours="92.36",

@@ -68,8 +68,11 @@ def both_forms(**options):
 @pytest.mark.parametrize("share_B", [True, False])
 @pytest.mark.parametrize(
     ("steps", "options"),
-    [((2, 3, 2), {}), ((1, 1, 1), {}), ((2, 3, 2), {"Pi": False}), ((1, 2, 1), {"stem": "large"})],
-)
+    [
+        ((2, 3, 2), {}), ((1, 1, 1), {}), ((2, 3, 2), {"Pi": False}),
+        ((1, 2, 1), {"stem": "large"}), ((1, 2, 1), {"restriction": "pooled"}),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("size", [16, 17])
 def test_the_forms_agree_when_A_is_shared(training, share_B, steps, options, size):
     residual, feature = both_forms(share_B=share_B, steps=steps, **options)
@@ -210,9 +213,33 @@ def test_one_graph_under_compile():
 
 
 @pytest.mark.parametrize(("dim", "shape"), [(1, (3, 32)), (2, (3, 16, 12)), (3, (3, 8, 8, 8))])
-def test_series_pictures_and_volumes(dim, shape):
-    model = MgNet(channels=4, steps=(1, 1, 1), dim=dim)
+@pytest.mark.parametrize("restriction", ["strided", "pooled"])
+def test_series_pictures_and_volumes(dim, shape, restriction):
+    model = MgNet(channels=4, steps=(1, 1, 1), dim=dim, restriction=restriction)
     assert model(torch.randn(2, *shape)).shape == (2, 10)
+
+
+def test_a_pooled_restriction_is_the_kernel_on_the_fine_grid_and_the_largest_of_four():
+    torch.manual_seed(0)
+    pooled = MgNet(channels=(4, 6), steps=(1, 1), restriction="pooled").eval()
+    strided = MgNet(channels=(4, 6), steps=(1, 1)).eval()
+    assert count_parameters(pooled) == count_parameters(strided)
+    r = torch.randn(2, 4, 8, 8)
+    kernel = pooled.levels[0].R[0][0].weight
+    everywhere = nn.functional.conv2d(r, kernel, padding=1).reshape(2, 6, 4, 2, 4, 2)
+    torch.testing.assert_close(pooled.levels[0].R[0](r), everywhere.amax((3, 5)))
+    # Every second node of the same product is what stride 2 computes.
+    strided.levels[0].R[0].load_state_dict({"weight": kernel})
+    torch.testing.assert_close(strided.levels[0].R[0](r), everywhere[:, :, :, 0, :, 0])
+
+
+def test_the_scale_of_the_scores():
+    torch.manual_seed(0)
+    plain = MgNet(channels=4, steps=(1, 1))
+    scaled = MgNet(channels=4, steps=(1, 1), logit_scale=0.25)
+    scaled.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(scaled(x), plain(x) / 4)
 
 
 def test_options():
@@ -251,6 +278,9 @@ def test_options():
         (lambda: MgNet(sigma=[nn.ReLU, nn.ReLU]), "one entry for each level, got 2 for 4 levels"),
         (lambda: MgNet(share_sigma=1), "share_sigma must be True .* or False .*, got 1"),
         (lambda: MgNet(Pi=None), "Pi must be True .* or False .*, got None"),
+        (lambda: MgNet(restriction="mean"), "unknown restriction 'mean'; known are 'strided'"),
+        (lambda: MgNet(logit_scale=0), "logit_scale must be a positive number, got 0"),
+        (lambda: MgNet(logit_scale="1"), "logit_scale must be a positive number, got '1'"),
         (lambda: MgNet(stem="7x7"), "unknown stem '7x7'; known are 'small', 'large'"),
         (lambda: MgNet(channels=4, stem="large")(torch.ones(1, 3, 16, 16)), "at least 32 pixels"),
         (lambda: MgNet(channels=4)(torch.ones(1, 3, 4, 4)), "at least 8 pixels a side"),

@@ -50,6 +50,7 @@ def test_all_arguments_with_their_defaults():
             "in_channels": 1, "num_classes": 10, "channels": [4, 8], "steps": [1, 2],
             "share_A": True, "share_B": True, "form": "residual", "iteration": "single",
             "sigma": "hat-5-trained", "share_sigma": False, "norm": True, "Pi": True,
+            "restriction": "strided", "logit_scale": 1.0,
             "stem": "small", "kernel_size": 3, "dim": 2,
         },
     }  # fmt: skip
