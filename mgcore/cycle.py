@@ -10,7 +10,7 @@ The standard library is all that is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ __all__ = [
     "slash_cycle",
     "v_cycle",
     "w_cycle",
+    "walk",
 ]
 
 
@@ -278,9 +279,33 @@ def run(levels: Sequence[Any], cycle: Sequence[Visit], state: Any) -> Any:
     state
         The state of the last visited level, for its `solution` and `residual_norm`.
     """
+    for visit, states in walk(levels, cycle, state):  # noqa: B007
+        pass
+    return states[visit.level]
+
+
+def walk(
+    levels: Sequence[Any], cycle: Sequence[Visit], state: Any
+) -> Iterator[tuple[Visit, dict[int, Any]]]:
+    """Walk as :func:`run` does, and stop after every visit to look around.
+
+    Parameters
+    ----------
+    levels, cycle, state
+        See :func:`run`.
+
+    Yields
+    ------
+    visit : Visit
+        The one that has just been made.
+    states : dict of int to state
+        The open problem of each level, the visited one's among them: to be read before the walk
+        goes on, as levels may change their states in place.
+    """
     states = {cycle[0].level: state}  # one open problem for each grid on the way down
     previous = cycle[0].level
-    for (here, steps, fresh), following in zip(cycle, (*cycle[1:], None), strict=True):
+    for visit, following in zip(cycle, (*cycle[1:], None), strict=True):
+        here, steps, fresh = visit
         level = levels[here]
         if previous > here:  # from below: that problem is closed
             coarse = states.pop(previous)
@@ -294,4 +319,4 @@ def run(levels: Sequence[Any], cycle: Sequence[Visit], state: Any) -> Any:
         elif steps or previous <= here:
             states[here] = level.smooth(states[here], steps)
         previous = here
-    return states[previous]
+        yield visit, states

@@ -20,6 +20,7 @@ from mgcore.verdict import Limits, Status, Verdict
 __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
+    "Problem",
     "Solution",
     "iterate",
     "print_progress",
@@ -270,7 +271,7 @@ def iterate(
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels), direct=levels[-1].direct)
     limits = Limits.checked(rtol, atol, maxiter, fine.eps)
-    problem = _Problem(levels, g, u0, boundary, project)
+    problem = Problem(levels, g, u0, boundary, project)
     verdict = Verdict(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
@@ -321,7 +322,7 @@ def _cycles_from_zero(levels: Sequence[Any], cycle: str | Cycle, limits: Limits)
 _ROUNDED = 1000
 
 
-class _Problem:
+class Problem:
     """A u = g with the border values taken out, as levels take it, and the iterate under way.
 
     Attributes
