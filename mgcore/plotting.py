@@ -12,8 +12,20 @@ import numpy as np
 
 from mgcore.cycle import Cycle
 from mgcore.solve import Solution
+from mgcore.watch import Step
 
-__all__ = ["new_axes", "plot_cycle", "plot_field", "plot_residuals", "plot_solution"]
+__all__ = [
+    "animate",
+    "new_axes",
+    "plot_cycle",
+    "plot_field",
+    "plot_residuals",
+    "plot_solution",
+    "plot_step",
+]
+
+# Pictures of errors have no more pixels a side: a screen shows no more of them side by side.
+_PIXELS = 130
 
 
 def new_axes(count: int = 1, size: tuple[float, float] = (5.0, 4.0)) -> list[Any]:
@@ -148,3 +160,99 @@ def plot_solution(ax: Any, solution: Solution, **options: Any) -> Any:
         u = u[..., grid.shape[2] // 2]
         ax.set_title(f"z = {grid.extent[2] / 2:g}")
     return plot_field(ax, u, grid.extent, **options)
+
+
+def plot_step(axes: Sequence[Any], step: Step) -> Sequence[Any]:
+    """Draw where a cycle stands: its path so far, and the error on the finest levels.
+
+    Parameters
+    ----------
+    axes : sequence of matplotlib.axes.Axes
+        The first for the path, each other one for a level, the finest first; coarser levels than
+        there are axes are left out. In 1D an error is a curve, in 2D a picture, in 3D the section
+        through the middle, each in its own scale: the title says the largest value.
+    step : Step
+        From :func:`mgcore.watch.watch`.
+
+    Returns
+    -------
+    sequence of matplotlib.axes.Axes
+    """
+    path, *panels = axes
+    cycle, visits = step.cycle, step.visits
+    level = [visit.level for visit in cycle]
+    path.plot(level, "-", color="0.8", linewidth=1)
+    path.plot(level[: max(visits, 1)], "-", color="C0", linewidth=1.5)
+    here = max(visits - 1, 0)
+    path.plot([here], [level[here]], "o", color="C1" if visits else "0.6", markersize=9)
+    path.set_ylim(max(level) + 0.5, -0.5)
+    path.set_yticks(range(max(level) + 1))
+    path.set_ylabel("level")
+    path.set_xticks([])
+    path.set_title(f"cycle {step.number}\nvisit {visits} of {len(cycle)}", fontsize="medium")
+    for side in ("top", "right", "bottom"):
+        path.spines[side].set_visible(False)
+    for number, (ax, error) in enumerate(zip(panels, step.errors, strict=False)):
+        _plot_error(ax, error, visits > 0 and number == level[here])
+    for ax in panels[len(step.errors) :]:
+        ax.set_axis_off()
+    return axes
+
+
+def _plot_error(ax: Any, error: np.ndarray | None, visited: bool) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_box_aspect(1)
+    for spine in ax.spines.values():
+        spine.set(color="C1" if visited else "0.8", linewidth=2 if visited else 1)
+    if error is None:
+        ax.set_title(" \n ", fontsize="medium")
+        return
+    nodes = " x ".join(map(str, error.shape))
+    largest = float(abs(error).max())
+    scale = largest or 1.0
+    ax.set_title(f"{nodes}\nerror {largest:.1e}", fontsize="medium")
+    if error.ndim == 1:
+        ax.plot(np.linspace(0, 1, error.size), error, ".-", markersize=3)
+        ax.set_ylim(-1.1 * scale, 1.1 * scale)
+        return
+    if error.ndim == 3:
+        error = error[..., error.shape[2] // 2]
+    stride = max(1, -(-max(error.shape) // _PIXELS))
+    ax.imshow(
+        error[::stride, ::stride].T, origin="lower", extent=(0, 1, 0, 1), cmap="RdBu_r",
+        vmin=-scale, vmax=scale, interpolation="nearest",
+    )  # fmt: skip
+
+
+def animate(steps: Sequence[Step], panels: int = 4, seconds: float = 0.5) -> Any:
+    """Cycles under way: :func:`plot_step` for every step, in a new figure.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        From :func:`mgcore.watch.watch`, of one cycle or of several in a row.
+    panels : int
+        Levels shown, the finest ones.
+    seconds : float
+        For each step.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        `save` writes it, by Pillow as a GIF or an animated PNG; matplotlib's `show` plays it.
+    """
+    from matplotlib.animation import FuncAnimation
+
+    axes = new_axes(1 + min(panels, len(steps[0].errors)), size=(2.1, 2.5))
+    figure = axes[0].figure
+
+    def draw(number: int) -> Sequence[Any]:
+        for ax in axes:
+            ax.clear()
+        return plot_step(axes, steps[number])
+
+    draw(0)
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # else numbers that change would shift everything
+    return FuncAnimation(figure, draw, frames=len(steps), interval=1000 * seconds)

@@ -6,6 +6,7 @@ from importlib import metadata, resources
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mgcore
 from mgcore.__main__ import main
@@ -63,6 +64,44 @@ def test_a_figure(capsys, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("suffix", "kind"), [("gif", "GIF"), ("png", "PNG")])
+def test_an_animation_has_a_picture_for_each_visit(capsys, tmp_path, suffix, kind):
+    path = tmp_path / f"cycles.{suffix}"
+    out = run(capsys, "noise", "--size", 9, "--cycle", "v", "--guess", "noise", "--rtol", 0.5,
+              "--animate", path)  # fmt: skip
+    assert str(path) in out
+    cycles = len(out.split("factor\n")[1].split("\n\n")[0].splitlines()) - 1
+    assert cycles in (2, 3)
+    with Image.open(path) as picture:
+        assert picture.format == kind
+        assert picture.n_frames == 1 + cycles * len(mgcore.v_cycle(3))
+
+
+def test_the_first_guess_is_what_was_asked_for(capsys):
+    out = run(capsys, "exponential", "--size", 9, "--guess", "noise")
+    u, g = PROBLEMS["exponential"](mgcore.Grid((9, 9)).coordinates())
+    rough = np.random.default_rng(0).standard_normal(g.shape)
+    solution = mgcore.solve_poisson(g, boundary=u, u0=rough)
+    assert f"    0  {solution.residuals[0]:.5e}\n" in out
+
+
+def test_windows_are_shown_where_they_can_be(capsys, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    shown = []
+
+    def show():
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
+            shown.append(number)
+
+    monkeypatch.setattr(plt, "get_backend", lambda: "QtAgg")
+    monkeypatch.setattr(plt, "show", show)
+    run(capsys, "--size", 5, "--show")
+    assert len(shown) == 2  # the picture and the animation
+    assert plt.get_fignums() == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,6 +110,9 @@ def test_a_figure(capsys, tmp_path):
         (["--rtol", "-1"], "rtol must be a number, zero or more"),
         (["--threads", "0"], "threads must be a whole number"),
         (["--size", "9", "--plot", "no/such/folder/x.png"], "No such file"),
+        (["--size", "3", "--animate", "no/such/folder/x.gif"], "No such file"),
+        (["--size", "3", "--animate", "x.mp3"], "unknown file extension"),
+        (["--size", "9", "--show"], "no window can be opened here"),
         (["cosines"], "invalid choice: 'cosines'"),
         (["--size", "x"], "invalid int value: 'x'"),
     ],

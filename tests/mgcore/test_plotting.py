@@ -5,9 +5,11 @@ import dataclasses
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 import mgcore
 from mgcore import plotting
+from mgcore.watch import watch
 
 
 @pytest.fixture
@@ -80,3 +82,46 @@ def test_tensors_and_batches(ax):
     dataclasses.replace(batch, u=batch.u[0]).plot(ax)
     first, second = (image.get_array() for image in ax.images)
     np.testing.assert_allclose(first, second, rtol=1e-7)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_a_step_of_a_cycle(ndim):
+    import matplotlib.pyplot as plt
+
+    levels = mgcore.poisson_levels((9,) * ndim)
+    steps = list(watch(levels, np.ones((9,) * ndim), cycle="v"))
+    step = steps[2]  # two visits made, on levels 0 and 1, the coarsest problem open
+    axes = plotting.new_axes(4)
+    assert plotting.plot_step(axes, step) is axes
+    path, *panels = axes
+    assert list(path.lines[-1].get_xdata()) == [1]
+    assert list(path.lines[-1].get_ydata()) == [1]
+    for ax, error in zip(panels, step.errors, strict=True):
+        assert ax.get_title().endswith(f"error {abs(error).max():.1e}")
+        if ndim == 1:
+            np.testing.assert_array_equal(ax.lines[0].get_ydata(), error)
+        else:
+            middle = error if ndim == 2 else error[..., error.shape[2] // 2]
+            np.testing.assert_array_equal(ax.images[0].get_array(), middle.T)
+    plt.close("all")
+
+
+def test_large_errors_are_drawn_small():
+    import matplotlib.pyplot as plt
+
+    levels = mgcore.poisson_levels((513, 513))
+    (first, *_) = watch(levels, np.ones((513, 513)))
+    _, ax = plotting.plot_step(plotting.new_axes(2), first)
+    assert ax.images[0].get_array().shape == (129, 129)
+    plt.close("all")
+
+
+def test_an_animation_shows_every_step(tmp_path):
+    import matplotlib.pyplot as plt
+
+    levels = mgcore.poisson_levels((9, 9))
+    steps = list(watch(levels, np.ones((9, 9)), cycle="v", cycles=2))
+    plotting.animate(steps).save(tmp_path / "a.gif", writer="pillow")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == len(steps) == 1 + 2 * len(mgcore.v_cycle(len(levels)))
+    plt.close("all")
