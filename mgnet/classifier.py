@@ -328,7 +328,7 @@ def write_weights(
 
 
 def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:
-    """The classifier that a training run, or :meth:`Classifier.save`, has written.
+    """The classifier that a training run, or :meth:`mgnet.Classifier.save`, has written.
 
     Parameters
     ----------
