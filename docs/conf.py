@@ -6,10 +6,10 @@ import types
 from pathlib import Path
 
 import mathjax  # the package django-static-mathjax: MathJax's files, nothing of Django
+from sphinx import addnodes
 
 import mgcore
 import mgnet
-
 
 project = "mgcore"
 author = "The mgcore developers"
@@ -39,7 +39,11 @@ html_theme_options = {"navigation_with_keys": True}
 html_static_path = [str(Path(mathjax.__path__[0], "static/mathjax/es5/tex-svg-full.js"))]
 mathjax_path = "tex-svg-full.js"
 
-autodoc_default_options = {"members": True, "member-order": "bysource", "no-value": True}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "ignore-module-all": True,  # whose order is the alphabet's, not that of reading
+}
 autodoc_typehints = "none"  # the docstrings say shapes and units, which types cannot
 add_module_names = False
 autosummary_generate = False  # the pages of the modules are made below
@@ -66,13 +70,21 @@ def write_module_pages(app):
         ]
         rows = []
         for name in names:
-            summary = importlib.import_module(name).__doc__.split("\n\n")[0].replace("\n", " ")
+            module = importlib.import_module(name)
+            summary = module.__doc__.split("\n\n")[0].replace("\n", " ")
             rows.append(f"* - [{name}]({name}.rst)\n  - {summary}")
+            public = getattr(module, "__all__", ())
+            own = [key for key, thing in vars(module).items() if _defined_in(thing, name)]
+            inner = ", ".join(key for key in own if key not in public)
             page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n"
-            _write(folder / f"{name}.rst", page)
+            _write(folder / f"{name}.rst", page + f"   :exclude-members: {inner}\n" * bool(inner))
         lines = [f"# {package.__name__}, module by module", "", "```{list-table}", *rows, "```"]
         lines += ["", "```{toctree}", ":hidden:", "", *names, "```", ""]
         _write(folder / f"{package.__name__}.md", "\n".join(lines))
+
+
+def _defined_in(thing, module):
+    return getattr(thing, "__module__", None) == module
 
 
 def _write(path, text):
@@ -101,8 +113,17 @@ def skip(app, what, name, thing, skipped, options):
     return alias or (thing.__doc__ or "").startswith("Alias for field number") or None
 
 
+def hide_values(app, doctree):
+    """Leave out values of constants that are no short text."""
+    for note in list(doctree.findall(addnodes.desc_annotation)):
+        text = note.astext().strip()
+        if text.startswith("=") and (len(text) > 30 or "<" in text):
+            note.parent.remove(note)
+
+
 def setup(app):
     """Connect what is above."""
     app.connect("builder-inited", write_module_pages)
     app.connect("missing-reference", to_module)
     app.connect("autodoc-skip-member", skip)
+    app.connect("doctree-read", hide_values)

@@ -215,8 +215,8 @@ def solve_poisson(
     threads : int, optional
         Threads to run on, by default what NUMBA_NUM_THREADS says, or all cores.
     callback : callable, optional
-        Called with the :class:`mgcore.Solution` so far after every cycle; may raise StopIteration, which
-        ends the work on this right-hand side.
+        Called with the :class:`mgcore.Solution` so far after every cycle; may raise StopIteration,
+        which ends the work on this right-hand side.
     progress : bool
         Print a line for each cycle on stderr.
     project : bool

@@ -93,8 +93,9 @@ class State:
 class PoissonLevel(SolverLevel[State]):
     """-Laplace u = g with zero Dirichlet values on one grid, second-order finite differences.
 
-    Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several threads.
-    The coarser level is another of this class, or a StencilLevel, whose arrays lie as its own do.
+    Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
+    threads. The coarser level is another of this class, or a StencilLevel, whose arrays lie as its
+    own do.
     """
 
     def __init__(

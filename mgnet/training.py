@@ -82,7 +82,7 @@ class Trainer:
     progress : bool
         Show a bar for each epoch on stderr, where that is a terminal.
     on_epoch : callable, optional
-        Called with each finished :class:`Epoch`.
+        Called with each finished :class:`mgnet.journal.Epoch`.
     tensorboard : bool
         Write the log for TensorBoard, too; needs the package tensorboard.
     processes : Processes
