@@ -1,13 +1,14 @@
 # Two commands do everything on a machine with Python 3.11 to 3.13 and make:
 #   make demo    solve a Poisson problem and train a MgNet, with tables and figures
 #   make test    all tests
+#   make lecture the lecture's live pages in a browser
 # PYTHON=python3.12 chooses another interpreter for the environment in .venv.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint lecture bench docs clean
 
 demo: $(VENV)/installed
 	$(RUN) -m examples.demo
@@ -19,6 +20,9 @@ lint: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+lecture: $(VENV)/installed
+	$(RUN) -m marimo run docs/lecture
 
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks.convergence
