@@ -74,7 +74,8 @@ class Stencil:
         self.every, self.between = self._per_axis(every), self._per_axis(between)
 
     def _weight(self, weight: Any) -> np.ndarray:
-        array = np.asarray(weight, dtype=np.result_type(weight, np.float32))
+        array = np.asarray(weight)
+        array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
         if array.ndim not in (0, self.ndim):
             raise ValueError(
                 f"a weight is a number or has {self.ndim} axes, as its offsets, got shape "

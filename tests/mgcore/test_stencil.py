@@ -70,6 +70,14 @@ def test_restriction_and_prolongation_apply_as_their_matrices():
     np.testing.assert_allclose((2 * R).transpose().apply(np.arange(4.0))[:7], np.arange(7) / 2)
 
 
+def test_numbers_keep_their_digits():
+    A = Stencil.laplacian((1.0, 0.01))
+    assert {weight.dtype for weight in A.weights.values()} == {np.dtype(float)}
+    assert abs(A.row_sum) < 1e-15
+    assert Stencil({(0,): np.float32(0.1)}).diagonal.dtype == np.float32
+    assert Stencil({(0,): 1}).diagonal.dtype == float
+
+
 @pytest.mark.parametrize("rule", ["zero", "mirror", "wrap"])
 def test_the_layer_around_an_array(rule):
     u = RNG.standard_normal((4, 5))
