@@ -15,6 +15,7 @@ from mgcore.cycle import (
     v_cycle,
     w_cycle,
 )
+from mgcore.fourier import smoothing_factor, two_grid_factor
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
 from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi, Kernel
@@ -48,8 +49,10 @@ __all__ = [
     "poisson_levels",
     "run",
     "slash_cycle",
+    "smoothing_factor",
     "solve",
     "solve_poisson",
+    "two_grid_factor",
     "v_cycle",
     "w_cycle",
 ]

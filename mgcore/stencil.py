@@ -123,6 +123,38 @@ class Stencil:
                 weights[(*centre[:axis], sign, *centre[axis + 1 :])] = -float(value)
         return cls(weights)
 
+    @classmethod
+    def diffusion(cls, eps: float, angle: float = 0.0) -> Stencil:
+        """-u_ss - eps u_tt in 2D, on mesh widths of 1: strong along s, weak across.
+
+        Parameters
+        ----------
+        eps : float
+            How strong diffusion is along t, between 0 and 1.
+        angle : float
+            From the first axis to s, in radians.
+
+        Returns
+        -------
+        Stencil
+            With c, s = cos, sin of the angle, second differences of -(c^2 + eps s^2) u_xx
+            - (s^2 + eps c^2) u_yy, and central ones of -2 (1 - eps) c s u_xy across corners.
+
+        Raises
+        ------
+        ValueError
+            Unless 0 <= eps <= 1.
+        """
+        if not 0 <= eps <= 1:
+            raise ValueError(f"eps must lie between 0 and 1, got {eps!r}")
+        c, s = np.cos(angle), np.sin(angle)
+        stencil = cls.laplacian((c**2 + eps * s**2, s**2 + eps * c**2))
+        corner = (1 - eps) * c * s / 2
+        if abs(corner) < 1e-15:
+            return stencil
+        corners: dict[Offset, Any] = {(i, j): -i * j * corner for i in (-1, 1) for j in (-1, 1)}
+        return cls({**stencil.weights, **corners})
+
     # --- what it does -----------------------------------------------------------------------------
 
     def apply(self, u: Any, beyond: str | Sequence[str] = "zero") -> np.ndarray:

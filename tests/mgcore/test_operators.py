@@ -240,10 +240,7 @@ def test_large_constants_in_u_leave_singular_residuals_small():
 
 # --- constant stencils ----------------------------------------------------------------------------
 
-ROTATED = Stencil.of_array(  # -(c^2 + eps s^2) u_xx - 2 (1 - eps) c s u_xy - ..., 45 degrees, 0.3
-    np.array([[-0.5, 0, 0.5], [0, 0, 0], [0.5, 0, -0.5]]) * 0.35
-    + np.array([[0, -0.65, 0], [-0.65, 2.6, -0.65], [0, -0.65, 0]])
-)
+ROTATED = Stencil.diffusion(0.3, np.pi / 4)
 MEHRSTELLEN = Stencil.of_array(np.array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6)
 
 

@@ -70,6 +70,22 @@ def test_restriction_and_prolongation_apply_as_their_matrices():
     np.testing.assert_allclose((2 * R).transpose().apply(np.arange(4.0))[:7], np.arange(7) / 2)
 
 
+def test_diffusion_along_an_angle():
+    eps, angle = 0.3, np.pi / 4
+    expected = [[-0.175, -0.65, 0.175], [-0.65, 2.6, -0.65], [0.175, -0.65, -0.175]]
+    np.testing.assert_allclose(Stencil.diffusion(eps, angle).to_array(), expected, atol=1e-15)
+    assert Stencil.diffusion(eps, np.pi / 2).reach == (1, 1)
+    # exact for quadratic functions: -u_ss - eps u_tt of s^2 / 2 is -1, of t^2 / 2 is -eps
+    angle = 0.4
+    x, y = np.meshgrid(np.arange(5.0), np.arange(5.0), indexing="ij")
+    s, t = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    A = Stencil.diffusion(eps, angle)
+    inside = (slice(1, -1),) * 2
+    np.testing.assert_allclose(A.apply(s**2 / 2)[inside], -1, atol=1e-13)
+    np.testing.assert_allclose(A.apply(t**2 / 2)[inside], -eps, atol=1e-13)
+    np.testing.assert_allclose(A.apply(s * t)[inside], 0, atol=1e-13)
+
+
 def test_numbers_keep_their_digits():
     A = Stencil.laplacian((1.0, 0.01))
     assert {weight.dtype for weight in A.weights.values()} == {np.dtype(float)}
@@ -93,6 +109,7 @@ def test_the_layer_around_an_array(rule):
         (lambda: Stencil({(0,): 1.0, (0, 1): 1.0}), "one number for each axis"),
         (lambda: Stencil({(0, 0): np.ones(3)}), "2 axes"),
         (lambda: Stencil.of_array([[1.0, 1.0]]), "odd lengths"),
+        (lambda: Stencil.diffusion(2.0), "between 0 and 1"),
         (lambda: Stencil.laplacian((1, 1)).apply(np.ones(3)), "2 axes"),
         (lambda: Stencil.laplacian((1,)).apply(np.ones(3), "open"), "'zero', 'mirror', 'wrap'"),
         (lambda: Stencil({(0,): np.ones(4)}).symbol((0.1,)), "constant weights"),
