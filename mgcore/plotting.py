@@ -5,24 +5,37 @@ Nothing else in mgcore imports matplotlib, and this file does so at the first fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mgcore.cycle import Cycle
+from mgcore.fourier import alias
 from mgcore.solve import Solution
 from mgcore.watch import Step
 
 __all__ = [
+    "COLOURS",
     "animate",
     "new_axes",
+    "plot_alias",
+    "plot_constraint",
+    "plot_convergence",
+    "plot_cost",
     "plot_cycle",
+    "plot_factors",
     "plot_field",
     "plot_residuals",
     "plot_solution",
+    "plot_spectrum",
     "plot_step",
+    "plot_surface",
+    "plot_symbol",
 ]
+
+#: Told apart with any kind of colour vision (Okabe & Ito, Color universal design, 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 # Pictures of errors have no more pixels a side: a screen shows no more of them side by side.
 _PIXELS = 130
@@ -256,3 +269,255 @@ def animate(steps: Sequence[Step], panels: int = 4, seconds: float = 0.5) -> Any
     figure.canvas.draw()
     figure.set_layout_engine("none")  # else numbers that change would shift everything
     return FuncAnimation(figure, draw, frames=len(steps), interval=1000 * seconds)
+
+
+# --- errors and their frequencies -----------------------------------------------------------------
+
+
+def plot_surface(ax: Any, u: Any, height: float | None = None, facets: int = 32) -> Any:
+    """Node values in 2D as a surface over the unit square.
+
+    Parameters
+    ----------
+    ax : mpl_toolkits.mplot3d.axes3d.Axes3D
+        Axes with ``projection="3d"``.
+    u : array_like
+        Shape (n0, n1).
+    height : float, optional
+        The vertical axis ends at so much above and below zero; by default at the largest value.
+    facets : int
+        No more are drawn along each axis: what a screen shows, and quickly. Nodes are left out, so
+        oscillations from node to node of a larger grid are not seen as what they are.
+
+    Returns
+    -------
+    Axes3D
+    """
+    u = np.asarray(u, float)
+    strides = [max(1, -(-(n - 1) // facets)) for n in u.shape]
+    x, y = np.meshgrid(*[np.linspace(0, 1, n) for n in u.shape], indexing="ij")
+    every = tuple(slice(None, None, stride) for stride in strides)
+    height = float(abs(u).max()) or 1.0 if height is None else height
+    ax.plot_surface(
+        x[every], y[every], u[every], cmap="cividis", vmin=-height, vmax=height, rcount=facets,
+        ccount=facets, linewidth=0, antialiased=False,
+    )  # fmt: skip
+    ax.set(zlim=(-height, height), xticks=[0, 1], yticks=[0, 1], zticks=[-height, 0, height])
+    ax.set(xlabel="x", ylabel="y")
+    ax.zaxis.set_major_formatter("{x:.2g}")
+    return ax
+
+
+def plot_spectrum(
+    ax: Any, amplitudes: Any, largest: float | None = None, mode: Sequence[int] | None = None
+) -> Any:
+    """Amplitudes of sine modes in 2D, logarithmic, and the frequencies that a coarser grid sees.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    amplitudes : array_like
+        From :func:`mgcore.fourier.spectrum`.
+    largest : float, optional
+        Where the colours end, by default at the largest amplitude; they begin at a thousandth.
+    mode : sequence of int, optional
+        Of one mode, to be marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.colors import LogNorm
+
+    size = abs(np.asarray(amplitudes, float))
+    largest = float(size.max()) or 1.0 if largest is None else largest
+    norm = LogNorm(1e-3 * largest, largest, clip=True)
+    image = ax.imshow(
+        size.T + 1e-300, origin="lower", extent=(0, 1, 0, 1), norm=norm, cmap="cividis"
+    )
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="amplitude")
+    return _frequencies(ax, [k / (n + 1) for k, n in zip(mode, size.shape, strict=True)]
+                        if mode is not None else None)  # fmt: skip
+
+
+def plot_symbol(
+    ax: Any,
+    amplification: Any,
+    title: str = "",
+    halved: Sequence[bool] = (True, True),
+    at: Sequence[float] | None = None,
+) -> Any:
+    """What a smoothing step leaves of each frequency in 2D, in [0, pi]^2.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    amplification : array_like
+        Shape (n, n), from :func:`mgcore.fourier.amplification` at frequencies from 0 to pi.
+    title : str
+    halved : sequence of bool
+        Axes that the coarser grid halves: it sees what lies inside the dashed line.
+    at : sequence of float, optional
+        Frequencies over pi that are marked.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    image = ax.imshow(
+        np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
+        cmap="cividis",
+    )  # fmt: skip
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="left by one step")
+    ax.set_title(title)
+    return _frequencies(ax, at, halved)
+
+
+def _frequencies(
+    ax: Any, at: Sequence[float] | None = None, halved: Sequence[bool] = (True, True)
+) -> Any:
+    """Axes of frequencies in [0, pi]^2, with a line around those that the coarser grid sees."""
+    right, top = (0.5 if half else 1.0 for half in halved)
+    ax.plot([right, right, 0], [0, top, top], "w--", linewidth=3)
+    if at is not None:
+        ax.plot(*[[t] for t in at], "o", color=COLOURS[1], markersize=12, markeredgecolor="w",
+                markeredgewidth=2)  # fmt: skip
+    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    ax.set(xlabel=r"$\theta_1/\pi$", ylabel=r"$\theta_2/\pi$")
+    return ax
+
+
+def plot_alias(ax: Any, k: int, m: int) -> Any:
+    """sin(k pi x) on m mesh widths, and the mode as which every second node sees it.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    k : int
+        From 1 to m - 1.
+    m : int
+        Even.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    seen, sign = alias(k, m)
+    x, fine = np.linspace(0, 1, 8 * m + 1), np.linspace(0, 1, m + 1)
+    ax.plot(x, np.sin(k * np.pi * x), color="0.75", linewidth=1.5)
+    ax.plot(fine, np.sin(k * np.pi * fine), ".", color=COLOURS[0], markersize=8, label=f"mode {k}")
+    ax.plot(x, sign * np.sin(seen * np.pi * x) * (2 * seen != m), color=COLOURS[1], linewidth=2.5)
+    name = "every second node: " + ("zero" if 2 * seen == m else f"mode {seen}")
+    ax.plot(
+        fine[::2], np.sin(k * np.pi * fine[::2]), "o", color=COLOURS[1], markersize=8, label=name
+    )
+    ax.set(xlabel="x", xlim=(0, 1), ylim=(-1.15, 1.15), yticks=[-1, 0, 1])
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    return ax
+
+
+# --- factors and cost -----------------------------------------------------------------------------
+
+
+def plot_factors(
+    ax: Any,
+    predicted: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    measured: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str = "smoothing steps a cycle",
+) -> Any:
+    """Convergence factors, predicted as lines and measured as points.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    predicted, measured : mapping
+        Name to x, increasing, and factors. What has the same place in both has the same colour.
+    xlabel : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    for number, (name, (x, factors)) in enumerate(predicted.items()):
+        style = ("-", "--", "-.", ":")[number % 4]
+        ax.plot(x, factors, style, color=COLOURS[number % 7], linewidth=2.5, label=name)
+    for number, (name, (x, factors)) in enumerate(measured.items()):
+        marker = ("o", "s", "D", "^")[number % 4]
+        ax.plot(x, factors, marker, color=COLOURS[number % 7], markersize=9, label=name)
+    ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, None))
+    ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_convergence(ax: Any, residuals: Mapping[str, Sequence[float]]) -> Any:
+    """Residual norms of several methods against their cycles, each relative to its first.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    residuals : mapping
+        Name to the norms, that before the first cycle first.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    for number, (name, norms) in enumerate(residuals.items()):
+        style = ("-", "--", "-.", ":")[number % 4]
+        relative = np.asarray(norms) / (norms[0] or 1.0)
+        ax.semilogy(relative, style, color=COLOURS[number % 7], linewidth=2.5, label=name)
+    ax.set(xlabel="cycle", ylabel="residual, relative")
+    ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_cost(ax: Any, sizes: Sequence[int], seconds: Mapping[str, Sequence[float]]) -> Any:
+    """Time against the number of unknowns N, and a line of times that grow as N does.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    sizes : sequence of int
+        N of each grid.
+    seconds : mapping
+        Name to the time on each grid.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    for number, (name, times) in enumerate(seconds.items()):
+        marker = ("o-", "s--", "D-.", "^:")[number % 4]
+        milliseconds = [1e3 * t for t in times]
+        ax.loglog(sizes, milliseconds, marker, color=COLOURS[number % 7], label=name)
+    last = 1e3 * min(times[-1] for times in seconds.values())
+    ax.loglog(sizes, [0.5 * last * n / sizes[-1] for n in sizes], color="0.6", label="as N")
+    ax.set(xlabel="unknowns N", ylabel="milliseconds")
+    ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_constraint(ax: Any, u: Any) -> Any:
+    """u >= 0 in 2D as a picture, with a line around where it is held at zero.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    u : array_like
+        Node values on the unit square.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    u = np.asarray(u, float)
+    plot_field(ax, u, cmap="cividis", vmin=0)
+    held = (u <= 0).astype(float)
+    held[[0, -1]], held[:, [0, -1]] = held[[1, -2]], held[:, [1, -2]]  # the border always is
+    if held.any() and not held.all():
+        lines = [np.linspace(0, 1, n) for n in u.shape]
+        ax.contour(*lines, held.T, [0.5], colors="w", linewidths=2)
+    return ax

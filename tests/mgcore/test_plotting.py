@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import mgcore
-from mgcore import plotting
+from mgcore import fourier, plotting
 from mgcore.watch import watch
 
 
@@ -125,3 +125,80 @@ def test_an_animation_shows_every_step(tmp_path):
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == len(steps) == 1 + 2 * len(mgcore.v_cycle(len(levels)))
     plt.close("all")
+
+
+# --- errors and their frequencies -----------------------------------------------------------------
+
+
+def test_a_surface_is_reduced_and_keeps_its_scale():
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().add_subplot(projection="3d")
+    u = np.random.default_rng(0).standard_normal((129, 65))
+    assert plotting.plot_surface(ax, u, height=5.0) is ax
+    assert ax.get_zlim() == pytest.approx((-5, 5), abs=0.5)
+    ax.figure.canvas.draw()
+    assert 0 < len(ax.collections[0].get_paths()) <= 33**2
+    plt.close("all")
+
+
+def test_a_spectrum_has_its_mode_where_it_belongs(ax):
+    x = np.linspace(0, 1, 17)
+    u = np.outer(np.sin(3 * np.pi * x), np.sin(12 * np.pi * x))
+    assert plotting.plot_spectrum(ax, fourier.spectrum(u), mode=(3, 12)) is ax
+    drawn = ax.images[0].get_array()
+    assert np.unravel_index(drawn.argmax(), drawn.shape) == (11, 2)
+    (mark,) = ax.lines[-1].get_xydata()
+    np.testing.assert_allclose(mark, (3 / 16, 12 / 16))
+
+
+def test_a_symbol_shows_what_the_coarser_grid_sees(ax):
+    assert plotting.plot_symbol(ax, np.eye(5), "title", halved=(True, False)) is ax
+    corners = ax.lines[0].get_xydata()
+    np.testing.assert_array_equal(corners, [(0.5, 0), (0.5, 1), (0, 1)])
+    assert ax.get_title() == "title"
+
+
+@pytest.mark.parametrize("k", [3, 8, 13])
+def test_an_alias_goes_through_the_values_at_every_second_node(ax, k):
+    assert plotting.plot_alias(ax, k, 16) is ax
+    _, _, seen, nodes = ax.lines
+    x, y = nodes.get_data()
+    np.testing.assert_allclose(np.interp(x, *seen.get_data()), y, atol=1e-12)
+
+
+# --- factors and cost -----------------------------------------------------------------------------
+
+
+def test_factors_have_the_same_colour_predicted_and_measured(ax):
+    curves = {"a": ([1, 2], [0.5, 0.25]), "b": ([1, 2], [0.3, 0.1])}
+    assert plotting.plot_factors(ax, curves, {"c": ([1], [0.5]), "d": ([1], [0.3])}) is ax
+    colours = [line.get_color() for line in ax.lines]
+    assert colours[:2] == colours[2:]
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), curves["b"][1])
+
+
+def test_residuals_of_several_methods_start_at_one(ax):
+    assert plotting.plot_convergence(ax, {"a": [4.0, 1.0], "b": [0.0, 0.0]}) is ax
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1, 0.25])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [0, 0])
+
+
+def test_cost_has_a_line_of_times_that_grow_as_n_does(ax):
+    assert plotting.plot_cost(ax, [10, 100, 1000], {"a": [1e-3, 5e-3, 4e-2]}) is ax
+    times, linear = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(times, [1, 5, 40])
+    np.testing.assert_allclose(linear, [0.2, 2, 20])
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_line_lies_around_where_u_is_held(ax, held):
+    x, y = mgcore.Grid((33, 33)).coordinates()
+    u = np.maximum(0, 0.1 - (x - 0.5) ** 2 - (y - 0.5) ** 2) if held else 1 + x + y
+    assert plotting.plot_constraint(ax, u) is ax
+    lines = [path for c in ax.collections for path in c.get_paths() if len(path.vertices)]
+    if not held:
+        assert not lines
+        return
+    distance = np.hypot(*(np.concatenate([p.vertices for p in lines]) - 0.5).T)
+    np.testing.assert_allclose(distance, 0.1**0.5, atol=0.03)
