@@ -142,7 +142,7 @@ def solve(g: np.ndarray, rtol: float = 1e-8, maxiter: int = 100, levels: int | N
 def two_springs(n: int, load: float, distance: float) -> np.ndarray:
     """g of two sources in a square that is drained everywhere alike."""
     x, y = Grid((n, n)).coordinates()
-    g = np.full((n, n), -load)
+    g = np.full((n, n), -float(load))
     for strength, at in ((300, 0.5 - distance / 2), (200, 0.5 + distance / 2)):
         g += strength * np.exp(-80 * ((x - at) ** 2 + (y - 0.5) ** 2))
     return g
