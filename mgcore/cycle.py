@@ -11,6 +11,7 @@ The standard library is all that is imported here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -209,8 +210,7 @@ def cycle_pair(cycle: str | Sequence[Any], n: int, *, direct: bool = True) -> tu
                 f"unknown cycle {cycle!r}; known are {', '.join(map(repr, CYCLES))} and tuples of "
                 "visits (see mgcore.cycle)"
             )
-        first = _on(CYCLES[cycle](n), n, direct)
-        return first, _on(v_cycle(n), n, direct) if cycle == "fmg" else first
+        return _named(cycle, n, direct)
     try:
         given = cycle if isinstance(cycle, Cycle) else Cycle(cycle)
     except TypeError:
@@ -223,6 +223,12 @@ def cycle_pair(cycle: str | Sequence[Any], n: int, *, direct: bool = True) -> tu
         )
     given = _on(given, n, direct)
     return given, given
+
+
+@lru_cache  # checking the visits takes longer than a cycle on a small grid
+def _named(name: str, n: int, direct: bool) -> tuple[Cycle, Cycle]:
+    first = _on(CYCLES[name](n), n, direct)
+    return first, _on(v_cycle(n), n, direct) if name == "fmg" else first
 
 
 def _on(cycle: Cycle, n: int, direct: bool) -> Cycle:

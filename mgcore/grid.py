@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any
@@ -83,52 +84,52 @@ class Grid:
         grid.axes = tuple(axes)
         return grid
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Nodes along each axis."""
         return tuple(axis.n for axis in self.axes)
 
-    @property
+    @cached_property
     def extent(self) -> tuple[float, ...]:
         """Length of the box along each axis."""
         return tuple(axis.length for axis in self.axes)
 
-    @property
+    @cached_property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.axes)
 
-    @property
+    @cached_property
     def sides(self) -> tuple[tuple[Side, Side], ...]:
         """The conditions on the lower and the upper side of each axis."""
         return tuple(axis.sides for axis in self.axes)
 
-    @property
+    @cached_property
     def spacing(self) -> tuple[float, ...]:
         """Mesh width h along each axis, on a graded one their mean."""
         return tuple(axis.length / len(axis.widths) for axis in self.axes)
 
-    @property
+    @cached_property
     def unknown(self) -> tuple[slice, ...]:
         """The nodes where u is sought: all but those with Dirichlet's values."""
         return tuple(axis.unknown for axis in self.axes)
 
-    @property
+    @cached_property
     def interior(self) -> tuple[int, ...]:
         """Unknowns along each axis."""
         return tuple(axis.size for axis in self.axes)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of unknowns."""
         return prod(self.interior)
 
-    @property
+    @cached_property
     def dirichlet(self) -> bool:
         """Whether u is given on every side."""
         return all(side == "dirichlet" for pair in self.sides for side in pair)
 
-    @property
+    @cached_property
     def even(self) -> bool:
         """Whether mesh widths are equal along each axis."""
         return all(axis.even for axis in self.axes)
@@ -153,7 +154,7 @@ class Grid:
         """
         return np.ix_(*(axis.nodes for axis in self.axes))
 
-    @property
+    @cached_property
     def condition(self) -> float:
         """Condition number of the second differences, the constant aside where it is in the kernel.
 
@@ -191,7 +192,7 @@ class Grid:
             for h, axis in zip(self.spacing, self.axes, strict=True)
         )
 
-    @property
+    @cached_property
     def nested(self) -> bool:
         """Whether this is an even grid of 2^s + 1 nodes along each axis, with Dirichlet's values.
 
