@@ -129,8 +129,6 @@ class Verdict:
         The largest norm of a batch, before the first cycle and after each.
     target : ndarray
         The norms to be reached.
-    delicate : bool
-        Whether the u that is handed back may have another residual than cycles tell.
     least : int
         Cycles to be run even if the residual is small before.
     """
@@ -141,7 +139,7 @@ class Verdict:
         scale = np.where(scale == 0, norm, scale)
         self.limits, self.least = limits, 0
         self.target = np.maximum(limits.rtol * scale, limits.atol)
-        self.delicate = lifted or bool((self.target < rounding * scale).any())
+        self._lifted, self._rounding = lifted, rounding
         self.residuals: list[float] = []
         self._unit = np.where(scale == 0, 1.0, scale)
         self._relative: list[float] = []
@@ -156,6 +154,11 @@ class Verdict:
     def cycles(self) -> int:
         """Cycles heard of."""
         return len(self.residuals) - 1
+
+    @property
+    def delicate(self) -> bool:
+        """Whether the present u, handed back, may have another residual than the cycle told."""
+        return self._lifted or self._relative[-1] < self._rounding
 
     @property
     def provisional(self) -> bool:
