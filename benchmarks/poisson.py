@@ -103,9 +103,8 @@ def label(shape: Sequence[int]) -> str:
 def full_multigrid(shape: tuple[int, ...], g: np.ndarray) -> Callable[[], np.ndarray]:
     """One full multigrid for g, with levels and memory that are set up once."""
     levels = mgcore.poisson_levels(shape, smoother="sor")
-    fine, cycle = levels[0], mgcore.full_multigrid(len(levels))
-    state = fine.start(g)
-    return lambda: fine.solution(mgcore.run(levels, cycle, fine.start(g, reuse=state)))
+    fine, cycle, u = levels[0], mgcore.full_multigrid(len(levels)), np.empty(shape)
+    return lambda: fine.finish(mgcore.run(levels, cycle, fine.start(g, out=u)), out=u)
 
 
 def accurate(shape: tuple[int, ...], rounds: int) -> list[Row]:

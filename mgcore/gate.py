@@ -14,14 +14,17 @@ from mgcore.grid import Grid
 
 __all__ = [
     "DTYPES",
+    "apart",
     "batch_of",
     "check_callback",
     "check_dtype",
     "check_kind",
     "check_shape",
+    "clear_sides",
     "default_precision",
     "node_array",
     "not_finite",
+    "output_array",
     "real_array",
     "refuse_tensor",
     "stiffness",
@@ -175,3 +178,39 @@ def node_array(values: Any, grid: Grid, dtype: np.dtype, name: str) -> np.ndarra
         array = np.ascontiguousarray(array, dtype)
     # Numba compiles kernels anew for read-only arrays; a copy is cheaper.
     return array if array.flags.writeable else array.copy()
+
+
+def output_array(out: Any, grid: Grid, dtype: np.dtype) -> np.ndarray:
+    """`out` itself, if it can take a solution.
+
+    Raises
+    ------
+    ValueError
+        If it is not a writeable C-contiguous array of the grid's shape and this dtype.
+    """
+    if (
+        not isinstance(out, np.ndarray)
+        or (out.shape, out.dtype) != (grid.shape, dtype)
+        or not (out.flags.c_contiguous and out.flags.writeable)
+    ):
+        told = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out)
+        raise ValueError(
+            f"out must be a writeable C-contiguous NumPy array, {dtype} of shape {grid.shape}, got "
+            f"{told}; make one by np.empty({grid.shape}, {str(dtype)!r})"
+        )
+    return out
+
+
+def clear_sides(values: np.ndarray, grid: Grid) -> None:
+    """Put zeros on Dirichlet sides, in place."""
+    for number, axis in enumerate(grid.axes):
+        before: tuple[Any, ...] = (slice(None),) * number
+        for side, end in zip(axis.sides, (0, -1), strict=True):
+            if side == "dirichlet":
+                values[(*before, end)] = 0
+
+
+def apart(values: Any, out: Any) -> Any:
+    """`values`, as a copy where they share memory with `out`."""
+    shared = isinstance(values, np.ndarray) and np.may_share_memory(values, out)
+    return values.copy() if shared else values

@@ -121,6 +121,49 @@ class SolverLevel(Level[S], Protocol[S]):
     def nodes(self, values: Any, name: str) -> Any:
         """Validate `values` as node values; return them as an array of this level's kind."""
 
+    @abstractmethod
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution."""
+
+    @abstractmethod
+    def start(self, g: Any, u: Any = None, *, lift: Any = None, out: Any = None) -> S:
+        """The state for A (u - lift) = g - A lift.
+
+        Parameters
+        ----------
+        g : array
+            Node values.
+        u : array, optional
+            Node values of the first guess; those on Dirichlet sides are ignored. Without it that is
+            the lift.
+        lift : optional
+            What `pose` made of the border values; zero unless given.
+        out : array, optional
+            Node values that may be overwritten from now on, as `finish` will; may be `u` itself.
+        """
+
+    @abstractmethod
+    def finish(self, state: S, *, lift: Any = None, out: Any = None) -> Any:
+        """The iterate plus the lift; nobody may use the state again.
+
+        `lift` and `out` are those that the state was started with, and what comes back may be
+        `out`.
+        """
+
+    def deliver(self, u: Any, out: Any) -> Any:
+        """`out`, with what is in `u`."""
+        if u is not out:
+            out[...] = u
+        return out
+
+    @abstractmethod
+    def add(self, state: S, e: Any) -> S:
+        """The state with the node values `e` added to its iterate."""
+
+    @abstractmethod
+    def scale(self, state: S) -> np.ndarray | np.float64:
+        """The norm of the state's right-hand side, g - A lift."""
+
     def traced(self, state: S) -> bool:
         """Whether gradients are asked for with respect to what the state was made of."""
         return False
@@ -142,8 +185,8 @@ class SolverLevel(Level[S], Protocol[S]):
         """g - A lift at the interior nodes, zero on the border."""
 
     @abstractmethod
-    def plus(self, u: Any, lift: Any, sign: int = 1) -> Any:
-        """`u` + sign times the lift, border included, as a new array."""
+    def plus(self, u: Any, lift: Any) -> Any:
+        """`u` plus the lift, border included, as a new array."""
 
     @abstractmethod
     def defect(self, g: Any, u: Any) -> Any:

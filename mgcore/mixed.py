@@ -13,14 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mgcore import threads
-from mgcore.boundary import Lift
 from mgcore.cycle import cycle_pair, run
-from mgcore.gate import node_array
-from mgcore.grid import Grid
-from mgcore.kernels.common import scaled
-from mgcore.level import Hierarchy
-from mgcore.poisson_level import PoissonLevel, State, describe
+from mgcore.level import Hierarchy, Posed, SolverLevel
+from mgcore.poisson_level import describe
 
 __all__ = ["MixedLevel"]
 
@@ -30,43 +25,40 @@ __all__ = ["MixedLevel"]
 _ENOUGH, _SLOW, _FLOOR, _MOST = 1e-4, 0.5, 0.3, 20
 
 
-@dataclass(frozen=True)
-class _Lifted:
-    """The right-hand side g - A lift of u - lift, not computed."""
-
-    g: np.ndarray
-    lift: Lift
-
-
 @dataclass(slots=True)
 class _State:
     """What defect correction works on.
 
-    `u` holds the lift of the border values, too, if there is one. `inner` is the float32 state of
+    `u` holds the lift of the border values, too, if there is one. `e` and `r` are float32 arrays of
     A e = r, with r = g - A u in units of `unit`. `norm` is that of the residual, `scale` that of
-    the right-hand side, or where that is zero of the first residual. Where `zero` is set, u was not
-    written yet.
+    the right-hand side without the lift, `goal` the residual that ends the solve. Where `zero` is
+    set, u was not written yet.
     """
 
     u: np.ndarray
     g: np.ndarray
-    inner: State
+    e: np.ndarray
+    r: np.ndarray
     unit: float
     norm: float
     scale: float
+    goal: float
     zero: bool
 
 
-class MixedLevel(PoissonLevel):
-    """-Laplace u = g on one grid in float64, where a smoothing step is one defect correction.
+class MixedLevel(SolverLevel[_State]):
+    """A u = g on one grid in float64, where a smoothing step is one defect correction.
 
     Made for one solve, whose work it counts.
 
     Parameters
     ----------
-    grid : Grid
-    inner : sequence of PoissonLevel
-        float32 levels for the same box, measured in units of the smallest mesh width.
+    outer : PoissonLevel or StencilLevel
+        The grid and its A in float64, which is asked for residuals and never smooths.
+    inner : sequence of PoissonLevel or of StencilLevel
+        float32 levels for the same A.
+    length : float
+        The unit of length in which the box of `inner` is measured.
     cycle : str or sequence of Visit
         The float32 cycles that compute a correction; as for :func:`mgcore.solve`.
     rtol, atol : float
@@ -80,16 +72,22 @@ class MixedLevel(PoissonLevel):
         Smoothing steps of all cycles run so far, in units of one on the finest grid.
     """
 
+    #: There is no coarser level beside `inner`, whose cycles are the smoothing steps here.
+    coarse = None
+
     def __init__(
         self,
-        grid: Grid,
-        inner: Hierarchy[PoissonLevel],
+        outer: Any,
+        inner: Hierarchy[Any],
+        *,
+        length: float = 1.0,
         cycle: str | Sequence[Any] = "fmg",
         rtol: float = 0.0,
         atol: float = 0.0,
     ):
-        super().__init__(grid, inner[0].smoother, "full", "linear", "float64", None)
-        self.inner = inner
+        self.outer, self.inner, self.length = outer, inner, length
+        self.grid, self.size, self.eps = outer.grid, outer.size, outer.eps
+        self.condition, self.room = outer.condition, outer.room
         self.first, self.then = cycle_pair(cycle, len(inner))
         self.rtol, self.atol = rtol, atol
         self.work_units = 0.0
@@ -99,87 +97,85 @@ class MixedLevel(PoissonLevel):
         """Whether the cycles for a correction reach the coarsest grid, which solves exactly."""
         return max(visit.level for visit in self.then) == len(self.inner) - 1
 
-    def start(self, g: Any, u: Any = None) -> Any:  # type: ignore[override]
-        """The state for A u = g; `u` is copied and its border values are taken as zero.
+    # --- a problem and its iterate ----------------------------------------------------------------
 
-        If `g` is what `without` returned, the lift is put on, and with it its border values.
-        """
-        lift = None
-        if isinstance(g, _Lifted):
-            g, lift = g.g, g.lift
-        g = node_array(g, self.grid, self.dtype, "g")
-        norm = scale = float(self.norm(g if lift is None else _Lifted(g, lift)))
-        iterate = np.zeros(self.grid.shape, self.dtype)
-        if lift is not None:
-            iterate = super().plus(iterate, lift)
-        r = np.zeros(self.grid.shape, np.float32)
-        zero = u is None and lift is None
-        state = _State(iterate, g, self.inner[0].start(r), self._rms(scale), norm, scale, zero)
-        if zero:
-            scaled(g.reshape(-1), 1 / state.unit, r.reshape(-1))
-            return state
+    def start(
+        self, g: Any, u: Any = None, *, lift: Any = None, out: np.ndarray | None = None
+    ) -> _State:
+        """The state for A u = g, `lift` on the sides. See :class:`mgcore.level.SolverLevel`."""
+        outer, shape = self.outer, self.grid.shape
+        g = outer.nodes(g, "g")
+        u = u.copy() if u is out and u is not None else u
+        iterate = np.zeros(shape) if out is None else out
+        iterate.fill(0)
+        if lift is not None:  # no other float64 array is made
+            outer.plus(iterate, lift, out=iterate)
+        norm = scale = float(outer.norm(g) if lift is None else outer.misfit(g, iterate))
+        e, r = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        state = _State(iterate, g, e, r, 1.0, norm, scale, scale, u is None and lift is None)
         if u is not None:
-            inside = (slice(1, -1),) * iterate.ndim
-            iterate[inside] = node_array(u, self.grid, self.dtype, "u")[inside]
-            state.norm = float(self._kernels.norm(iterate, g, self._a))
-            state.scale = scale or state.norm
+            iterate[self.grid.unknown] = outer.nodes(u, "u")[self.grid.unknown]
+            state.norm = float(outer.misfit(g, iterate))
+        state.goal = max(self.rtol * (scale or state.norm), self.atol)
         self._correct(state, 0.0, self._rms(state.norm))
+        state.zero = u is None and lift is None
         return state
 
-    # Where borders are not zero, no float64 array but the iterate is made.
+    def finish(self, state: _State, *, lift: Any = None, out: Any = None) -> np.ndarray:
+        """The iterate, which holds the lift."""
+        return state.u
 
-    def without(self, g: np.ndarray, lift: Lift) -> Any:
-        """g - A lift, put off."""
-        return _Lifted(g, lift)
-
-    def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
-        """A copy of `u`: iterates hold the lift, and first guesses may."""
-        return u.copy()
-
-    def norm(self, values: Any) -> np.float64:
-        """||values||_2 over the interior nodes."""
-        if not isinstance(values, _Lifted):
-            return super().norm(values)
-        slabs = self._slabs_without(values.g, values.lift)
-        return np.float64(np.linalg.norm([super(MixedLevel, self).norm(r) for r in slabs]))
-
-    def largest(self, values: Any) -> np.float64:
-        """The largest absolute value over the interior nodes, NaN if there is one."""
-        if not isinstance(values, _Lifted):
-            return super().largest(values)
-        slabs = self._slabs_without(values.g, values.lift)
-        return np.float64(np.max([super(MixedLevel, self).largest(r) for r in slabs]))
-
-    def smooth(self, state: Any, steps: int) -> Any:
-        """`steps` defect corrections."""
-        for _ in range(steps):
-            left = self._solve_inner(state)
-            self._correct(state, state.unit * min(self.grid.spacing) ** 2, self._rms(left))
-        return state
-
-    def solution(self, state: Any) -> np.ndarray:
+    def solution(self, state: _State) -> np.ndarray:
         """The iterate itself: copy it to keep it beyond the next correction."""
         return state.u
 
-    def residual_norm(self, state: Any) -> np.float64:
-        """||g - A u||_2 over the interior nodes."""
+    def add(self, state: _State, e: np.ndarray) -> _State:
+        """The state with the node values `e` added to its iterate."""
+        state.u += e
+        self._correct(state, 0.0, state.unit)
+        return state
+
+    def residual_norm(self, state: _State) -> np.float64:
+        """||g - A u||_2 over the unknowns."""
         return np.float64(state.norm)
 
-    def describe(self) -> dict[str, str]:
-        """The level's row in the table of levels."""
-        return describe(self.grid, f"defect correction, {self.smoother}")
+    def residual(self, state: _State) -> np.ndarray:
+        """g - A u as a new array."""
+        return self.outer.defect(state.g, state.u)
 
-    def _solve_inner(self, state: _State) -> float:
+    def scale(self, state: _State) -> np.float64:
+        """||g - A lift||_2 over the unknowns."""
+        return np.float64(state.scale)
+
+    def smooth(self, state: _State, steps: int) -> _State:
+        """`steps` defect corrections."""
+        for _ in range(steps):
+            left = self._solve(state)
+            self._correct(state, state.unit * self.length**2, self._rms(left))
+        return state
+
+    def restrict(self, state: _State) -> Any:
+        """Refused: see `coarse`."""
+        raise ValueError("defect correction has no coarser level; its cycles are those of `inner`")
+
+    def prolong(self, state: _State, coarse: Any) -> _State:
+        """Refused."""
+        return self.restrict(state)
+
+    def interpolate(self, state: _State, coarse: Any) -> _State:
+        """Refused."""
+        return self.restrict(state)
+
+    def _solve(self, state: _State) -> float:
         """Run cycles for A e = r, and return about what norm the residual will have."""
-        fine, inner = self.inner[0], state.inner
-        target = max(self.rtol * state.scale, self.atol)
-        norms = [state.norm / state.unit]
-        goal = max(_ENOUGH * norms[0], target / 2 / state.unit)
-        cycle = self.first if state.zero else self.then
-        inner.restart()
+        fine = self.inner[0]
+        inner = fine.start(state.r, out=state.e)
         inner.watch()
+        norms = [state.norm / state.unit]
+        goal = max(_ENOUGH * norms[0], state.goal / 2 / state.unit)
+        cycle = self.first if state.zero else self.then
         while len(norms) <= _MOST:
-            run(self.inner, cycle, inner)
+            inner = run(self.inner, cycle, inner)
             self.work_units += cycle.work_units(self.inner.sizes)
             norms.append(float(fine.residual_norm(inner)))
             if not goal < norms[-1] < np.inf or self.then.fresh:
@@ -189,13 +185,13 @@ class MixedLevel(PoissonLevel):
             if norms[-1] < _FLOOR * fine.roundoff(fine.solution(inner)):
                 break
             cycle = self.then
+        fine.finish(inner, out=state.e)
         return max(norms[-1], fine.eps * norms[0]) * state.unit
 
     def _correct(self, state: _State, scale: float, unit: float) -> None:
         """u += scale e, and the residual anew, in units of `unit`."""
-        e, r = self.inner[0].solution(state.inner), state.inner.g
-        norm = self._kernels.correct(
-            state.u, e, state.g, r, self._a, scale, 1 / unit, state.zero, threads.count()
+        norm = self.outer.correct(
+            state.u, state.e, state.g, state.r, scale, 1 / unit, zero=state.zero
         )
         state.norm, state.unit, state.zero = norm * unit, unit, False
 
@@ -203,3 +199,49 @@ class MixedLevel(PoissonLevel):
         """Root mean square of unknowns with this norm; 1 where that is no use as a unit."""
         rms = norm / self.size**0.5
         return rms if 1e-300 < rms < 1e300 else 1.0
+
+    # --- what the outer level knows ---------------------------------------------------------------
+
+    def nodes(self, values: Any, name: str) -> np.ndarray:
+        """`values` as a float64 node array."""
+        return self.outer.nodes(values, name)
+
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution."""
+        self.outer.check_out(out)
+
+    def pose(self, g: np.ndarray, boundary: Any) -> Posed:
+        """The right-hand side, and the lift of the border values."""
+        return self.outer.pose(g, boundary)
+
+    def without(self, g: np.ndarray, lift: Any) -> np.ndarray:
+        """g - A lift at the unknowns."""
+        return self.outer.without(g, lift)
+
+    def plus(self, u: np.ndarray, lift: Any) -> np.ndarray:
+        """A copy of `u`: iterates hold the lift."""
+        return u.copy()
+
+    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """g - A u as a new array."""
+        return self.outer.defect(g, u)
+
+    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
+        """||g - A u||_2 over the unknowns."""
+        return self.outer.misfit(g, u)
+
+    def norm(self, values: np.ndarray) -> np.float64:
+        """||values||_2 over the unknowns."""
+        return self.outer.norm(values)
+
+    def largest(self, values: np.ndarray) -> np.float64:
+        """The largest absolute value over the unknowns."""
+        return self.outer.largest(values)
+
+    def roundoff(self, u: np.ndarray) -> np.float64:
+        """eps ||A|| ||u||_2."""
+        return self.outer.roundoff(u)
+
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, f"defect correction, {self.outer.smoother}")

@@ -300,12 +300,14 @@ def _mixed(
             "nodes along each axis and a smoother by name; use 'float64'"
         )
     # In units of the smallest mesh width nothing over- or underflows in float32.
-    scaled = [length / min(grid.spacing) for length in grid.extent]
+    unit = min(grid.spacing)
+    scaled = [length / unit for length in grid.extent]
     inner = poisson_levels(grid.shape, extent=scaled, smoother=smoother, dtype="float32")
+    outer = PoissonLevel(grid, smoother_record(smoother), "full", "linear", "float64", None)
     rtol = 1e-8 if rtol is None else rtol
 
     def solve_one(g: Any, u0: Any, boundary: Any) -> Solution:
-        level = MixedLevel(grid, inner, cycle, rtol, atol)
+        level = MixedLevel(outer, inner, length=unit, cycle=cycle, rtol=rtol, atol=atol)
 
         def counted(solution: Solution) -> Solution:
             return replace(solution, work_units=level.work_units, cycle=level.first)

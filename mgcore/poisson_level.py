@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.boundary import Lift
-from mgcore.gate import node_array, stiffness
+from mgcore.gate import clear_sides, node_array, output_array, stiffness
 from mgcore.grid import Grid
 from mgcore.kernels import FUSED, KERNELS, WHY_PLAIN, compilation
 from mgcore.kernels.halves import (
@@ -23,6 +23,7 @@ from mgcore.kernels.halves import (
     ZERO,
 )
 from mgcore.level import Posed, SolverLevel
+from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
 from mgcore.threads import count, usable
@@ -37,15 +38,18 @@ _SLAB = 16_000
 
 @dataclass(slots=True)
 class Workspace:
-    """Memory that comes with a problem on one grid.
+    """Memory that comes with a problem on one grid, made for so many `threads`.
 
     `coarse` is the coarser grid's problem. `space` and `sums` are scratch of the fused passes, one
-    row of `space` for each thread; None where there are no such passes.
+    row of `space` for each thread; None where there are no such passes. `b` is a right-hand side
+    without what border values add to it, once there was one.
     """
 
     coarse: State | None
+    threads: int
     space: np.ndarray | None = None
     sums: np.ndarray | None = None
+    b: np.ndarray | None = None
     _spare: np.ndarray | None = None
 
     def spare(self, u: np.ndarray) -> np.ndarray:
@@ -128,6 +132,7 @@ class PoissonLevel(SolverLevel[State]):
         fits = len(halved) > 1 and all(halved) and restriction == "full"
         fits = fits and points == ("red", "black")
         self.fused = fits and fused and WHY_PLAIN is None
+        self._pool: Pool[Workspace] = Pool()
         #: What the table of levels says of plain kernels where fused passes might have run.
         self.remark = ""
         if fits and not self.fused:
@@ -139,19 +144,46 @@ class PoissonLevel(SolverLevel[State]):
 
     # --- the Level protocol ---------------------------------------------------------------------
 
-    def start(self, g: Any, u: Any = None, *, reuse: State | None = None) -> State:
-        """The state for A u = g; `u` is copied and its border values are taken as zero.
+    def start(
+        self, g: Any, u: Any = None, *, lift: Lift | None = None, out: np.ndarray | None = None
+    ) -> State:
+        """The state for A (u - lift) = g - A lift, with `out` as its iterate's memory.
 
-        `reuse` is a state of this level that is no longer wanted: its memory is used again.
+        `u` is copied and its border values are ignored. See :class:`mgcore.level.SolverLevel`.
         """
-        g = node_array(g, self.grid, self.dtype, "g")
+        g = self.nodes(g, "g")
+        u = None if u is None else self.nodes(u, "u")
+        state = State(np.zeros(g.shape, self.dtype) if out is None else out, g, self._workspace())
+        if lift is not None:
+            state.workspace.b = state.g = self.without(g, lift, state.workspace.b)
         if u is not None:
-            u = node_array(u, self.grid, self.dtype, "u")
-        state = self._state(g) if reuse is None else State(reuse.u, g, reuse.workspace)
-        if u is not None:
-            inside = (slice(1, -1),) * u.ndim
-            state.u[inside] = u[inside]
+            if lift is not None:
+                self.plus(u, lift, -1, out=state.u)
+            elif u is not out:
+                state.u[...] = u
             state.now(GIVEN)
+        if u is not None or out is not None:
+            clear_sides(state.u, self.grid)
+        return state
+
+    def finish(
+        self, state: State, *, lift: Lift | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The iterate, plus the lift; the workspace is for the next problem."""
+        u, workspace = self._write(state).u, state.workspace
+        if out is not None and u is not out:  # Jacobi's sweeps swap two arrays
+            u = workspace.swap(u)
+            u[...] = workspace.spare(u)
+        if lift is not None:
+            self.plus(u, lift, out=u)
+        self._pool.give(workspace)
+        return u
+
+    def add(self, state: State, e: np.ndarray) -> State:
+        """The state with the node values `e`, zero on the border, added to its iterate."""
+        u = self._write(state).u
+        u += e
+        state.now(GIVEN)
         return state
 
     def smooth(self, state: State, steps: int) -> State:
@@ -252,6 +284,14 @@ class PoissonLevel(SolverLevel[State]):
         """`values` as a node array of this level's dtype."""
         return node_array(values, self.grid, self.dtype, name)
 
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution."""
+        output_array(out, self.grid, self.dtype)
+
+    def scale(self, state: State) -> np.float64:
+        """||g||_2 over the interior nodes, that of the state."""
+        return self.norm(state.g)
+
     def norm(self, values: np.ndarray) -> np.float64:
         """||values||_2 over the interior nodes."""
         return np.float64(self._kernels.length(values))
@@ -263,21 +303,25 @@ class PoissonLevel(SolverLevel[State]):
 
     def pose(self, g: np.ndarray, boundary: Any) -> Posed:
         """The same g, and the transfinite lift of the border values unless all are zero."""
+        if isinstance(boundary, float | int) and boundary == 0:
+            return Posed(g, None)
         lift = Lift(at_border(boundary, self.grid), self.grid, self.dtype)
         if not all(np.isfinite(face).all() for face in lift.faces):
             raise ValueError("boundary holds NaN or infinity at border nodes")
         return Posed(g, lift if any(face.any() for face in lift.faces) else None)
 
-    def without(self, g: np.ndarray, lift: Lift) -> np.ndarray:
-        """g - A lift at the interior nodes, zero on the border."""
-        out = np.zeros_like(g)
+    def without(self, g: np.ndarray, lift: Lift, out: np.ndarray | None = None) -> np.ndarray:
+        """g - A lift at the interior nodes, zero on the border; `out` has a zero border."""
+        out = np.zeros_like(g) if out is None else out
         for (first, last), r in zip(self._slabs(), self._slabs_without(g, lift), strict=True):
             out[first:last] = r[1:-1]
         return out
 
-    def plus(self, u: np.ndarray, lift: Lift, sign: int = 1) -> np.ndarray:
-        """`u` + sign times the lift, border included, as a new array."""
-        out = np.empty_like(u)
+    def plus(
+        self, u: np.ndarray, lift: Lift, sign: int = 1, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """`u` + sign times the lift, border included, as a new array or in `out`, maybe `u`."""
+        out = np.empty_like(u) if out is None else out
         first = 0
         for _, last in [*self._slabs(), (0, u.shape[0])]:
             np.add(u[first:last], sign * lift.lines(first, last), out=out[first:last])
@@ -289,6 +333,16 @@ class PoissonLevel(SolverLevel[State]):
         r = np.zeros_like(g)
         self._kernels.residual(u, g, r, self._a)
         return r
+
+    def correct(
+        self, u: np.ndarray, e: np.ndarray, g: np.ndarray, r: np.ndarray,
+        scale: float, per_unit: float, *, zero: bool,
+    ) -> float:  # fmt: skip
+        """u += scale e, u = scale e if `zero`; r = per_unit (g - A u), whose norm is returned.
+
+        e and r may be of another precision.
+        """
+        return float(self._kernels.correct(u, e, g, r, self._a, scale, per_unit, zero, count()))
 
     def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
         """||g - A u||_2 over the interior nodes; `u` may have any border values."""
@@ -381,7 +435,17 @@ class PoissonLevel(SolverLevel[State]):
         return self.coarse._write(coarse).u
 
     def _state(self, g: np.ndarray) -> State:
-        """A state that stands for zero, with the workspace of all coarser grids."""
+        """A state that stands for zero, of a grid below the finest."""
+        return State(np.zeros(self.grid.shape, self.dtype), g, self._workspace())
+
+    def _workspace(self) -> Workspace:
+        """Memory for a problem, with that of all coarser grids: kept from an earlier one, or new.
+
+        What was made for another number of threads is of no use.
+        """
+        kept = self._pool.take()
+        if kept is not None and kept.threads == count():
+            return kept
         coarse = None
         if self.coarse is not None:
             coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype))
@@ -394,7 +458,7 @@ class PoissonLevel(SolverLevel[State]):
             strips = 1 if small else min(count(), most)
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
-        return State(np.zeros(self.grid.shape, self.dtype), g, Workspace(coarse, space, sums))
+        return Workspace(coarse, count(), space, sums)
 
     def describe(self) -> dict[str, str]:
         """The level's row in the table of levels."""

@@ -61,7 +61,9 @@ def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any
             falls = last - step
             exact = (falls > 0) & (fine.norm(e) * falls + step * step <= limit * falls)
             if bool((done | exact).all()):
+                fine.finish(error)
                 return u, norm, exact
+        fine.finish(error)
         largest = float((fine.norm(e) * ~(done | exact)).max())
         if not largest < before:
             break

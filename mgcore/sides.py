@@ -24,7 +24,7 @@ __all__ = ["at_border", "continuation", "is_nested"]
 def continuation(
     boundary: Any, grid: Grid, operator: Operator, g: np.ndarray, project: bool = True
 ) -> Posed:
-    """Take in what is given on the sides.
+    """Take in what is given on the sides; `g` itself is left as it is.
 
     Parameters
     ----------
@@ -36,8 +36,7 @@ def continuation(
         Whether to take the mean out of g where the problem is singular.
     """
     faces = _given(boundary, grid)
-    dtype = g.dtype
-    g = g.copy()
+    dtype, own = g.dtype, g
     values: list[list[np.ndarray | None]] = []
     for number, (axis, pair) in enumerate(zip(grid.axes, faces, strict=True)):
         values.append([])
@@ -46,13 +45,14 @@ def continuation(
             if side in ("dirichlet", "periodic") or face is None or not face.any():
                 continue
             at = tuple(end if k == number else slice(None) for k in range(grid.ndim))
+            g = g.copy() if g is own else g
             g[at] += (face / axis.mass[end]).astype(dtype)
     lift = _lift(values, grid, dtype)
     removed = 0.0
     if operator.singular and project:
         volumes = operator.volumes()
         removed = float((g * volumes).sum(dtype=np.float64) / volumes.sum())
-        g -= dtype.type(removed)
+        g = g - dtype.type(removed)
     return Posed(g, lift, removed)
 
 

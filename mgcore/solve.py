@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.cycle import Cycle, cycle_pair, run
-from mgcore.gate import check_callback, not_finite
+from mgcore.gate import apart, check_callback, not_finite
 from mgcore.grid import Grid
 from mgcore.rounding import refine
 from mgcore.verdict import Limits, Status, Verdict
@@ -179,6 +179,7 @@ def solve(
     progress: bool = False,
     project: bool = True,
     throw: bool = False,
+    out: Any = None,
 ) -> Solution:
     """Solve A u = g by multigrid cycles on a chain of levels.
 
@@ -213,6 +214,10 @@ def solve(
         zero: the mean is taken out (`Solution.removed` says how much), or with False refused.
     throw : bool
         Raise an error where the solve fails, instead of a warning.
+    out : array, optional
+        Where the solution goes: `u` of what is returned is this very array, writeable, C-contiguous
+        and of the levels' dtype. It may be `u0` or `g` itself. In a time loop on one hierarchy no
+        large memory is then asked for, see the notes. What it holds after an error is undefined.
 
     Returns
     -------
@@ -236,6 +241,11 @@ def solve(
     The levels know zero border values only: a transfinite lift of the border values is taken out
     first and added at the end (see :mod:`mgcore.boundary`).
 
+    Levels on NumPy arrays keep the memory of a solve for the next one, for at most four solves at
+    the same time: each the arrays of the coarser grids (2/3 of an array of the finest in 2D, 2/7 in
+    3D, for operators other than -Laplace two or three arrays more), and once border values were not
+    zero, one array. It goes with the levels: ``del levels`` frees it.
+
     What a success says of the error, with u_h the exact solution of the difference equations:
 
     - CONVERGED: ||u - u_h||_2 <= max(rtol ||b||_2, atol) / lambda + eps ||u||_2, lambda the
@@ -247,7 +257,7 @@ def solve(
     """
     callback = print_progress(callback) if progress else callback
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
-    how["project"] = project
+    how |= {"project": project, "out": out}
     return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
 
 
@@ -263,6 +273,7 @@ def iterate(
     maxiter: int = 50,
     callback: Callable[[Solution], Any] | None = None,
     project: bool = True,
+    out: Any = None,
 ) -> Solution:
     """What :func:`solve` does, without a word about failures."""
     check_callback(callback)
@@ -271,7 +282,7 @@ def iterate(
     fine = levels[0]
     first, then = cycle_pair(cycle, len(levels), direct=levels[-1].direct)
     limits = Limits.checked(rtol, atol, maxiter, fine.eps)
-    problem = Problem(levels, g, u0, boundary, project)
+    problem = Problem(levels, g, u0, boundary, project, out)
     verdict = Verdict(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
@@ -304,7 +315,7 @@ def iterate(
         verdict.after_refinement(norm, exact)
     elif verdict.delicate:
         norm = fine.misfit(problem.g, u)
-    return solution(u, norm, verdict.status)
+    return solution(u if out is None else fine.deliver(u, out), norm, verdict.status)
 
 
 def _cycles_from_zero(levels: Sequence[Any], cycle: str | Cycle, limits: Limits) -> int:
@@ -323,7 +334,7 @@ _ROUNDED = 1000
 
 
 class Problem:
-    """A u = g with the border values taken out, as levels take it, and the iterate under way.
+    """A u = g as levels take it, and the iterate under way.
 
     Attributes
     ----------
@@ -338,24 +349,27 @@ class Problem:
         or one for each of a batch.
     """
 
-    def __init__(self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any, project: bool):
+    def __init__(
+        self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any, project: bool, out: Any
+    ):
         fine = levels[0]
-        self.levels, self.fine = levels, fine
-        self.g, self.lift, self.removed = fine.pose(fine.nodes(g, "g"), boundary)
-        rounded = _ROUNDED * fine.eps * float(fine.largest(self.g).max())
-        if not project and abs(self.removed) > rounded:
-            raise ValueError(
-                f"g, with the fluxes given on the sides, has mean {self.removed:.3g}, and only one "
-                "of mean zero has a solution; take it out, or pass project=True"
-            )
-        self.b = self.g if self.lift is None else fine.without(self.g, self.lift)
+        self.levels, self.fine, self.out = levels, fine, out
+        g, u0 = fine.nodes(g, "g"), None if u0 is None else fine.nodes(u0, "u0")
+        if out is not None:
+            fine.check_out(out)
+            g, u0 = apart(g, out), u0 if u0 is out else apart(u0, out)
+        self.g, self.lift, self.removed = fine.pose(g, boundary)
+        if not project and self.removed:
+            _check_mean(fine, self.g, self.removed)
         self.begun = u0 is not None  # whether there is an iterate to keep
-        self.state = None if self.begun else fine.start(self.b)
-        self.scale = fine.norm(self.b) if self.begun else fine.residual_norm(self.state)
-        self.norm = self.scale
-        _check_size(fine, self.g, self.b, self.scale)
-        if self.begun:
-            self._start_from(fine.nodes(u0, "u0"))
+        self.state = fine.start(self.g, u0, lift=self.lift, out=out)
+        self.norm = fine.residual_norm(self.state)
+        self.scale = fine.scale(self.state) if self.begun else self.norm
+        _check_size(fine, self.g, self.lift, self.scale)
+        if not bool((self.norm < math.inf).all()):
+            if not bool((fine.largest(fine.solution(self.state)) < math.inf).all()):
+                raise not_finite("u0")
+            raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
 
     def run(self, cycle: Cycle) -> None:
         """Run one cycle."""
@@ -363,7 +377,7 @@ class Problem:
         if cycle.fresh and self.begun:
             # A fresh visit overwrites the iterate: take A e = r instead and add e.
             error = run(self.levels, cycle, fine.start(fine.residual(self.state)))
-            self.state = fine.start(self.b, fine.solution(self.state) + fine.solution(error))
+            self.state = fine.add(self.state, fine.finish(error))
         else:
             self.state = run(self.levels, cycle, self.state)
         self.begun = True
@@ -376,9 +390,9 @@ class Problem:
 
     def finish(self) -> Any:
         """The iterate, border values put on; there is no state any more, nor memory for it."""
-        u = self.fine.solution(self.state)
-        self.state = self.b = None
-        return u if self.lift is None else self.fine.plus(u, self.lift)
+        u = self.fine.finish(self.state, lift=self.lift, out=self.out)
+        self.state = None
+        return u
 
     def roundoff(self) -> Any:
         """The norms of residuals that rounding may make, one or one for each of a batch."""
@@ -387,16 +401,6 @@ class Problem:
         if self.lift is not None:
             rounding = rounding + self.fine.roundoff(self.fine.plus(u, self.lift))
         return rounding
-
-    def _start_from(self, u0: Any) -> None:
-        fine = self.fine
-        start = u0 if self.lift is None else fine.plus(u0, self.lift, -1)
-        self.state = fine.start(self.b, start)
-        self.norm = fine.residual_norm(self.state)
-        if not bool((self.norm < math.inf).all()):
-            if not bool((fine.largest(u0) < math.inf).all()):
-                raise not_finite("u0")
-            raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
 
 
 def print_progress(
@@ -420,7 +424,16 @@ def _count(cycles: int) -> str:
     return f"{cycles} cycle{'s' * (cycles != 1)}"
 
 
-def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:
+def _check_mean(fine: Any, g: Any, removed: float) -> None:
+    """Refuse a right-hand side from which more than rounding errors was taken."""
+    if abs(removed) > _ROUNDED * fine.eps * float(fine.largest(g).max()):
+        raise ValueError(
+            f"g, with the fluxes given on the sides, has mean {removed:.3g}, and only one "
+            "of mean zero has a solution; take it out, or pass project=True"
+        )
+
+
+def _check_size(fine: Any, g: Any, lift: Any, scale: Any) -> None:
     """Refuse a right-hand side that is not finite, or too small or large for what comes."""
     # Residuals reduced by rtol must have squares in float64, and u must have digits in float32.
     smallest = 1e-140 if fine.eps < 1e-10 else 1e-30
@@ -428,7 +441,7 @@ def _check_size(fine: Any, g: Any, b: Any, scale: Any) -> None:
         return
     if not bool((fine.largest(g) < math.inf).all()):
         raise not_finite("g")
-    largest = fine.largest(b)
+    largest = fine.largest(g if lift is None else fine.without(g, lift))
     fits = (scale < math.inf) & (largest <= fine.room) & ((scale >= smallest) | (largest == 0))
     if not bool(fits.all()):
         raise ValueError(

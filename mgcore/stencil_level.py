@@ -11,13 +11,14 @@ import numpy as np
 
 from mgcore.axis import Table
 from mgcore.chain import Rung, colours, rungs
-from mgcore.gate import node_array
+from mgcore.gate import clear_sides, node_array, output_array
 from mgcore.grid import Grid
-from mgcore.kernels import general
+from mgcore.kernels import KERNELS, general
 from mgcore.kernels.general import NORM, NOTHING, RESIDUAL, Couplings, Walk
 from mgcore.level import Posed, SolverLevel
 from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import describe
+from mgcore.pool import Pool
 from mgcore.sides import continuation
 from mgcore.smoothers import Smoother
 from mgcore.stencil import Stencil
@@ -46,6 +47,10 @@ class State:
     def restart(self) -> None:
         """Begin anew at u = 0, with what `g` holds by now."""
         self.zero, self.norm = True, None
+
+    def watch(self, watched: bool = True) -> None:
+        """Have the last pass of each cycle take the residual's norm."""
+        self.watched = watched
 
     def scratch(self) -> np.ndarray:
         """An array with a layer of zeros for whoever needs a second one."""
@@ -239,6 +244,7 @@ class StencilLevel(SolverLevel[State]):
         self._walk = layout.walk()
         self._strips = max(1, min(int(self._walk.slabs) // 8, count()))
         self._bound = operator.bound
+        self._pool: Pool[State] = Pool()
         volumes = operator.volumes()
         self.volumes = volumes / volumes.mean()
         self.adjoint, self.backwards = rung.adjoint, False
@@ -260,17 +266,41 @@ class StencilLevel(SolverLevel[State]):
 
     # --- the Level protocol -----------------------------------------------------------------------
 
-    def start(self, g: Any, u: Any = None, *, reuse: State | None = None) -> State:
-        """The state for A u = g from node values; what they hold at Dirichlet sides is ignored.
+    def start(
+        self, g: Any, u: Any = None, *, lift: np.ndarray | None = None, out: Any = None
+    ) -> State:
+        """The state for A (u - lift) = g - A lift; what is on Dirichlet sides is ignored.
 
-        `reuse` is a state of this level that is no longer wanted: its memory is used again.
+        g and u are copied. See :class:`mgcore.level.SolverLevel`.
         """
-        g = self.nodes(g, "g")
-        state = self._state() if reuse is None else reuse
-        state.g[self._layout.inside] = g[self.grid.unknown]
+        g, u = self.nodes(g, "g"), None if u is None else self.nodes(u, "u")
+        state = self._pool.take() or self._state()
+        inside, unknown = self._layout.inside, self.grid.unknown
+        state.g[inside] = (g if lift is None else self.without(g, lift))[unknown]
         state.zero, state.watched, state.norm = u is None, False, None
         if u is not None:
-            state.u[self._layout.inside] = self.nodes(u, "u")[self.grid.unknown]
+            state.u[inside] = u[unknown]
+            if lift is not None:
+                state.u[inside] -= lift[unknown]
+        return state
+
+    def finish(
+        self, state: State, *, lift: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The iterate plus the lift; the state is for the next problem."""
+        u = self._at_nodes(state, out)
+        if lift is not None:
+            u += lift
+        self._pool.give(state)
+        return u
+
+    def add(self, state: State, e: np.ndarray) -> State:
+        """The state with the node values `e` added to its iterate."""
+        u = self._write(state).u[self._layout.inside]
+        u += e[self.grid.unknown]
+        if self.singular:  # a constant of a first guess must not cost digits for ever
+            self._centre(u)
+        state.norm = None
         return state
 
     def smooth(self, state: State, steps: int, backwards: bool = False) -> State:
@@ -333,17 +363,28 @@ class StencilLevel(SolverLevel[State]):
 
     def solution(self, state: State) -> np.ndarray:
         """u at the nodes, zero on Dirichlet sides; with mean zero where that is free."""
-        u = np.zeros(self.grid.shape, self.dtype)
-        if not state.zero:
+        return self._at_nodes(state)
+
+    def _at_nodes(self, state: State, out: np.ndarray | None = None) -> np.ndarray:
+        u = np.zeros(self.grid.shape, self.dtype) if out is None else out
+        if out is not None:
+            clear_sides(u, self.grid)
+        if state.zero:
+            u[self.grid.unknown] = 0
+        else:
             u[self.grid.unknown] = state.u[self._layout.inside]
             if self.singular:
-                u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
+                self._centre(u)
         return u
+
+    def _centre(self, u: np.ndarray) -> None:
+        """Take the mean over the box out of unknowns, in place."""
+        u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
 
     def residual_norm(self, state: State) -> np.float64:
         """||g - A u||_2 over the unknowns."""
         if state.zero:
-            return np.float64(np.linalg.norm(state.g[self._layout.inside].astype(float)))
+            return self.scale(state)
         state.watched = True
         if state.norm is None:
             u = self._layout.layer(state.u).reshape(-1)
@@ -361,6 +402,14 @@ class StencilLevel(SolverLevel[State]):
         """`values` as a node array of this level's dtype."""
         return node_array(values, self.grid, self.dtype, name)
 
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution."""
+        output_array(out, self.grid, self.dtype)
+
+    def scale(self, state: State) -> np.float64:
+        """||g||_2 over the unknowns, that of the state."""
+        return np.float64(KERNELS[self.grid.ndim].length(state.g))
+
     def pose(self, g: np.ndarray, boundary: Any) -> Posed:
         """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
         return continuation(boundary, self.grid, self.operator, g)
@@ -377,9 +426,9 @@ class StencilLevel(SolverLevel[State]):
         """g - A lift at the unknowns, zero elsewhere."""
         return self.defect(g, lift)
 
-    def plus(self, u: np.ndarray, lift: np.ndarray, sign: int = 1) -> np.ndarray:
-        """`u` + sign times the lift, border included, as a new array."""
-        return u + self.dtype.type(sign) * lift
+    def plus(self, u: np.ndarray, lift: np.ndarray) -> np.ndarray:
+        """`u` plus the lift, border included, as a new array."""
+        return u + lift
 
     def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
         """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""

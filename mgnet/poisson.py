@@ -105,11 +105,16 @@ class PoissonLevel(FeatureLevel):
 
     # --- the Level protocol, where a solver differs from a network --------------------------------
 
-    def start(self, g: Any, u: Any = None) -> State:
-        """The state for A u = g from node values, ``(*batch, *nodes)``; borders are ignored."""
+    def start(self, g: Any, u: Any = None, *, lift: Tensor | None = None, out: Any = None) -> State:
+        """The state for A (u - lift) = g - A lift, from node values ``(*batch, *nodes)``.
+
+        Those on Dirichlet sides are ignored. See :class:`mgcore.level.SolverLevel`.
+        """
         g = self._tensor(g, "g")
+        u = None if u is None else self._tensor(u, "u")
+        if lift is not None:
+            g, u = self.without(g, lift), None if u is None else u - lift
         if u is not None:
-            u = self._tensor(u, "u")
             try:
                 g, u = torch.broadcast_tensors(g, u)
             except RuntimeError:
@@ -178,6 +183,36 @@ class PoissonLevel(FeatureLevel):
         """`values` as a tensor of this level's dtype and device, which tensors must have."""
         return self._tensor(values, name)
 
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution: a tensor has its gradient by being returned."""
+        if not isinstance(out, Tensor) or out.requires_grad:
+            told = "one that asks for gradients" if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(f"out must be a tensor without gradients, got {told}")
+        self._check_place(out, "out")
+
+    def finish(self, state: State, *, lift: Tensor | None = None, out: Any = None) -> Tensor:
+        """The iterate plus the lift."""
+        return self.solution(state) if lift is None else self.plus(self.solution(state), lift)
+
+    def deliver(self, u: Tensor, out: Tensor) -> Tensor:
+        """`out`, with what is in `u`: no gradients, which would be lost."""
+        if u.requires_grad:
+            raise ValueError("out keeps no gradients; leave it out, or solve in torch.no_grad()")
+        if out.shape != u.shape:
+            raise ValueError(f"out has shape {tuple(out.shape)}, the solution {tuple(u.shape)}")
+        return out.copy_(u)
+
+    def add(self, state: State, e: Tensor) -> State:
+        """The state with the node values `e` added to its iterate."""
+        u = self._strip(e)
+        u = u if state.u is None else state.u + u
+        return state._replace(u=u - self._mean(u) if self.singular else u)
+
+    def scale(self, state: State) -> np.ndarray:
+        """||g||_2 over the unknowns, that of the state, shape ``(*batch,)``."""
+        with torch.no_grad():
+            return _norm(state.g.flatten(1)).reshape(state.batch)
+
     def traced(self, state: State) -> bool:
         """Whether gradients are asked for with respect to g or the first guess."""
         return torch.is_grad_enabled() and any(
@@ -240,9 +275,9 @@ class PoissonLevel(FeatureLevel):
         r = g[self._unknown] - applied.reshape(*batches[1], *self.grid.interior)
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
 
-    def plus(self, u: Tensor, lift: Tensor, sign: int = 1) -> Tensor:
-        """`u` + sign times the lift, border included."""
-        return u + sign * lift
+    def plus(self, u: Tensor, lift: Tensor) -> Tensor:
+        """`u` plus the lift, border included."""
+        return u + lift
 
     def defect(self, g: Tensor, u: Tensor) -> Tensor:
         """g - A u at the nodes, zero on Dirichlet sides; `u` may have any values there."""
