@@ -23,8 +23,8 @@ RATIO_GRIDS = {2: (65, 129, 257, 513), 3: (33, 65, 129)}
 
 
 def factors(shape: tuple[int, ...], smoother: Any) -> list[float]:
-    """Asymptotic factors of V(1,1), V(2,1), V(2,2) and W(1,1)."""
-    levels = mgcore.poisson_levels(shape, smoother=smoother)
+    """Asymptotic factors of V(1,1), V(2,1), V(2,2) and W(1,1), with grids down to one unknown."""
+    levels = mgcore.poisson_levels(shape, smoother=smoother, coarsest=1)
     n = len(levels)
     cycles = (v_cycle(n), v_cycle(n, 2, 1), v_cycle(n, 2, 2), w_cycle(n))
     return [asymptotic_factor(levels, cycle) for cycle in cycles]

@@ -52,7 +52,7 @@ def measure(smoothers: dict[str, Any], sizes: tuple[int, ...] = SIZES) -> list[R
     for n in sizes:
         for cycle, steps in CYCLES.items():
             for name, smoother in smoothers.items():
-                levels = mgnet.poisson_levels((n + 2, n + 2), smoother=smoother)
+                levels = mgnet.poisson_levels((n + 2, n + 2), smoother=smoother, coarsest=1)
                 path = v_cycle(len(levels), *steps)
                 with torch.no_grad():
                     factor = asymptotic_factor(levels, path)
@@ -63,7 +63,7 @@ def measure(smoothers: dict[str, Any], sizes: tuple[int, ...] = SIZES) -> list[R
 def spectrum(smoother: Any, n: int = 63) -> np.ndarray:
     """What one step leaves of each sine mode of a random error, (n, n), modes 1 to n each way."""
     grid = Grid((n + 2, n + 2))
-    level: PoissonLevel = mgnet.poisson_levels(grid.shape, smoother=smoother)[0]
+    level: PoissonLevel = mgnet.poisson_levels(grid.shape, smoother=smoother, coarsest=1)[0]
     error = np.random.default_rng(0).standard_normal(grid.shape)
     with torch.no_grad():
         state = level.smooth(level.start(np.zeros(grid.shape), error), 1)
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> list[Row]:
 
     kernel = SymmetricKernel([0.2, 0.0, 0.0])  # weighted Jacobi
     began = time.perf_counter()
-    levels = mgnet.poisson_levels((args.train_on + 2,) * 2, smoother=kernel)
+    levels = mgnet.poisson_levels((args.train_on + 2,) * 2, smoother=kernel, coarsest=1)
     factors = train_smoother(levels, steps=args.steps)
     centre, edge, corner = kernel.weights.tolist()
     print(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
 from mgcore.axis import Table
 from mgcore.grid import Grid
+from mgcore.inverse import most_unknowns
 from mgcore.operators import Medium, Operator, galerkin, of_stencil
 from mgcore.stencil import Stencil
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
-__all__ = ["Rung", "colours", "rungs"]
+__all__ = ["Rung", "colours", "grids", "rungs"]
 
 
 class Rung(NamedTuple):
@@ -41,10 +43,35 @@ class Rung(NamedTuple):
     adjoint: bool = True
 
 
+def grids(grid: Grid, equation: Medium | Stencil, coarsest: int | None = None) -> list[Grid]:
+    """The grids from the finest to the coarsest.
+
+    Parameters
+    ----------
+    grid : Grid
+    equation : Medium or Stencil
+    coarsest : int, optional
+        Coarsening ends at so many unknowns, by default at as many as are solved directly in the
+        time of a visit.
+
+    Raises
+    ------
+    ValueError
+        If `coarsest` is not a whole number of one or more.
+    """
+    if coarsest is None:
+        coarsest = most_unknowns(equation, grid.ndim)
+    if not isinstance(coarsest, Integral) or isinstance(coarsest, bool) or coarsest < 1:
+        raise ValueError(
+            f"coarsest must be a number of unknowns, 1 or more, or None, got {coarsest!r}"
+        )
+    return list(grid.chain(int(coarsest)))
+
+
 def rungs(
-    grid: Grid, equation: Medium | Stencil, restriction: str, prolongation: str
+    chain: Sequence[Grid], equation: Medium | Stencil, restriction: str, prolongation: str
 ) -> list[Rung]:
-    """The chain from the finest grid to the coarsest.
+    """The records of a chain of :func:`grids`, or of the last ones of such a chain.
 
     A medium is seen anew on every grid; a stencil is the finest operator, and R A P the coarser.
 
@@ -53,22 +80,26 @@ def rungs(
     ValueError
         For a transfer or an equation that does not fit the grid.
     """
-    prolongation_weights(prolongation, (True,) * grid.ndim)  # these check the names
-    restriction_weights(restriction, (True,) * grid.ndim)
-    operator = of_stencil(grid, equation) if isinstance(equation, Stencil) else equation.operator()
-    chain: list[Rung] = []
-    for fine, coarse in pairwise(grid.chain()):
+    finest = chain[0]
+    prolongation_weights(prolongation, (True,) * finest.ndim)  # these check the names
+    restriction_weights(restriction, (True,) * finest.ndim)
+    if isinstance(equation, Stencil):
+        operator = of_stencil(finest, equation)
+    else:
+        operator = equation.operator()
+    found: list[Rung] = []
+    for fine, coarse in pairwise(chain):
         halved = [a is not b for a, b in zip(fine.axes, coarse.axes, strict=True)]
         up, cubic = (_along(fine, halved, name) for name in ("linear", "cubic"))
         down = _restrictions(fine, halved, restriction)
-        chain.append(Rung(operator, down, up, cubic, restriction == "full"))
+        found.append(Rung(operator, down, up, cubic, restriction == "full"))
         if isinstance(equation, Stencil):
             full = _along(fine, halved, "full_weighting")
             operator = galerkin(operator, coarse, full, up)
         else:
             equation = equation.coarser(coarse, halved)
             operator = equation.operator()
-    return [*chain, Rung(operator)]
+    return [*found, Rung(operator)]
 
 
 def colours(nodes: Sequence[np.ndarray], compact: bool) -> list[np.ndarray]:

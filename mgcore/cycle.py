@@ -137,7 +137,7 @@ class Cycle(tuple[Visit, ...]):
         canvas = [[" "] * (pitch * len(self)) for _ in range(rows)]
         for k, visit in enumerate(self):
             inside = 0 < k < len(self) - 1
-            if inside and visit.level + 1 == self.levels:
+            if (inside or self.levels == 1) and visit.level + 1 == self.levels:
                 mark = "o"
             elif visit.fresh:
                 mark = "^"

@@ -172,6 +172,11 @@ def node_array(values: Any, grid: Grid, dtype: np.dtype, name: str) -> np.ndarra
     ValueError
         If the shape is not the grid's or the numbers are not real.
     """
+    if (
+        type(values) is np.ndarray and (values.dtype, values.shape) == (dtype, grid.shape)
+        and values.flags.c_contiguous and values.flags.writeable
+    ):  # fmt: skip
+        return values  # nothing to be done, at each step of a time loop
     array = real_array(values, name)
     check_shape(array.shape, grid, name)
     with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result

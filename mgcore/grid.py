@@ -14,9 +14,6 @@ from mgcore.axis import Axis, Robin, Side, pair_of_sides
 
 __all__ = ["Grid", "check_nested"]
 
-#: Coarsening ends at so many unknowns, unless one unknown can be reached by halving evenly.
-DIRECT = 80
-
 
 class Grid:
     """Nodes on a box, boundary nodes included: a product of axes.
@@ -178,15 +175,13 @@ class Grid:
         return float(largest / smallest)
 
     def halved_axes(self) -> tuple[bool, ...]:
-        """Which axes the next coarser grid halves; none on the coarsest.
+        """Which axes the next coarser grid halves; none where all are too short.
 
         Axes are halved whose mesh width is below 1.5 times the smallest of those that still can
         be. Strong couplings are along short mesh widths, and only errors that point smoothing
         made smooth, those along strong couplings, can be seen on a coarser grid.
         """
         able = [h for h, axis in zip(self.spacing, self.axes, strict=True) if axis.can_coarsen]
-        if not able or (self.size <= DIRECT and not self.nested):
-            return (False,) * self.ndim
         return tuple(
             axis.can_coarsen and h < 1.5 * min(able)
             for h, axis in zip(self.spacing, self.axes, strict=True)
@@ -196,25 +191,25 @@ class Grid:
     def nested(self) -> bool:
         """Whether this is an even grid of 2^s + 1 nodes along each axis, with Dirichlet's values.
 
-        Its chain ends at one unknown.
+        Halved evenly, it ends at one unknown.
         """
         powers = all((n - 1) & (n - 2) == 0 for n in self.shape)
         return powers and self.dirichlet and self.even
 
     def coarser(self) -> Grid | None:
-        """The next coarser grid, None if this one is the coarsest."""
+        """The next coarser grid, None if there is none."""
         halved = self.halved_axes()
         if not any(halved):
             return None
         pairs = zip(self.axes, halved, strict=True)
         return Grid._of([axis.coarser() if half else axis for axis, half in pairs])
 
-    def chain(self) -> Iterator[Grid]:
-        """This grid and all coarser ones."""
+    def chain(self, coarsest: int = 1) -> Iterator[Grid]:
+        """This grid and coarser ones, the last the first with `coarsest` unknowns or less."""
         grid: Grid | None = self
         while grid is not None:
             yield grid
-            grid = grid.coarser()
+            grid = grid.coarser() if grid.size > coarsest else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Grid) and self._key() == other._key()

@@ -117,8 +117,8 @@ def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:
     fine = levels[0]
     if isinstance(fine, PoissonLevel):
         chain = stencil_levels(
-            fine.grid, Medium.given(fine.grid), fine.smoother, fine.restriction, "linear",
-            fine.dtype.name,
+            [level.grid for level in levels], Medium.given(fine.grid), fine.smoother,
+            fine.restriction, "linear", fine.dtype.name,
         )  # fmt: skip
     elif isinstance(fine, StencilLevel):
         chain = [copy.copy(level) for level in levels]

@@ -116,14 +116,6 @@ class Operator:
                     ratio = max(ratio, float(positive.max() / positive.min()))
         return self.grid.condition * ratio
 
-    def inverse(self) -> np.ndarray:
-        """The dense inverse; of a singular A that of what is orthogonal to constants."""
-        A = self.matrix().toarray()
-        if not self.singular:
-            return np.linalg.inv(A)
-        volumes = self.volumes().reshape(-1)
-        return np.linalg.pinv(volumes[:, None] * A, rcond=1e-12) * volumes
-
     def matrix(self) -> sparse.csr_array:
         """The sparse matrix, unknowns in C order."""
         shape = self.grid.interior
@@ -211,6 +203,12 @@ class Medium:
     def plain(self) -> bool:
         """Whether this is -Laplace: a = 1, c = 0."""
         return all((a == 1).all() for a in self.faces) and not self.reaction.any()
+
+    @property
+    def separable(self) -> bool:
+        """Whether a varies along the axis of its flux alone, and c not at all."""
+        lines = all(a.size == a.shape[number] for number, a in enumerate(self.faces))
+        return lines and self.reaction.size == 1
 
     def coarser(self, coarse: Grid, halved: Sequence[bool]) -> Medium:
         """The medium that the next coarser grid sees.

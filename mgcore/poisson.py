@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mgcore.chain import grids
 from mgcore.cycle import Cycle
 from mgcore.gate import (
     DTYPES,
@@ -48,6 +49,7 @@ def poisson_levels(
     smoother: str | Smoother = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
+    coarsest: int | None = None,
     dtype: Any = "float64",
     fused: bool = True,
 ) -> Hierarchy[Any]:
@@ -82,6 +84,10 @@ def poisson_levels(
         Chebyshev; with red-black orders it diverges.
     prolongation : {"linear"}
         (Bi/tri)linear; full multigrid takes new solutions up by cubic interpolation.
+    coarsest : int, optional
+        Coarsening ends at so many unknowns or less, which are solved directly. By default that is
+        where a direct solve takes as long as a visit: 33^2 nodes or 17^3, where coefficients
+        vary about 80 unknowns. With 1, grids of 2^s + 1 nodes go down to three along each axis.
     dtype : {"float64", "float32"}
     fused : bool
         Whether smoothing and transfers go in one pass over memory where they can. False, for
@@ -102,7 +108,8 @@ def poisson_levels(
     problem = equation(grid, coefficient, mean, reaction, operator)
     if not isinstance(fused, bool):
         raise ValueError(f"fused must be True or False, got {fused!r}")
-    return _levels(grid, problem, smoother, restriction, prolongation, check_dtype(dtype), fused)
+    dtype = check_dtype(dtype)
+    return _levels(grid, problem, smoother, restriction, prolongation, dtype, fused, coarsest)
 
 
 def _levels(
@@ -113,15 +120,16 @@ def _levels(
     prolongation: str,
     dtype: str,
     fused: bool = True,
+    coarsest: int | None = None,
 ) -> Hierarchy[Any]:
     """Levels with kernels of their own where there are some, else general ones."""
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
-    chain = list(grid.chain())
+    chain = grids(grid, problem, coarsest)
     own = 0 if isinstance(record, Kernel) else _with_kernels(chain, problem)
     levels: list[Any] = []
     if own < len(chain):
-        rest, seen = chain[own], Medium.given(chain[own]) if own else problem
+        rest, seen = chain[own:], Medium.given(chain[own]) if own else problem
         levels += stencil_levels(rest, seen, record, restriction, prolongation, dtype, fused)
     for each in reversed(chain[:own]):
         coarse = levels[0] if levels else None

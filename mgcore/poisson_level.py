@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from mgcore.boundary import Lift
 from mgcore.gate import clear_sides, node_array, output_array, stiffness
 from mgcore.grid import Grid
+from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import FUSED, KERNELS, WHY_PLAIN, compilation
 from mgcore.kernels.halves import (
     CORRECTED,
@@ -23,6 +25,7 @@ from mgcore.kernels.halves import (
     ZERO,
 )
 from mgcore.level import Posed, SolverLevel
+from mgcore.operators import Medium
 from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
@@ -129,14 +132,19 @@ class PoissonLevel(SolverLevel[State]):
         self._sweeps = [(real(omega), points) for omega, points, _ in smoother.sweeps(grid)]
         # Smoothing and transfers run in one pass where there is a kernel for that.
         points = tuple(points for _, points in self._sweeps)
-        fits = len(halved) > 1 and all(halved) and restriction == "full"
-        fits = fits and points == ("red", "black")
+        fits = coarse is not None and restriction == "full" and points == ("red", "black")
+        fits = fits and len(halved) > 1 and all(halved)
         self.fused = fits and fused and WHY_PLAIN is None
         self._pool: Pool[Workspace] = Pool()
         #: What the table of levels says of plain kernels where fused passes might have run.
         self.remark = ""
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
+
+    @cached_property
+    def _inverse(self) -> Inverse:
+        """A^-1, of the coarsest level."""
+        return inverse(Medium.given(self.grid).operator()).astype(self.dtype)
 
     @property
     def _kernels(self) -> ModuleType:
@@ -189,8 +197,8 @@ class PoissonLevel(SolverLevel[State]):
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
-            centre = tuple(n // 2 for n in self.grid.shape)  # one unknown: A is its diagonal
-            state.u[centre] = state.g[centre] / (2 * sum(self._a))
+            inside = self.grid.unknown
+            state.u[inside] = self._inverse(state.g[inside])
             state.now(GIVEN)
         elif self.fused:
             for _ in range(steps):

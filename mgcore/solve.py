@@ -15,7 +15,7 @@ from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.gate import apart, check_callback, not_finite
 from mgcore.grid import Grid
 from mgcore.rounding import refine
-from mgcore.verdict import Limits, Status, Verdict
+from mgcore.verdict import Limits, Status, Verdict, every, largest
 
 __all__ = [
     "ConvergenceError",
@@ -292,15 +292,15 @@ def iterate(
         named = cycle if isinstance(cycle, str) else first
         verdict.ask_for(_cycles_from_zero(levels, named, limits))
     sizes, work = [level.size for level in levels], 0.0
+    units = first.work_units(sizes), then.work_units(sizes)
 
     def solution(u: Any, norm: Any, status: Status) -> Solution:
-        history = (*verdict.residuals[:-1], float(norm.max()))
+        history = (*verdict.residuals[:-1], largest(norm))
         return Solution(u, history, status, work, first, fine.grid, problem.removed)
 
     while verdict.status is Status.RUNNING:
-        this = then if verdict.cycles else first
-        problem.run(this)
-        work += this.work_units(sizes)
+        problem.run(then if verdict.cycles else first)
+        work += units[verdict.cycles > 0]
         verdict.after_cycle(problem.norm, problem.roundoff)
         if callback is not None:
             u = problem.copy()
@@ -366,8 +366,8 @@ class Problem:
         self.norm = fine.residual_norm(self.state)
         self.scale = fine.scale(self.state) if self.begun else self.norm
         _check_size(fine, self.g, self.lift, self.scale)
-        if not bool((self.norm < math.inf).all()):
-            if not bool((fine.largest(fine.solution(self.state)) < math.inf).all()):
+        if not every(self.norm < math.inf):
+            if not every(fine.largest(fine.solution(self.state)) < math.inf):
                 raise not_finite("u0")
             raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
 
@@ -437,13 +437,13 @@ def _check_size(fine: Any, g: Any, lift: Any, scale: Any) -> None:
     """Refuse a right-hand side that is not finite, or too small or large for what comes."""
     # Residuals reduced by rtol must have squares in float64, and u must have digits in float32.
     smallest = 1e-140 if fine.eps < 1e-10 else 1e-30
-    if bool(((scale >= smallest) & (scale <= fine.room)).all()):
+    if every((scale >= smallest) & (scale <= fine.room)):
         return
-    if not bool((fine.largest(g) < math.inf).all()):
+    if not every(fine.largest(g) < math.inf):
         raise not_finite("g")
-    largest = fine.largest(g if lift is None else fine.without(g, lift))
-    fits = (scale < math.inf) & (largest <= fine.room) & ((scale >= smallest) | (largest == 0))
-    if not bool(fits.all()):
+    most = fine.largest(g if lift is None else fine.without(g, lift))
+    fits = (scale < math.inf) & (most <= fine.room) & ((scale >= smallest) | (most == 0))
+    if not every(fits):
         raise ValueError(
             "the numbers in g, or their squares, over- or underflow; scale g (and the border "
             "values) to about 1, and u back afterwards"

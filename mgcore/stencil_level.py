@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from mgcore.axis import Table
 from mgcore.chain import Rung, colours, rungs
 from mgcore.gate import clear_sides, node_array, output_array
 from mgcore.grid import Grid
+from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import KERNELS, general
 from mgcore.kernels.general import NORM, NOTHING, RESIDUAL, Couplings, Walk
 from mgcore.level import Posed, SolverLevel
@@ -248,14 +250,13 @@ class StencilLevel(SolverLevel[State]):
         volumes = operator.volumes()
         self.volumes = volumes / volumes.mean()
         self.adjoint, self.backwards = rung.adjoint, False
+        self._sweeps = smoother.sweeps(grid, operator)  # checks that it fits
         if coarse is None:
-            self._inverse = operator.inverse().astype(self.dtype)
             return
         self._down = [_Transfer(t, layout, coarse._layout, self.dtype) for t in rung.down]
         self._up = _Transfer(rung.up, coarse._layout, layout, self.dtype)
         self._cubic = _Transfer(rung.cubic, coarse._layout, layout, self.dtype)
         self._colours = layout.first_places(operator.compact)
-        self._sweeps = smoother.sweeps(grid, operator)
         points = tuple(sweep.points for sweep in self._sweeps)
         kernel = self._sweeps[0].kernel
         if kernel is not None:
@@ -307,8 +308,7 @@ class StencilLevel(SolverLevel[State]):
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
             inside = self._layout.inside
-            solved = self._inverse @ state.g[inside].reshape(-1)
-            state.u[inside] = solved.reshape(self.grid.interior)
+            state.u[inside] = self._inverse(state.g[inside])
             state.zero, state.norm = False, None
         elif steps:
             self._write(state)
@@ -460,6 +460,11 @@ class StencilLevel(SolverLevel[State]):
 
     # --- how it is done ---------------------------------------------------------------------------
 
+    @cached_property
+    def _inverse(self) -> Inverse:
+        """A^-1, of the coarsest level."""
+        return inverse(self.operator).astype(self.dtype)
+
     def _around(self, nodes: np.ndarray) -> np.ndarray:
         """Node values in this level's layout: values at Dirichlet nodes lie in the layer."""
         values = np.zeros(self._layout.shape, self.dtype)
@@ -544,7 +549,7 @@ class StencilLevel(SolverLevel[State]):
 
 
 def stencil_levels(
-    grid: Grid,
+    chain: Sequence[Grid],
     equation: Medium | Stencil,
     smoother: Smoother,
     restriction: str,
@@ -552,8 +557,8 @@ def stencil_levels(
     dtype: str,
     fused: bool = True,
 ) -> list[StencilLevel]:
-    """Levels from the finest to the coarsest."""
+    """Levels of a chain of grids, see :func:`mgcore.chain.grids`."""
     levels: list[StencilLevel] = []
-    for rung in reversed(rungs(grid, equation, restriction, prolongation)):
+    for rung in reversed(rungs(chain, equation, restriction, prolongation)):
         levels.insert(0, StencilLevel(rung, smoother, dtype, levels[0] if levels else None, fused))
     return levels

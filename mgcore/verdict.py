@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Limits", "Status", "Verdict"]
+__all__ = ["Limits", "Status", "Verdict", "every", "largest"]
 
 
 class Status(IntEnum):
@@ -79,6 +79,19 @@ _SLOW, _LEVEL = 0.5, 4
 _PATIENCE, _STAGNANT = 10, 0.95
 # Smoothers that do converge may let the residual grow at first, but not by this factor.
 _DIVERGENT = 100.0
+
+
+# Of a single number, NumPy's reductions take longer than all that a verdict has to think.
+
+
+def every(flags: Any) -> bool:
+    """Whether all are true, of one or one for each of a batch."""
+    return bool(flags.all()) if flags.ndim else bool(flags)
+
+
+def largest(norm: Any) -> float:
+    """The largest norm of a batch."""
+    return float(norm.max()) if norm.ndim else float(norm)
 
 
 class Limits(NamedTuple):
@@ -145,7 +158,7 @@ class Verdict:
         self._relative: list[float] = []
         self._add(norm)
         self.status = Status.RUNNING
-        if not limits.fixed and bool((norm <= self.target).all()):
+        if not limits.fixed and every(norm <= self.target):
             self.status = Status.CONVERGED
         elif limits.maxiter == 0:
             self.status = Status.CYCLES_DONE if limits.fixed else Status.MAXITER
@@ -188,9 +201,9 @@ class Verdict:
         if self.limits.fixed or not math.isfinite(now):
             return
         done = norm <= self.target
-        if bool(done.all()):
+        if every(done):
             self.status = Status.CONVERGED
-        elif now > _SLOW * before and bool((done | (norm <= _LEVEL * roundoff())).all()):
+        elif now > _SLOW * before and every(done | (norm <= _LEVEL * roundoff())):
             self.status = Status.ROUNDOFF
         if self.status in (Status.CONVERGED, Status.ROUNDOFF) and self.cycles < self.least:
             self.status = Status.RUNNING
@@ -198,8 +211,8 @@ class Verdict:
     def after_refinement(self, norm: Any, exact: Any) -> None:
         """Judge the u handed back by its residual, and where that is large, by `exact`."""
         done = norm <= self.target
-        self.status = Status.CONVERGED if bool(done.all()) else Status.ROUNDOFF
-        if not bool((done | exact).all()):
+        self.status = Status.CONVERGED if every(done) else Status.ROUNDOFF
+        if not every(done | exact):
             self.status = Status.STAGNATION
 
     def interrupt(self) -> None:
@@ -208,8 +221,8 @@ class Verdict:
             self.status = Status.CALLBACK
 
     def _add(self, norm: Any) -> None:
-        self.residuals.append(float(norm.max()))
-        self._relative.append(float((norm / self._unit).max()))
+        self.residuals.append(largest(norm))
+        self._relative.append(largest(norm / self._unit))
 
     def _trend(self) -> Status:
         """What the history of relative residuals says, tolerances aside."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
-from mgcore.chain import Rung, rungs
+from mgcore.chain import Rung, grids, rungs
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -40,7 +40,7 @@ from mgcore.stencil import Stencil
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import FeatureLevel, State
-from mgnet.stencils import Couplings, Transfer, smoothing_kernels
+from mgnet.stencils import Couplings, Inverse, Transfer, smoothing_kernels
 
 __all__ = ["PoissonLevel", "poisson_levels", "solve_poisson"]
 
@@ -66,7 +66,6 @@ class PoissonLevel(FeatureLevel):
     takes them out of node values and `solution` puts them back.
     """
 
-    inverse: Tensor
     volumes: Tensor
 
     def __init__(
@@ -89,7 +88,7 @@ class PoissonLevel(FeatureLevel):
             sweeps=len(kernels),
         )
         if coarse is None:
-            self.register_buffer("inverse", torch.tensor(operator.inverse(), **kind))
+            self.inverse = Inverse(operator, kind)
         else:
             self.cubic = Transfer([rung.cubic], coarse, grid, kind)
         self.operator, self.grid, self.smoother = operator, grid, str(smoother)
@@ -128,8 +127,7 @@ class PoissonLevel(FeatureLevel):
     def smooth(self, state: State, steps: int) -> State:
         """`steps` steps of the smoother; on the coarsest grid the exact solution."""
         if self.coarse is None:
-            solved = state.g.flatten(1) @ self.inverse.T
-            return state._replace(u=solved.reshape(state.g.shape))
+            return state._replace(u=self.inverse(state.g))
         return super().smooth(state, steps)
 
     @_in_full_precision
@@ -380,6 +378,7 @@ def poisson_levels(
     smoother: str | Smoother | SymmetricKernel = "sor",
     restriction: str = "full",
     prolongation: str = "linear",
+    coarsest: int | None = None,
     dtype: Any = "float64",
     device: str | torch.device = "cpu",
 ) -> Hierarchy[PoissonLevel]:
@@ -388,7 +387,7 @@ def poisson_levels(
     Parameters
     ----------
     shape, extent, sides, coordinates
-    coefficient, mean, reaction, operator, restriction, prolongation
+    coefficient, mean, reaction, operator, restriction, prolongation, coarsest
         As in :func:`mgcore.poisson_levels`.
     smoother : str, record or SymmetricKernel
         As there, but for lexicographic Gauss-Seidel; or a kernel, to be trained or trained.
@@ -427,13 +426,12 @@ def poisson_levels(
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
     name, where = check_dtype(dtype), gate.device(device)
     stiffness(grid, name)  # checks it
-    chain = rungs(
-        grid, equation(grid, coefficient, mean, reaction, operator), restriction, prolongation
-    )
-    grids = [*(rung.operator.grid for rung in chain[1:]), None]
+    problem = equation(grid, coefficient, mean, reaction, operator)
+    chain = grids(grid, problem, coarsest)
+    records = rungs(chain, problem, restriction, prolongation)
     levels = [
         PoissonLevel(rung, below, record, getattr(torch, name), where)
-        for rung, below in zip(chain, grids, strict=True)
+        for rung, below in zip(records, [*chain[1:], None], strict=True)
     ]
     for fine, coarse in pairwise(levels):
         fine.coarse = coarse

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from mgcore.axis import Table
 from mgcore.chain import colours
 from mgcore.grid import Grid
+from mgcore.inverse import inverse
 from mgcore.operators import Operator
 from mgcore.smoothers import Smoother
 from mgcore.stencil import Stencil
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import convolve
 
-__all__ = ["Couplings", "Transfer", "smoothing_kernels"]
+__all__ = ["Couplings", "Inverse", "Transfer", "smoothing_kernels"]
 
 
 class Couplings(nn.Module):
@@ -133,6 +134,43 @@ class Transfer(nn.Module):
             taken = values.index_select(axis, getattr(self, index))
             total = total + taken * getattr(self, weight).reshape(shape)
         return total
+
+
+class Inverse(nn.Module):
+    """A^-1 on the coarsest grid, from :func:`mgcore.inverse.inverse`.
+
+    Parameters
+    ----------
+    operator : mgcore.operators.Operator
+    kind : dict
+        dtype and device of the matrices.
+    """
+
+    values: Tensor
+
+    def __init__(self, operator: Operator, kind: dict[str, Any]):
+        super().__init__()
+        record = inverse(operator)
+        self.shape, self.diagonal = record.shape, record.values is not None
+        for number, matrix in enumerate(record.into):
+            self.register_buffer(f"into{number}", torch.tensor(matrix, **kind))
+        if self.diagonal:
+            self.register_buffer("values", torch.tensor(record.values, **kind))
+            for number, matrix in enumerate(record.back):
+                self.register_buffer(f"back{number}", torch.tensor(matrix, **kind))
+
+    def forward(self, g: Tensor) -> Tensor:
+        """A^-1 g, ``(batch, 1, *interior)``."""
+        x = self._along("into", g.reshape(-1, *self.shape))
+        if self.diagonal:
+            x = self._along("back", x * self.values)
+        return x.reshape(g.shape)
+
+    def _along(self, name: str, x: Tensor) -> Tensor:
+        for number in range(len(self.shape)):
+            matrix = getattr(self, f"{name}{number}")
+            x = (x.movedim(number + 1, -1) @ matrix.T).movedim(-1, number + 1)
+        return x
 
 
 def smoothing_kernels(

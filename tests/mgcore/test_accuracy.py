@@ -63,10 +63,11 @@ def test_one_full_multigrid_is_within_the_discretisation_error(n):
 
 
 @pytest.mark.parametrize(
-    ("n", "zero_border", "other_border"), [(33, 0.479, 0.0117), (65, 0.511, 0.0136)]
+    ("n", "zero_border", "other_border"), [(33, 0.0484, 0.00037), (65, 0.0538, 0.00048)]
 )
 def test_one_full_multigrid_in_3d(n, zero_border, other_border):
-    # In 3D V(1,1) converges at .12 instead of .046, and more of the error is left.
+    # In 3D V(1,1) leaves more of the error. With grids down to one unknown, which smooth errors
+    # do not survive as well, .48 and .51 would be left.
     x = Grid((n, n, n)).coordinates()
     ratio = full_multigrid_ratio(*sines(x))
     assert ratio == pytest.approx(zero_border, rel=0.02)
@@ -77,7 +78,7 @@ def test_red_black_full_multigrid_lies_in_the_published_band():
     ratios = []
     for n in (65, 129, 257):
         u, g = sine_product(Grid((n, n)).coordinates(), (1, 2))
-        levels = mgcore.poisson_levels((n, n), smoother="redblack")
+        levels = mgcore.poisson_levels((n, n), smoother="redblack", coarsest=1)  # as published
         state = run(levels, full_multigrid(len(levels)), levels[0].start(g))
         u_h = direct_solution(g)
         ratios.append(abs(levels[0].solution(state) - u_h).max() / abs(u_h - u).max())

@@ -13,7 +13,8 @@ CYCLES = {
     "W(1,1)": lambda n: w_cycle(n, 1, 1),
 }
 
-# Asymptotic factors computed independently of this project, homogeneous Dirichlet values.
+# Asymptotic factors computed independently of this project, homogeneous Dirichlet values, with
+# grids down to a single unknown.
 PUBLISHED = {
     (2, "redblack"): (0.119, 0.081, 0.062, 0.074),
     (2, "sor"): (0.046, 0.030, 0.022, 0.045),
@@ -36,14 +37,23 @@ CASES = [
 @pytest.mark.parametrize(("ndim", "smoother", "cycle", "factor"), CASES)
 def test_asymptotic_factors(ndim, smoother, cycle, factor):
     shape = (129, 129) if ndim == 2 else (33, 33, 33)
-    levels = mgcore.poisson_levels(shape, smoother=smoother)
+    levels = mgcore.poisson_levels(shape, smoother=smoother, coarsest=1)
+    assert levels[-1].size == 1
     measured = asymptotic_factor(levels, CYCLES[cycle](len(levels)))
     # 5 %, and half a unit of the third digit, to which the table is rounded
     assert abs(measured - factor) <= 0.05 * factor + 5e-4
 
 
+@pytest.mark.parametrize(("ndim", "smoother", "cycle", "factor"), CASES)
+def test_a_direct_solve_of_many_unknowns_converges_no_slower(ndim, smoother, cycle, factor):
+    levels = mgcore.poisson_levels((129,) * ndim if ndim == 2 else (33,) * 3, smoother=smoother)
+    assert levels[-1].size > 900
+    measured = asymptotic_factor(levels, CYCLES[cycle](len(levels)), cycles=30)
+    assert measured <= 1.05 * factor + 5e-4
+
+
 def test_red_black_gauss_seidel_is_a_direct_solver_in_1d():
-    levels = mgcore.poisson_levels(257, smoother="redblack")
+    levels = mgcore.poisson_levels(257, smoother="redblack", coarsest=1)
     assert asymptotic_factor(levels, v_cycle(len(levels))) == 0.0
 
 

@@ -172,7 +172,9 @@ def test_levels_fuse_without_a_trace(shape, cycle, pre, post, guess):
     solutions, norms = [], []
     for fused in (True, False):
         extent = [(n - 1) / 32 for n in shape]  # equal mesh widths: all axes are halved
-        levels = mgcore.poisson_levels(shape, extent=extent, smoother="sor", fused=fused)
+        levels = mgcore.poisson_levels(
+            shape, extent=extent, smoother="sor", fused=fused, coarsest=1
+        )
         assert [level.fused for level in levels[:4]] == [fused] * 4
         assert ("plain kernels" in str(levels)) != fused
         state = levels[0].start(g, u if guess else None)
@@ -191,13 +193,14 @@ def test_fused_is_a_choice():
     with pytest.raises(ValueError, match="fused must be True or False, got 'no'"):
         mgcore.poisson_levels((9, 9), fused="no")
     for fits in ({}, {"smoother": "sor"}, {"smoother": "redblack", "restriction": "full"}):
-        assert mgcore.poisson_levels((9, 9), **fits)[0].fused
+        assert mgcore.poisson_levels((9, 9), coarsest=1, **fits)[0].fused
     for plain in ({"smoother": "jacobi"}, {"restriction": "half"}, {"fused": False}):
-        levels = mgcore.poisson_levels((9, 9), **plain)
+        levels = mgcore.poisson_levels((9, 9), coarsest=1, **plain)
         assert not any(level.fused for level in levels)
         assert ("plain kernels: fused=False" in str(levels)) == ("fused" in plain)
-    assert not mgcore.poisson_levels((9, 17))[0].fused  # one axis is halved alone
-    assert mgcore.poisson_levels((9, 17))[1].fused
+    levels = mgcore.poisson_levels((9, 17), coarsest=1)
+    assert not levels[0].fused  # one axis is halved alone
+    assert levels[1].fused
 
 
 def test_default_methods_are_the_parts():
@@ -223,7 +226,7 @@ class TestAnotherCoarseState:
     @pytest.fixture(autouse=True)
     def problem(self, shape, fused):
         g, e = np.random.default_rng(0).standard_normal((2, *shape))
-        self.levels = mgcore.poisson_levels(shape, smoother="sor", fused=fused)
+        self.levels = mgcore.poisson_levels(shape, smoother="sor", fused=fused, coarsest=1)
         self.fine, coarse = self.levels[:2]
         assert self.fine.fused == fused
         halves = (slice(None, None, 2),) * len(shape)

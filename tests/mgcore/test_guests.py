@@ -49,9 +49,14 @@ def test_conjugate_gradients_need_few_steps_and_find_what_solve_finds(case):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: guests.as_preconditioner(poisson_levels(9, restriction="injection")), "full"),
-        (lambda: guests.as_preconditioner(poisson_levels(9), cycle="fmg"), "reads the same"),
-        (lambda: guests.as_preconditioner(poisson_levels(9), cycle="f"), "reads the same"),
+        (
+            lambda: guests.as_preconditioner(
+                poisson_levels(9, restriction="injection", coarsest=1)
+            ),
+            "full",
+        ),
+        (lambda: guests.as_preconditioner(poisson_levels(999), cycle="fmg"), "reads the same"),
+        (lambda: guests.as_preconditioner(poisson_levels(999), cycle="f"), "reads the same"),
         (lambda: guests.as_linear_operator([None]), "made by"),
     ],
 )

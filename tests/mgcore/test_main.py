@@ -106,7 +106,7 @@ def test_windows_are_shown_where_they_can_be(capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["--size", "2"], "3 nodes or more"),
-        (["--size", "33", "--maxiter", "1"], "increase maxiter"),
+        (["--size", "65", "--maxiter", "1"], "increase maxiter"),
         (["--rtol", "-1"], "rtol must be a number, zero or more"),
         (["--threads", "0"], "threads must be a whole number"),
         (["--size", "9", "--plot", "no/such/folder/x.png"], "No such file"),

@@ -48,14 +48,14 @@ def test_residuals_are_those_of_the_solution(shape):
 
 
 @pytest.mark.parametrize("smoother", ["sor", "redblack", "chebyshev", "jacobi", "lexicographic"])
-@pytest.mark.parametrize("cycle", ["fmg", "v", "w", "f", mgcore.full_multigrid(6, 1, 2)])
+@pytest.mark.parametrize("cycle", ["fmg", "v", "w", "f", mgcore.full_multigrid(2, 1, 2)])
 def test_any_cycle_and_smoother(cycle, smoother):
     g = rough((65, 65))
     solution = solve_poisson(g, precision="mixed", cycle=cycle, smoother=smoother)
     assert solution.status == Status.CONVERGED
     double = solve_poisson(g, cycle=cycle, smoother=smoother)
     assert abs(solution.u - double.u).max() <= 1e-7 * abs(double.u).max()
-    assert solution.nit < double.nit or cycle == mgcore.full_multigrid(6, 1, 2)
+    assert solution.nit < double.nit or cycle == mgcore.full_multigrid(2, 1, 2)
     assert str(solution.cycle) == str(double.cycle)
     assert 0.5 < solution.work_units / double.work_units < 2
 
@@ -87,7 +87,7 @@ def test_ends_like_any_solve():
 
 def test_callbacks_see_the_work_of_all_cycles():
     seen = []
-    solution = solve_poisson(rough((33, 33)), precision="mixed", callback=seen.append)
+    solution = solve_poisson(rough((129, 129)), precision="mixed", callback=seen.append)
     assert [s.nit for s in seen] == list(range(1, solution.nit + 1))
     assert 0 < seen[0].work_units < seen[-1].work_units == solution.work_units
     assert seen[0].cycle == solution.cycle
@@ -96,7 +96,7 @@ def test_callbacks_see_the_work_of_all_cycles():
 
 
 def test_a_cycle_may_be_told_once():
-    g = rough((9, 9))
+    g = rough((129, 129))
     expected = solve_poisson(g, precision="mixed", cycle="v").u
     visits = (tuple(visit) for visit in mgcore.v_cycle(3))
     np.testing.assert_array_equal(solve_poisson(g, precision="mixed", cycle=visits).u, expected)

@@ -35,17 +35,19 @@ def test_the_default_reaches_its_tolerance():
     assert solution.residuals[0] == pytest.approx(np.linalg.norm(ROUGH[1:-1, 1:-1]))
     assert solution.nit == len(solution.factors) == len(solution.residuals) - 1
     assert max(solution.factors) < 0.1
-    assert solution.cycle == mgcore.full_multigrid(6)
+    assert solution.cycle == mgcore.full_multigrid(2)
     assert abs(solution.u - direct_solution(ROUGH)).max() < 1e-8
     assert "cycle     residual   factor" in str(solution)
 
 
 def test_the_cycle_of_a_solution_is_drawn_for_its_levels():
     cut = [(0, 2), (1, 8), (0, 1)]
+    deep = poisson_levels(9, coarsest=1)
     for solution, mark in (
-        (solve_poisson(ROUGH, cycle=cut, maxiter=500), "8"),
-        (solve_poisson(np.ones(5), cycle=cut), "o"),
-        (solve(poisson_levels(9)[:2], np.ones(9), cycle="v", rtol=0, maxiter=1), "2"),
+        (solve(poisson_levels(ROUGH.shape, coarsest=1), ROUGH, cycle=cut, maxiter=500), "8"),
+        (solve_poisson(ROUGH, cycle=cut), "o"),
+        (solve_poisson(np.ones((9, 9))), "o"),
+        (solve(deep[:2], np.ones(9), cycle="v", rtol=0, maxiter=1), "2"),
     ):
         assert str(solution.cycle).splitlines()[-1].endswith(mark)
 
@@ -62,7 +64,7 @@ def test_a_solution_is_itself_and_shows_itself_in_a_line():
 
 
 def test_work_units_count_every_cycle():
-    levels = poisson_levels((65, 65))
+    levels = poisson_levels((65, 65), coarsest=1)
     sizes = [level.size for level in levels]
     assert list(levels.sizes) == sizes
     solution = solve(levels, ROUGH, maxiter=3, rtol=0)
@@ -71,7 +73,7 @@ def test_work_units_count_every_cycle():
 
 
 @pytest.mark.parametrize(
-    "cycle", ["v", "w", "f", "fmg", mgcore.v_cycle(6, 2, 1), [(0, 2), (1, 8), (0, 1)]]
+    "cycle", ["v", "w", "f", "fmg", mgcore.v_cycle(2, 2, 1), [(0, 2), (1, 8), (0, 1)]]
 )
 def test_cycles_by_name_or_as_data(cycle):
     solution = solve_poisson(ROUGH, cycle=cycle, rtol=1e-6, maxiter=100)
@@ -81,7 +83,7 @@ def test_cycles_by_name_or_as_data(cycle):
 
 def test_a_cycle_with_fresh_visits_repeats_on_the_residual_equation():
     # With u0, and from the second cycle on, a fresh visit must not throw the iterate away.
-    cycle = mgcore.full_multigrid(6)
+    cycle = mgcore.full_multigrid(2)
     solution = solve_poisson(ROUGH, cycle=cycle, rtol=1e-9)
     assert solution.success
     assert max(solution.factors) < 0.1
@@ -482,8 +484,8 @@ def test_callback_sees_every_cycle_and_may_stop():
 
 
 def test_slow_cycles_go_on():
-    g = np.ones((17, 17))
-    solution = solve_poisson(g, smoother="jacobi", cycle=[(0, 1)], maxiter=2000)
+    g, levels = np.ones((17, 17)), poisson_levels((17, 17), smoother="jacobi", coarsest=1)
+    solution = solve(levels, g, cycle=[(0, 1)], maxiter=2000)
     assert solution.success
     assert min(solution.factors[-50:]) > 0.97
 
@@ -499,7 +501,8 @@ def test_no_array_is_allocated_inside_a_cycle(smoother):
     mgcore.run(levels, cycle, state)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20_000  # bytes, of Python objects; one array of the finest grid has 528,392
+    # Bytes, of Python objects and products on 31 x 31 unknowns; an array of the finest has 528,392.
+    assert peak < 50_000
 
 
 @pytest.mark.parametrize(
@@ -585,7 +588,7 @@ def test_a_callable_border_may_ignore_where_it_is_asked():
 
 # --- what is refused ----------------------------------------------------------------------------
 
-G = np.ones((9, 9))
+G, LEVELS = np.ones((9, 9)), poisson_levels((9, 9), coarsest=1)
 
 
 @pytest.mark.parametrize(
@@ -658,7 +661,9 @@ G = np.ones((9, 9))
         (lambda: solve_poisson(G, cycle="x"), "known are 'v', 'w', 'f', 'fmg'"),
         (lambda: solve_poisson(G, cycle=7), "a name or a sequence of visits"),
         (lambda: solve_poisson(G, cycle=[(0, 1), (1, 1)]), "begin and end on level 0"),
-        (lambda: solve_poisson(G, cycle=mgcore.v_cycle(5)), "visit levels below 3"),
+        (lambda: solve(LEVELS, G, cycle=mgcore.v_cycle(5)), "visit levels below 3"),
+        (lambda: poisson_levels((9, 9), coarsest=0), "number of unknowns, 1 or more, or None"),
+        (lambda: poisson_levels((9, 9), coarsest=2.5), "number of unknowns, 1 or more, or None"),
         (lambda: solve_poisson(G, smoother="sorr"), "known are 'jacobi'"),
         (lambda: solve_poisson(G, rtol=-1), "rtol must be a number, zero or more"),
         (lambda: solve_poisson(G, atol=float("nan")), "atol must be a number, zero or more"),
@@ -683,5 +688,4 @@ def test_bad_input_gets_one_clear_sentence(call, message):
 
 def test_visits_may_be_plain_tuples_or_visits():
     given = [Visit(0, 1), (1, 1), (2, 1), (1, 1), Visit(0, 1)]
-    levels = poisson_levels((9, 9))
-    assert solve(levels, G, cycle=given).success
+    assert solve(LEVELS, G, cycle=given).success

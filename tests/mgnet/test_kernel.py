@@ -12,7 +12,7 @@ from mgnet import SymmetricKernel, train_smoother
 
 
 def factor(weights, n, pre=1, post=1):
-    levels = mgnet.poisson_levels((n, n), smoother=SymmetricKernel(weights))
+    levels = mgnet.poisson_levels((n, n), smoother=SymmetricKernel(weights), coarsest=1)
     with torch.no_grad():
         return asymptotic_factor(levels, v_cycle(len(levels), pre, post))
 
@@ -31,10 +31,10 @@ def test_a_kernel_of_its_centre_alone_is_jacobi(ndim):
     omega = 0.8
     kernel = SymmetricKernel([omega / (2 * ndim)] + [0.0] * ndim)
     shape = (17,) * ndim
-    a = mgnet.poisson_levels(shape, smoother=kernel)
+    a = mgnet.poisson_levels(shape, smoother=kernel, coarsest=1)
     from mgcore import Jacobi
 
-    b = mgnet.poisson_levels(shape, smoother=Jacobi(omega))
+    b = mgnet.poisson_levels(shape, smoother=Jacobi(omega), coarsest=1)
     g = np.random.default_rng(0).standard_normal(shape)
     cycle = v_cycle(len(a))
     torch.testing.assert_close(
@@ -65,7 +65,7 @@ def test_the_best_smoothing_factor_of_a_five_point_kernel():
 
 def test_gradients_flow_through_the_cycle():
     kernel = SymmetricKernel([0.25, 0.05, 0.01])
-    levels = mgnet.poisson_levels((9, 9), smoother=kernel)
+    levels = mgnet.poisson_levels((9, 9), smoother=kernel, coarsest=1)
     error = torch.randn(9, 9, dtype=torch.float64)
 
     def norm(weights):
@@ -87,7 +87,7 @@ def test_gradients_flow_through_the_cycle():
 @pytest.mark.slow
 def test_training_goes_from_jacobi_to_better_than_red_black():
     kernel = SymmetricKernel([0.2, 0.0, 0.0])
-    levels = mgnet.poisson_levels((33, 33), smoother=kernel)
+    levels = mgnet.poisson_levels((33, 33), smoother=kernel, coarsest=1)
     factors = train_smoother(levels, steps=300, lr=0.003, progress=False)
     assert factors[0] > 0.25
     assert factor(kernel.weights.tolist(), 33) < 0.115  # red-black has .119
@@ -98,7 +98,8 @@ def test_one_kernel_serves_levels_of_both_precisions():
     g = np.ones((9, 9))
     solutions = []
     chains = [
-        mgnet.poisson_levels((9, 9), smoother=kernel, dtype=d) for d in ("float32", "float64")
+        mgnet.poisson_levels((9, 9), smoother=kernel, coarsest=1, dtype=d)
+        for d in ("float32", "float64")
     ]
     for levels in chains:
         state = run(levels, v_cycle(len(levels)), levels[0].start(g))
@@ -119,7 +120,7 @@ def test_kernels_scale_with_the_mesh():
 @pytest.mark.parametrize("ndim", [1, 3])
 def test_training_in_other_dimensions(ndim):
     kernel = SymmetricKernel([0.8 / (2 * ndim)] + [0.0] * ndim)
-    levels = mgnet.poisson_levels((9,) * ndim, smoother=kernel)
+    levels = mgnet.poisson_levels((9,) * ndim, smoother=kernel, coarsest=1)
     factors = train_smoother(levels, steps=30, lr=0.003, batch=2, progress=False)
     assert min(factors) < factors[0]
 

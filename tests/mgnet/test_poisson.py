@@ -90,7 +90,7 @@ def plain_chain(n, ndim):
 @pytest.mark.parametrize("cycle", [v_cycle, w_cycle, f_cycle])
 def test_bare_conv_levels_are_the_solver(cycle, ndim):
     g = RNG.standard_normal((33,) * ndim)
-    ours = mgcore.poisson_levels(g.shape, smoother="jacobi")
+    ours = mgcore.poisson_levels(g.shape, smoother="jacobi", coarsest=1)
     state = run(ours, cycle(len(ours)), ours[0].start(g))
     levels = plain_chain(33, ndim)
     inside = (slice(1, -1),) * ndim
@@ -114,8 +114,8 @@ def cycles(draw, n):
 @given(st.data(), st.sampled_from(["sor", "jacobi"]), st.sampled_from([(33, 33), (9, 33), (17,)]))
 def test_any_cycle_gives_what_the_levels_on_torch_give(data, smoother, shape):
     # Those know no flags, no fused passes and no workspace; each state makes its own arrays.
-    ours = mgcore.poisson_levels(shape, smoother=smoother)
-    theirs = mgnet.poisson_levels(shape, smoother=smoother)
+    ours = mgcore.poisson_levels(shape, smoother=smoother, coarsest=1)
+    theirs = mgnet.poisson_levels(shape, smoother=smoother, coarsest=1)
     g = np.random.default_rng(0).standard_normal(shape)
     a, b = ours[0].start(g), theirs[0].start(g)
     for _ in range(2):  # the second run meets what the first left in the workspace
@@ -141,8 +141,9 @@ def test_full_approximation_scheme_equals_the_correction_scheme(ndim):
     g, u = RNG.standard_normal((2, *shape))
     line = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)  # any Pi will do
     weights = line if ndim == 1 else torch.outer(line, line)
-    plain = mgnet.poisson_levels(shape, smoother="jacobi")
-    fas = with_Pi(mgnet.poisson_levels(shape, smoother="jacobi"), weights)
+    how = {"smoother": "jacobi", "coarsest": 1}
+    plain = mgnet.poisson_levels(shape, **how)
+    fas = with_Pi(mgnet.poisson_levels(shape, **how), weights)
     n = len(plain)
     down = slash_cycle((2,) * n)
     for cycle in (v_cycle(n, 2, 1), w_cycle(n, 1, 1), f_cycle(n, 1, 2)):
@@ -178,11 +179,15 @@ def test_full_approximation_scheme_equals_the_correction_scheme(ndim):
 # --- under mgcore.solve --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(65,), (33, 65), (17, 17, 17)])
-def test_solve_runs_it_unchanged(shape):
+@pytest.mark.parametrize(
+    ("shape", "coarsest"), [((65,), 1), ((33, 65), None), ((33, 65), 1), ((17, 17, 17), 1)]
+)
+def test_solve_runs_it_unchanged(shape, coarsest):
     g, border = RNG.standard_normal((2, *shape))
-    solution = mgcore.solve(mgnet.poisson_levels(shape, smoother="sor"), g, boundary=border)
-    ours = mgcore.solve(mgcore.poisson_levels(shape, smoother="sor"), g, boundary=border)
+    solution, ours = (
+        mgcore.solve(library.poisson_levels(shape, coarsest=coarsest), g, boundary=border)
+        for library in (mgnet, mgcore)
+    )
     assert solution.success
     assert solution.nit == ours.nit
     np.testing.assert_allclose(solution.residuals, ours.residuals, rtol=1e-3)
@@ -267,7 +272,7 @@ def test_a_pair_is_the_border_in_1d():
 
 
 def test_solve_poisson_warns_raises_and_shows_its_progress(capsys):
-    g = torch.from_numpy(RNG.standard_normal((33, 33)))
+    g = torch.from_numpy(RNG.standard_normal((65, 65)))
     with pytest.warns(mgcore.ConvergenceWarning) as caught:
         mgnet.solve_poisson(g, maxiter=1, progress=True)
     assert caught[0].filename == __file__
@@ -449,7 +454,7 @@ def test_gradients_where_u_needs_no_cycle(case, cycle):
 
 
 def mgnet_solve(g, u0=None, **how):
-    return mgcore.solve(mgnet.poisson_levels((17, 17)), g, u0, **how)
+    return mgcore.solve(mgnet.poisson_levels((17, 17), coarsest=1), g, u0, **how)
 
 
 @pytest.mark.parametrize("smoother", ["sor", mgnet.SymmetricKernel([0.2, 0.05, 0.01])])
@@ -458,7 +463,7 @@ def test_autocast_changes_nothing(smoother):
 
     def solved():
         x = g.clone().requires_grad_()
-        levels = mgnet.poisson_levels((33, 33), dtype="float32", smoother=smoother)
+        levels = mgnet.poisson_levels((33, 33), dtype="float32", smoother=smoother, coarsest=1)
         solution = mgcore.solve(levels, x, boundary=1.0, rtol=1e-5)
         solution.u.square().sum().backward()
         return solution, x.grad

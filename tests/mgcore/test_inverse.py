@@ -1,0 +1,117 @@
+"""The coarsest grid, solved directly, against dense linear algebra."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mgcore
+import mgnet
+from mgcore import Robin, Stencil, poisson_levels, solve
+from mgcore.inverse import DENSE, SEPARABLE, inverse
+from mgcore.operators import Medium, of_stencil
+from mgnet.stencils import Inverse as TorchInverse
+
+RNG = np.random.default_rng(3)
+
+
+@st.composite
+def grids(draw):
+    """A box with any sides and any mesh."""
+    ndim = draw(st.integers(1, 3))
+    kinds = ["dirichlet", "neumann", Robin(draw(st.sampled_from([0.0, 0.3, 50.0])))]
+    pair = st.one_of(
+        st.just(("periodic", "periodic")),
+        st.tuples(st.sampled_from(kinds), st.sampled_from(kinds)),
+    )
+    sides = [draw(pair) for _ in range(ndim)]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    lines = [np.cumsum(rng.uniform(0.5, 2, draw(st.integers(3, 9)))) for _ in range(ndim)]
+    return mgcore.Grid(coordinates=lines, extent=100.0, sides=sides)
+
+
+@settings(deadline=None, max_examples=150)
+@given(grids(), st.sampled_from([0.0, 0.7]), st.lists(st.floats(0.1, 9), min_size=3, max_size=3))
+def test_fast_diagonalisation_solves(grid, reaction, a):
+    operator = Medium.given(grid, a[: grid.ndim], reaction).operator()
+    A_inverse, g = inverse(operator), RNG.standard_normal(grid.interior)
+    assert len(A_inverse.into) == grid.ndim  # one small matrix for each axis
+    A, volumes = operator.matrix(), operator.volumes()
+    if operator.singular:
+        g = g - (g * volumes).sum() / volumes.sum()
+    u = A_inverse(g)
+    residual = A @ u.reshape(-1) - g.reshape(-1)
+    assert abs(residual).max() <= 1e-11 * operator.bound * abs(u).max()
+    if operator.singular and grid.ndim > 1:
+        assert abs((u * volumes).sum()) <= 1e-11 * abs(u * volumes).sum()
+    kind = {"dtype": torch.float64, "device": "cpu"}
+    batch = torch.from_numpy(np.stack([g, 2 * g])[:, None])
+    theirs = TorchInverse(operator, kind)(batch)
+    assert abs(theirs[0, 0].numpy() - u).max() <= 1e-12 * max(abs(u).max(), abs(g).max())
+    torch.testing.assert_close(theirs[1], 2 * theirs[0], rtol=1e-12, atol=1e-14)
+
+
+MEHRSTELLEN = np.array([[-1.0, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6
+
+
+def varying(shape):
+    return np.exp(RNG.standard_normal(shape))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"coefficient": varying((9, 8))},
+        {"reaction": varying((9, 8))},
+        {"coefficient": varying((9, 8)), "sides": "neumann"},
+        {"operator": Stencil.of_array(MEHRSTELLEN)},
+    ],
+)
+def test_other_operators_have_a_dense_inverse(how):
+    grid = mgcore.Grid((9, 8), sides=how.pop("sides", "dirichlet"))
+    stencil = how.pop("operator", None)
+    operator = of_stencil(grid, stencil) if stencil else Medium.given(grid, **how).operator()
+    A_inverse, g = inverse(operator), RNG.standard_normal(grid.interior)
+    assert A_inverse.into[0].shape == (grid.size, grid.size)
+    volumes = operator.volumes()
+    if operator.singular:
+        g = g - (g * volumes).sum() / volumes.sum()
+    u = A_inverse(g)
+    np.testing.assert_allclose(operator.matrix() @ u.reshape(-1), g.reshape(-1), atol=1e-10)
+
+
+@pytest.mark.parametrize("library", [mgcore, mgnet])
+@pytest.mark.parametrize("coarsest", [None, 1, 10, 300])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"shape": (129, 129)},
+        {"shape": (1025,)},
+        {"shape": (33, 33, 33)},
+        {"shape": (100, 130), "sides": "neumann"},
+        {"shape": (100, 130), "coefficient": varying((100, 130))},
+    ],
+)
+def test_coarsening_ends_where_it_is_asked_to(how, coarsest, library):
+    levels = library.poisson_levels(**how, coarsest=coarsest)
+    ndim = len(how["shape"])
+    most = (DENSE if "coefficient" in how else SEPARABLE[ndim]) if coarsest is None else coarsest
+    assert levels[-2].size > most
+    if most > 1 or ("sides" not in how and "coefficient" not in how):
+        assert levels[-1].size <= most
+    g = RNG.standard_normal(how["shape"])
+    expected = solve(poisson_levels(**how), g, rtol=1e-11)
+    solution = solve(levels, g, rtol=1e-11)
+    assert abs(np.asarray(solution.u) - expected.u).max() <= 1e-9 * abs(expected.u).max()
+
+
+@pytest.mark.parametrize("shape", [(33, 33), (17, 17, 17), (129,), (30, 21)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_grid_is_solved_at_once(shape, dtype):
+    g = RNG.standard_normal(shape).astype(dtype)
+    levels = poisson_levels(shape, dtype=dtype)
+    assert len(levels) == 1
+    solution = solve(levels, g)
+    assert solution.nit == 1
+    assert str(solution.cycle) == "level 0  o"
