@@ -87,7 +87,7 @@ def clone(
     """Put the patch into the photograph at several places, one after the other."""
     began = time.perf_counter()
     rows, columns = patch.shape[:2]
-    levels = mgcore.poisson_levels((rows, columns), extent=(rows - 1, columns - 1), smoother="sor")
+    levels = mgcore.poisson_levels((rows, columns), spacing=1, smoother="sor")
     pasted, cloned = photograph.copy(), photograph.copy()
     solutions = []
     for place in places:

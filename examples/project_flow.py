@@ -170,9 +170,7 @@ def stir(photograph: np.ndarray, seconds: float = 4.0, steps: int = 60) -> Stirr
     """Let the gusts carry a photograph about."""
     rows, columns, _ = photograph.shape
     shape = rows, columns
-    levels = mgcore.poisson_levels(
-        shape, extent=[n - 1 for n in shape], sides="neumann", smoother="sor"
-    )
+    levels = mgcore.poisson_levels(shape, spacing=1, sides="neumann", smoother="sor")
     wind = gusts(shape)
     first = project(levels, wind)  # compiles, or loads what was compiled
     began = time.perf_counter()

@@ -23,27 +23,37 @@ class Grid:
     shape : int or sequence of int, optional
         Nodes along each of one to three axes, 3 or more each. Along a periodic axis the end is not
         counted twice: node n would be node 0. May be left out where `coordinates` are given.
-    extent : float or sequence of float
-        Length of the box along each axis; one number is the length of every side. Where
-        `coordinates` are given they say it, but for periodic axes.
+    extent : float or sequence of float, optional
+        Length of the box along each axis, by default 1; one number is the length of every side.
+        Where `coordinates` are given they say it, but for periodic axes.
     sides : str or Robin or sequence of them
         "dirichlet", "neumann", "periodic" or ``Robin(beta)``: one for all sides, or for each axis
         one or a pair (lower, upper).
     coordinates : sequence of array, optional
         The nodes along each axis, increasing: a graded mesh.
+    spacing : float or sequence of float, optional
+        Mesh width along each axis, or along all: another way to tell the extent.
 
     Raises
     ------
     ValueError
         For what does not fit; the message says what does.
+
+    Examples
+    --------
+    >>> Grid((5, 9), spacing=0.5).extent
+    (2.0, 4.0)
+    >>> Grid((4, 8), spacing=0.5, sides="periodic").extent
+    (2.0, 4.0)
     """
 
     def __init__(
         self,
         shape: int | Sequence[int] | None = None,
-        extent: float | Sequence[float] = 1.0,
+        extent: float | Sequence[float] | None = None,
         sides: Any = "dirichlet",
         coordinates: Sequence[Any] | None = None,
+        spacing: float | Sequence[float] | None = None,
     ):
         if coordinates is not None:
             lines = _lines(coordinates)
@@ -54,26 +64,27 @@ class Grid:
         elif shape is None:
             raise ValueError("a grid needs a shape or coordinates")
         shape = _numbers(shape, "shape", int)
-        extent = _numbers(extent, "extent", float)
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"grids have one, two or three axes, got shape {shape}")
         if any(n < 3 for n in shape):
             raise ValueError(f"each axis needs 3 nodes or more, got shape {shape}")
-        extent = extent * len(shape) if len(extent) == 1 else extent
-        if len(extent) != len(shape):
-            raise ValueError(
-                f"extent needs one length or one for each of {len(shape)} axes, got {extent}"
-            )
-        if not all(0 < length < float("inf") for length in extent):
-            raise ValueError(f"extent must be positive and finite, got {extent}")
         pairs = _sides(sides, len(shape))
+        if spacing is None:
+            lengths = _lengths(1.0 if extent is None else extent, "extent", len(shape))
+        elif extent is None and coordinates is None:
+            cells = [n - (pair[0] != "periodic") for n, pair in zip(shape, pairs, strict=True)]
+            widths = _lengths(spacing, "spacing", len(shape))
+            lengths = tuple(n * h for n, h in zip(cells, widths, strict=True))
+        else:
+            other = "extent" if coordinates is None else "coordinates"
+            raise ValueError(f"spacing and {other} both say how long the box is; give one of them")
         if coordinates is None:
             self.axes = tuple(
                 Axis.uniform(n, length, pair)
-                for n, length, pair in zip(shape, extent, pairs, strict=True)
+                for n, length, pair in zip(shape, lengths, pairs, strict=True)
             )
         else:
-            self.axes = tuple(map(_graded, lines, extent, pairs))
+            self.axes = tuple(map(_graded, lines, lengths, pairs))
 
     @classmethod
     def _of(cls, axes: Sequence[Axis]) -> Grid:
@@ -261,6 +272,17 @@ def _lines(coordinates: Sequence[Any]) -> list[np.ndarray]:
                 f"coordinates of axis {axis} must be three or more finite numbers that increase"
             )
     return arrays
+
+
+def _lengths(given: Any, name: str, ndim: int) -> tuple[float, ...]:
+    """A positive number for each axis."""
+    lengths: tuple[float, ...] = _numbers(given, name, float)
+    lengths = lengths * ndim if len(lengths) == 1 else lengths
+    if len(lengths) != ndim:
+        raise ValueError(f"{name} needs one length or one for each of {ndim} axes, got {lengths}")
+    if not all(0 < length < float("inf") for length in lengths):
+        raise ValueError(f"{name} must be positive and finite, got {lengths}")
+    return lengths
 
 
 def _graded(line: np.ndarray, length: float, sides: tuple[Side, Side]) -> Axis:

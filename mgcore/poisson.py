@@ -39,7 +39,8 @@ __all__ = ["poisson_levels", "solve_poisson"]
 def poisson_levels(
     shape: int | Sequence[int] | None = None,
     *,
-    extent: float | Sequence[float] = 1.0,
+    extent: float | Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     sides: Any = "dirichlet",
     coordinates: Sequence[Any] | None = None,
     coefficient: Any = 1.0,
@@ -60,8 +61,9 @@ def poisson_levels(
     shape : int or sequence of int, optional
         Nodes along each of one to three axes, boundary included, 3 or more each. Along a periodic
         axis the end is not counted twice. May be left out where `coordinates` are given.
-    extent : float or sequence of float
-        Length of the box along each axis; one number is the length of every side.
+    extent, spacing : float or sequence of float, optional
+        Length of the box along each axis, or the mesh width; one number is for every axis. Give one
+        of them; by default the box has the length 1 along each axis.
     sides : str or Robin or sequence of them
         What is known at the ends of each axis: "dirichlet" (u), "neumann" (the flux a du/dn),
         "periodic" or ``mgcore.Robin(beta)`` (a du/dn + beta u); one for all, or for each axis one
@@ -104,7 +106,7 @@ def poisson_levels(
     ValueError
         For a shape, extent or name that does not fit; the message says what does.
     """
-    grid = Grid(shape, extent, sides, coordinates)
+    grid = Grid(shape, extent, sides, coordinates, spacing)
     problem = equation(grid, coefficient, mean, reaction, operator)
     if not isinstance(fused, bool):
         raise ValueError(f"fused must be True or False, got {fused!r}")
@@ -162,7 +164,8 @@ def solve_poisson(
     *,
     ndim: int | None = None,
     boundary: Any = 0.0,
-    extent: float | Sequence[float] = 1.0,
+    extent: float | Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     sides: Any = "dirichlet",
     coordinates: Sequence[Any] | None = None,
     coefficient: Any = 1.0,
@@ -198,7 +201,7 @@ def solve_poisson(
         or a function of the nodes' coordinates (arrays that broadcast); of a batch, an array may be
         that of one member or of all. Or for each axis a pair of what is given on its lower and
         upper side, of u or of the flux (outwards positive), None for zero; in 1D the pair alone.
-    extent, sides, coordinates, coefficient, mean, reaction, operator
+    extent, spacing, sides, coordinates, coefficient, mean, reaction, operator
         The box and the equation, see :func:`poisson_levels`. Where no side holds u and c = 0, the
         mean of g (with the fluxes) is taken out, if `project` does not refuse that, and the mean of
         u is zero, both over the box: nodes on its sides count by half.
@@ -269,7 +272,7 @@ def solve_poisson(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
     cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
-    grid = Grid(g.shape[len(batch) :], extent, sides, coordinates)
+    grid = Grid(g.shape[len(batch) :], extent, sides, coordinates, spacing)
     problem = equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback

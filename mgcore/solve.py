@@ -350,7 +350,7 @@ class Problem:
     """
 
     def __init__(
-        self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any, project: bool, out: Any
+        self, levels: Sequence[Any], g: Any, u0: Any, boundary: Any, project: bool, out: Any = None
     ):
         fine = levels[0]
         self.levels, self.fine, self.out = levels, fine, out

@@ -368,7 +368,8 @@ class PoissonLevel(FeatureLevel):
 def poisson_levels(
     shape: int | Sequence[int] | None = None,
     *,
-    extent: float | Sequence[float] = 1.0,
+    extent: float | Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     sides: Any = "dirichlet",
     coordinates: Sequence[Any] | None = None,
     coefficient: Any = 1.0,
@@ -386,7 +387,7 @@ def poisson_levels(
 
     Parameters
     ----------
-    shape, extent, sides, coordinates
+    shape, extent, spacing, sides, coordinates
     coefficient, mean, reaction, operator, restriction, prolongation, coarsest
         As in :func:`mgcore.poisson_levels`.
     smoother : str, record or SymmetricKernel
@@ -422,7 +423,7 @@ def poisson_levels(
 
     :func:`mgcore.solve` does, to see when to stop. `torch.autocast` changes nothing in either.
     """
-    grid = Grid(shape, extent, sides, coordinates)
+    grid = Grid(shape, extent, sides, coordinates, spacing)
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
     name, where = check_dtype(dtype), gate.device(device)
     stiffness(grid, name)  # checks it
@@ -443,7 +444,8 @@ def solve_poisson(
     *,
     ndim: int | None = None,
     boundary: Any = 0.0,
-    extent: float | Sequence[float] = 1.0,
+    extent: float | Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     sides: Any = "dirichlet",
     coordinates: Sequence[Any] | None = None,
     coefficient: Any = 1.0,
@@ -476,7 +478,7 @@ def solve_poisson(
     ndim : int, optional
         Axes of the grid, the last ones of `g`; the axes before count right-hand sides, which are
         solved together and stop with the worst. By default all axes are the grid's.
-    boundary, extent, sides, coordinates, coefficient, mean, reaction, operator
+    boundary, extent, spacing, sides, coordinates, coefficient, mean, reaction, operator
     u0, rtol, atol, maxiter, cycle, callback, progress, project, throw
         As in :func:`mgcore.solve_poisson`. Tensors must have the dtype and device of the solve.
     smoother : str, record or SymmetricKernel
@@ -530,9 +532,9 @@ def solve_poisson(
         g = g.to(gate.device(g.device if device is None else device), getattr(torch, precision))
         device = g.device
     levels = poisson_levels(
-        nodes, extent=extent, sides=sides, coordinates=coordinates, coefficient=coefficient,
-        mean=mean, reaction=reaction, operator=operator, smoother=smoother, dtype=precision,
-        device=device or "cpu",
+        nodes, extent=extent, spacing=spacing, sides=sides, coordinates=coordinates,
+        coefficient=coefficient, mean=mean, reaction=reaction, operator=operator, smoother=smoother,
+        dtype=precision, device=device or "cpu",
     )  # fmt: skip
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback

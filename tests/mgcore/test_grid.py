@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mgcore
+import mgnet
 from mgcore import Grid
 from mgcore.grid import check_nested
 
@@ -40,6 +42,46 @@ def test_the_chain_ends_with_one_unknown_and_narrows_mesh_widths(powers, lengths
         for n, m, h, half in zip(fine.shape, coarse.shape, fine.spacing, halved, strict=True):
             assert m == ((n + 1) // 2 if half else n)
             assert half == (n > 3 and h < 1.5 * min(able))
+
+
+@given(
+    st.lists(st.integers(3, 40), min_size=1, max_size=3),
+    st.lists(st.floats(0.01, 100), min_size=3, max_size=3),
+    st.booleans(),
+)
+def test_a_mesh_width_says_the_extent(shape, widths, periodic):
+    sides = "periodic" if periodic else "neumann"
+    grid = Grid(shape, spacing=widths[: len(shape)], sides=sides)
+    np.testing.assert_allclose(grid.spacing, widths[: len(shape)], rtol=1e-14)
+    assert grid == Grid(shape, grid.extent, sides)
+    assert Grid(shape, spacing=2).spacing == pytest.approx((2.0,) * len(shape))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"spacing": 1, "extent": 1.0}, "spacing and extent both .* give one of them"),
+        ({"spacing": 1, "coordinates": [range(5)] * 2}, "spacing and coordinates both"),
+        ({"spacing": -1}, "spacing must be positive and finite"),
+        ({"spacing": (1, 1, 1)}, "spacing needs one length or one for each of 2 axes"),
+        ({"spacing": "wide"}, "spacing must be one or more numbers"),
+    ],
+)
+@pytest.mark.parametrize("library", [mgcore, mgnet])
+def test_mesh_widths_that_do_not_fit(how, message, library):
+    for call in (
+        lambda: library.poisson_levels((5, 5), **how),
+        lambda: library.solve_poisson(np.ones((5, 5)), **how),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_solve_by_its_mesh_width():
+    g = np.random.default_rng(0).standard_normal((17, 9))
+    expected = mgcore.solve_poisson(g, extent=(8.0, 4.0)).u
+    for library in (mgcore, mgnet):
+        np.testing.assert_allclose(library.solve_poisson(g, spacing=0.5).u, expected, atol=1e-10)
 
 
 def test_unequal_mesh_widths_coarsen_the_short_ones_first():
