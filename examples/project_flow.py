@@ -5,11 +5,11 @@
 Jets blow into a closed box of 300 x 450 nodes and carry a photograph along that scikit-learn ships.
 Each time step moves the velocity with itself and then projects it: -Laplace p = -div v with no flow
 through the walls ("neumann"), v <- v - grad p. Velocities live on the faces of the volumes around
-the nodes, so that div grad is exactly the operator of `mgcore.poisson_levels`, and what is left of
-the divergence is the residual of the solve. One hierarchy serves all time steps. V cycles go on
-from the pressure of the step before, whose residual is a tenth of that of p = 0: this saves one of
-five cycles, and costs what three cycles of full multigrid cost from nothing. Writes
-figures/flow.png.
+the nodes, where `mgcore.divergence` of `mgcore.gradient` is exactly the operator that is solved
+for, and what is left of the divergence is the residual of the solve. One hierarchy and one array
+serve all time steps. V cycles go on from the pressure of the step before, whose residual is a tenth
+of that of p = 0: this saves one of five cycles, and costs what three cycles of full multigrid cost
+from nothing. Writes figures/flow.png.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 import mgcore
+from mgcore import divergence, gradient
 
 #: A component for each axis, on the faces across it: between neighbours along that axis.
 Velocity = list[np.ndarray]
@@ -58,25 +59,6 @@ def along(values: np.ndarray, axis: int, ndim: int) -> np.ndarray:
     return values.reshape([-1 if k == axis else 1 for k in range(ndim)])
 
 
-def divergence(velocity: Velocity, grid: mgcore.Grid) -> np.ndarray:
-    """What flows out of the volume around each node, over that volume; nothing through walls."""
-    total = np.zeros(grid.shape)
-    for k, (v, axis) in enumerate(zip(velocity, grid.axes, strict=True)):
-        # (v_{i+1/2} - v_{i-1/2}) / mass_i, mass the length that belongs to node i
-        out = v - np.roll(v, 1, k) if axis.periodic else np.diff(v, axis=k, prepend=0, append=0)
-        total += out / along(axis.mass, k, grid.ndim)
-    return total
-
-
-def gradient(p: np.ndarray, grid: mgcore.Grid) -> Velocity:
-    """Differences between neighbours over their distance, on the faces between them."""
-    found = []
-    for k, axis in enumerate(grid.axes):
-        step = np.roll(p, -1, k) - p if axis.periodic else np.diff(p, axis=k)
-        found.append(step / along(axis.widths, k, grid.ndim))
-    return found
-
-
 def energy(velocity: Velocity, grid: mgcore.Grid) -> float:
     """Kinetic energy, the integral of |v|^2 / 2."""
     total = 0.0
@@ -102,11 +84,15 @@ def swirl(psi: np.ndarray, grid: mgcore.Grid) -> Velocity:
 def project(
     levels: mgcore.level.Hierarchy, velocity: Velocity, p0: Any = None, rtol: float = 1e-10
 ) -> Projection:
-    """Subtract the gradient of the pressure that takes all of the divergence, from the guess p0."""
+    """Subtract the gradient of the pressure that takes all of the divergence.
+
+    A first guess p0 of the pressure is overwritten with it.
+    """
     grid = levels[0].grid
     # Full multigrid makes a first guess of its own, which is no better for another one.
     cycle = "fmg" if p0 is None else "v"
-    solution = mgcore.solve(levels, -divergence(velocity, grid), p0, cycle=cycle, rtol=rtol)
+    g = -divergence(velocity, grid)
+    solution = mgcore.solve(levels, g, p0, cycle=cycle, rtol=rtol, out=p0)
     pairs = zip(velocity, gradient(solution.u, grid), strict=True)
     return Projection([v - dp for v, dp in pairs], solution)
 

@@ -15,6 +15,7 @@ from mgcore.cycle import (
     v_cycle,
     w_cycle,
 )
+from mgcore.faces import divergence, gradient
 from mgcore.fourier import smoothing_factor, two_grid_factor
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
@@ -44,8 +45,10 @@ __all__ = [
     "Visit",
     "__version__",
     "asymptotic_factor",
+    "divergence",
     "f_cycle",
     "full_multigrid",
+    "gradient",
     "poisson_levels",
     "run",
     "slash_cycle",
