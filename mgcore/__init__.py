@@ -20,7 +20,8 @@ from mgcore.fourier import smoothing_factor, two_grid_factor
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
 from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi, Kernel
-from mgcore.solve import ConvergenceError, ConvergenceWarning, Solution, solve
+from mgcore.solution import ConvergenceError, ConvergenceWarning, Solution
+from mgcore.solve import solve
 from mgcore.stencil import Stencil
 from mgcore.verdict import Status
 

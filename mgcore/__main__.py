@@ -14,7 +14,7 @@ from mgcore.cycle import CYCLES, cycle_pair
 from mgcore.level import Hierarchy
 from mgcore.problems import PROBLEMS
 from mgcore.smoothers import SMOOTHERS
-from mgcore.solve import table_row
+from mgcore.solution import table_row
 from mgcore.watch import watch
 
 # Cycles that an animation shows: later ones look like those before, a power of ten smaller.

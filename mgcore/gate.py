@@ -138,7 +138,7 @@ def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = Fal
     if nodes != grid.shape:
         wanted = f"(*batch, {', '.join(map(str, grid.shape))})" if batch else str(grid.shape)
         if shape[len(shape) - grid.ndim :] == grid.shape:
-            wanted += f"; for many at once, solve_poisson takes ndim={grid.ndim}"
+            wanted += "; a batch of right-hand sides is for mgcore.solve"
         raise ValueError(
             f"{name} has shape {shape}, but the grid's nodes, boundary included, need {wanted}"
         )

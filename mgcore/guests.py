@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from mgcore.cycle import Cycle, run
+from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import PoissonLevel
-from mgcore.solve import cycle_pair
 from mgcore.stencil_level import StencilLevel, stencil_levels
 
 __all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "weigh"]

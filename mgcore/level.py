@@ -103,6 +103,8 @@ class SolverLevel(Level[S], Protocol[S]):
 
     #: The nodes.
     grid: Grid
+    #: Whether a state holds a batch; if not, :func:`mgcore.solve` goes through its members.
+    batches: bool = False
     #: Number of unknowns.
     size: int
     #: Round-off unit of the level's dtype.

@@ -13,7 +13,7 @@ import numpy as np
 
 from mgcore.cycle import Cycle
 from mgcore.fourier import alias
-from mgcore.solve import Solution
+from mgcore.solution import Solution
 from mgcore.watch import Step
 
 __all__ = [

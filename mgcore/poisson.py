@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 from typing import Any
 
-import numpy as np
-
+from mgcore.batch import Solver, one_by_one
 from mgcore.chain import grids
 from mgcore.cycle import Cycle
 from mgcore.gate import (
@@ -27,11 +26,11 @@ from mgcore.operators import Medium, equation
 from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Kernel, Smoother
 from mgcore.smoothers import smoother as smoother_record
-from mgcore.solve import Solution, iterate, print_progress, report
+from mgcore.solution import Solution, print_progress, report
+from mgcore.solve import iterate
 from mgcore.stencil import Stencil
 from mgcore.stencil_level import stencil_levels
 from mgcore.threads import limited
-from mgcore.verdict import Status
 
 __all__ = ["poisson_levels", "solve_poisson"]
 
@@ -282,26 +281,23 @@ def solve_poisson(
         solver = _mixed if precision == "mixed" else _plain
         solve_one = solver(grid, problem, smoother, precision, **how)
         if not batch:
-            return report(solve_one(g, u0, boundary), throw)
-        return report(_one_by_one(solve_one, batch, grid, g, u0, boundary), throw)
-
-
-#: Solves for one right-hand side, from g, u0 and boundary, without a word about failures.
-_Solver = Callable[[Any, Any, Any], Solution]
+            return report(solve_one(g, u0, boundary, None), throw)
+        dtype = "float64" if precision == "mixed" else precision
+        return report(one_by_one(solve_one, grid, dtype, g, u0, boundary), throw)
 
 
 def _plain(
     grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, precision: str, **how: Any
-) -> _Solver:
+) -> Solver:
     """Cycles in one dtype."""
     levels = _levels(grid, problem, smoother, "full", "linear", precision)
-    return lambda g, u0, boundary: iterate(levels, g, u0, boundary=boundary, **how)
+    return lambda g, u0, boundary, out: iterate(levels, g, u0, boundary=boundary, out=out, **how)
 
 
 def _mixed(
     grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, precision: str, *,
     cycle: Any, rtol: float | None, atol: float, callback: Any, maxiter: int,
-) -> _Solver:  # fmt: skip
+) -> Solver:  # fmt: skip
     """Corrections by float32 cycles."""
     check_callback(callback)
     stiffness(grid, "float64")  # checks it
@@ -317,7 +313,7 @@ def _mixed(
     outer = PoissonLevel(grid, smoother_record(smoother), "full", "linear", "float64", None)
     rtol = 1e-8 if rtol is None else rtol
 
-    def solve_one(g: Any, u0: Any, boundary: Any) -> Solution:
+    def solve_one(g: Any, u0: Any, boundary: Any, out: Any) -> Solution:
         level = MixedLevel(outer, inner, length=unit, cycle=cycle, rtol=rtol, atol=atol)
 
         def counted(solution: Solution) -> Solution:
@@ -325,51 +321,10 @@ def _mixed(
 
         return counted(
             iterate(
-                [level], g, u0, boundary=boundary, cycle=Cycle([(0, 1)]),
+                [level], g, u0, boundary=boundary, cycle=Cycle([(0, 1)]), out=out,
                 rtol=rtol, atol=atol, maxiter=maxiter,
                 callback=callback and (lambda so_far: callback(counted(so_far))),
             )
         )  # fmt: skip
 
     return solve_one
-
-
-def _one_by_one(
-    solve_one: _Solver, batch: tuple[int, ...], grid: Grid, g: np.ndarray, u0: Any, boundary: Any
-) -> Solution:
-    """Solve for every member of a batch: all u, and what else the worst of them has to say."""
-    starts = _members(u0, "u0", batch, grid)
-    borders = _members(boundary, "boundary", batch, grid)
-    u, worst = None, None
-    for member in np.ndindex(batch):
-        solution = solve_one(g[member], starts(member), borders(member))
-        u = np.empty(g.shape, solution.u.dtype) if u is None else u
-        u[member] = solution.u
-        worst = solution if worst is None else max(worst, solution, key=_badness)
-    assert worst is not None
-    return replace(worst, u=u)
-
-
-def _badness(solution: Solution) -> tuple[Any, ...]:
-    status = solution.status
-    failure = not status.success and status is not Status.CALLBACK
-    return failure, status, solution.nit, solution.residuals[-1]
-
-
-def _members(
-    values: Any, name: str, batch: tuple[int, ...], grid: Grid
-) -> Callable[[tuple[int, ...]], Any]:
-    """What of `values` belongs to one member: its part of arrays with leading axes, else all."""
-    if values is None or callable(values) or isinstance(values, str | tuple | list):
-        return lambda _: values
-    array = real_array(values, name)
-    own = max(0, array.ndim - grid.ndim)
-    if own == 0:
-        return lambda _: values
-    try:
-        array = np.broadcast_to(array, batch + array.shape[own:])
-    except ValueError:
-        raise ValueError(
-            f"{name} of shape {array.shape} does not fit the batch {batch} of g"
-        ) from None
-    return lambda member: array[member]

@@ -3,166 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mgcore.batch import one_by_one
 from mgcore.cycle import Cycle, cycle_pair, run
-from mgcore.gate import apart, check_callback, not_finite
-from mgcore.grid import Grid
+from mgcore.gate import apart, check_callback, not_finite, real_array
 from mgcore.rounding import refine
+from mgcore.solution import Solution, print_progress, report
 from mgcore.verdict import Limits, Status, Verdict, every, largest
 
-__all__ = [
-    "ConvergenceError",
-    "ConvergenceWarning",
-    "Problem",
-    "Solution",
-    "iterate",
-    "print_progress",
-    "report",
-    "solve",
-    "table_row",
-]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Solution:
-    """What a solve returns; `print` shows its residuals, `plot` draws u.
-
-    Solutions are compared by identity: `==` of their arrays would be an array.
-
-    Attributes
-    ----------
-    u : array
-        Node values, border included, in the backend's kind (NumPy or torch).
-    residuals : tuple of float
-        ||g - A u||_2 before the first cycle and after each; for a batch the largest. The last one
-        is that of `u` as it is here, border values put on and rounded.
-    status : Status
-        How it ended, an int.
-    success : bool
-        Whether the tolerance, the limit of the dtype, or the cycles asked for were reached.
-    message : str
-        The same in words, with what to do.
-    nit : int
-        Cycles run, but for those that looked for rounding errors at the end.
-    work_units : float
-        Smoothing steps of these cycles, in units of one on the finest grid.
-    cycle : Cycle
-        The first cycle that was run (its `print` is a diagram).
-    grid : Grid
-        The nodes at which u is given, and their coordinates.
-    removed : float
-        The constant that was taken out of g, fluxes in it. Where no side holds u and there is no
-        reaction, only a g of mean zero has a solution.
-    """
-
-    u: Any
-    residuals: tuple[float, ...]
-    status: Status
-    work_units: float
-    cycle: Cycle
-    grid: Grid
-    removed: float = 0.0
-
-    @property
-    def success(self) -> bool:
-        """Whether the tolerance, the limit of the dtype, or the cycles asked for were reached."""
-        return self.status.success
-
-    @property
-    def message(self) -> str:
-        """How it ended, in words."""
-        return self.status.message
-
-    @property
-    def nit(self) -> int:
-        """Cycles run."""
-        return len(self.residuals) - 1
-
-    @property
-    def factors(self) -> tuple[float, ...]:
-        """Reduction of the residual by each cycle."""
-        pairs = zip(self.residuals, self.residuals[1:], strict=False)
-        return tuple(new / old if old else 0.0 for old, new in pairs)
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw u by :func:`mgcore.plotting.plot_solution` and return the axes.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            New ones by default.
-        **options
-            For matplotlib's `plot` in 1D, `imshow` in 2D and 3D.
-        """
-        from mgcore.plotting import plot_solution  # and with it matplotlib
-
-        return plot_solution(ax, self, **options)
-
-    def __repr__(self) -> str:
-        return (
-            f"<Solution: {self.status.name}, {_count(self.nit)}, "
-            f"residual {self.residuals[-1]:.2e}, u {tuple(self.u.shape)}>"
-        )
-
-    @property
-    def summary(self) -> str:
-        """How it ended and what it took, a line."""
-        return f"{self.message} ({_count(self.nit)}, {self.work_units:.1f} work units)"
-
-    def __str__(self) -> str:
-        rows = [table_row(k, self.residuals) for k in range(self.nit + 1)]
-        return "\n".join([self.summary, "cycle     residual   factor", *rows])
-
-
-def table_row(cycle: int, residuals: Sequence[float]) -> str:
-    """The row of the table of residuals for one cycle."""
-    row = f"{cycle:5d}  {residuals[cycle]:.5e}"
-    if cycle == 0:
-        return row
-    old = residuals[cycle - 1]
-    return f"{row}  {residuals[cycle] / old if old else 0.0:.2e}"
-
-
-class ConvergenceWarning(UserWarning):
-    """A solve ended without success; the message says how, and what to do."""
-
-
-class ConvergenceError(RuntimeError):
-    """The same as an error, where ``throw=True`` asks for one.
-
-    Attributes
-    ----------
-    solution : Solution
-        As far as it got.
-    """
-
-    def __init__(self, solution: Solution):
-        super().__init__(solution)
-        self.solution = solution
-
-    def __str__(self) -> str:
-        return _complaint(self.solution)
-
-
-def report(solution: Solution, throw: bool = False) -> Solution:
-    """The same solution; a warning at the caller's caller, or an error, where it is a failure."""
-    if not solution.success and solution.status is not Status.CALLBACK:
-        if throw:
-            raise ConvergenceError(solution)
-        warnings.warn(_complaint(solution), ConvergenceWarning, stacklevel=3)
-    return solution
-
-
-def _complaint(solution: Solution) -> str:
-    first, last = solution.residuals[0], solution.residuals[-1]
-    return f"{solution.message} (residual {first:.2e} -> {last:.2e} in {_count(solution.nit)})"
+__all__ = ["Problem", "iterate", "solve"]
 
 
 def solve(
@@ -188,13 +41,15 @@ def solve(
     levels : sequence of SolverLevel
         From :func:`mgcore.poisson_levels` or :func:`mgnet.poisson_levels`.
     g : array_like
-        Right-hand side at the nodes; values on the border are ignored. Levels on torch take a
-        batch, ``(*batch, *nodes)``.
+        Right-hand side at the nodes; values on the border are ignored. Or a batch of them,
+        ``(*batch, *nodes)``: levels on torch solve for all at once and stop with the worst, those
+        on NumPy arrays for one after the other; what a solution tells besides u is then of the
+        member that did worst.
     u0 : array_like, optional
-        First guess, of the shape of `g`.
+        First guess, of the shape of `g`; of a batch that of all members or of each.
     boundary : float, pair, array_like or callable
         Values of u on the border: a number, in 1D a pair of them, node values whose border is
-        used, or a function of the coordinates.
+        used, or a function of the coordinates. Of a batch, arrays may be those of one member.
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1); the letters are V(1,1), W(1,1) and F(1,1). With
         `u0`, and from the second cycle on, a cycle with fresh visits runs on the residual equation.
@@ -257,8 +112,26 @@ def solve(
     """
     callback = print_progress(callback) if progress else callback
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
-    how |= {"project": project, "out": out}
-    return report(iterate(levels, g, u0, boundary=boundary, cycle=cycle, **how), throw)
+    how |= {"project": project, "cycle": cycle}
+    fine = finest(levels)
+
+    def solve_one(g: Any, u0: Any, boundary: Any, out: Any) -> Solution:
+        return iterate(levels, g, u0, boundary=boundary, out=out, **how)
+
+    if fine.batches:
+        return report(solve_one(g, u0, boundary, out), throw)
+    g = real_array(g, "g")
+    if g.ndim <= fine.grid.ndim or g.shape[g.ndim - fine.grid.ndim :] != fine.grid.shape:
+        return report(solve_one(g, u0, boundary, out), throw)
+    solution = one_by_one(solve_one, fine.grid, fine.dtype, g, u0, boundary, out)
+    return report(solution, throw)
+
+
+def finest(levels: Sequence[Any]) -> Any:
+    """The first of the levels, or a clear error."""
+    if not isinstance(levels, Sequence) or not levels or not hasattr(levels[0], "nodes"):
+        raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
+    return levels[0]
 
 
 def iterate(
@@ -277,9 +150,7 @@ def iterate(
 ) -> Solution:
     """What :func:`solve` does, without a word about failures."""
     check_callback(callback)
-    if not isinstance(levels, Sequence) or not levels or not hasattr(levels[0], "nodes"):
-        raise ValueError(f"levels must be made by poisson_levels, got {levels!r}")
-    fine = levels[0]
+    fine = finest(levels)
     first, then = cycle_pair(cycle, len(levels), direct=levels[-1].direct)
     limits = Limits.checked(rtol, atol, maxiter, fine.eps)
     problem = Problem(levels, g, u0, boundary, project, out)
@@ -401,27 +272,6 @@ class Problem:
         if self.lift is not None:
             rounding = rounding + self.fine.roundoff(self.fine.plus(u, self.lift))
         return rounding
-
-
-def print_progress(
-    callback: Callable[[Solution], Any] | None = None,
-) -> Callable[[Solution], Any]:
-    """A callback that prints a line for each cycle on stderr, and then calls another one."""
-    check_callback(callback)
-
-    def show(solution: Solution) -> Any:
-        print(
-            f"cycle {solution.nit:3d}  residual {solution.residuals[-1]:.3e}"
-            f"  factor {solution.factors[-1]:.2e}",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
-        return callback(solution) if callback is not None else None
-
-    return show
-
-
-def _count(cycles: int) -> str:
-    return f"{cycles} cycle{'s' * (cycles != 1)}"
 
 
 def _check_mean(fine: Any, g: Any, removed: float) -> None:

@@ -35,7 +35,8 @@ from mgcore.poisson_level import describe, title
 from mgcore.sides import at_border, continuation
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record
-from mgcore.solve import Solution, iterate, print_progress, report
+from mgcore.solution import Solution, print_progress, report
+from mgcore.solve import iterate
 from mgcore.stencil import Stencil
 from mgnet import gate
 from mgnet.kernel import SymmetricKernel
@@ -67,6 +68,8 @@ class PoissonLevel(FeatureLevel):
     """
 
     volumes: Tensor
+    #: A state holds a batch.
+    batches = True
 
     def __init__(
         self,

@@ -675,3 +675,20 @@ def test_one_step_of_jacobi_leaves_what_theory_says():
     cosine = np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
     expected = abs(1 - 0.8 * (1 - (cosine[:, None] + cosine) / 2))
     np.testing.assert_allclose(spectrum("jacobi", n), expected, atol=1e-6)
+
+
+def test_small_benchmarks(capsys, monkeypatch):
+    import torch
+
+    from benchmarks import batches, coarsest
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(coarsest, "SHAPES", ((65, 65), (33, 17)))
+    monkeypatch.setattr(batches, "PROBLEMS", [((65, 65), "neumann")])
+    coarsest.main(["--rounds", "2"])
+    batches.main(["--rounds", "1", "--batch", "2"])
+    torch.set_num_threads(before)
+    cells = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert len(cells) == 4 + 3
+    times = [*cells[2][1:], *cells[6][2:]]
+    assert all(float(t.strip(" |")) > 0 or "nan" in t for t in times)

@@ -1,0 +1,92 @@
+"""Many right-hand sides, solved one after the other on the same levels and in the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mgcore.gate import real_array
+from mgcore.grid import Grid
+from mgcore.solution import Solution
+from mgcore.verdict import Status
+
+__all__ = ["Solver", "one_by_one"]
+
+#: Solves for one right-hand side, from g, u0, boundary and out, without a word about failures.
+Solver = Callable[[Any, Any, Any, Any], Solution]
+
+
+def one_by_one(
+    solve_one: Solver,
+    grid: Grid,
+    dtype: Any,
+    g: np.ndarray,
+    u0: Any,
+    boundary: Any,
+    out: np.ndarray | None = None,
+) -> Solution:
+    """Solve for every member of a batch: all u, and what else the worst of them has to say.
+
+    Parameters
+    ----------
+    solve_one : callable
+    grid : Grid
+    dtype : dtype
+        That of the solutions.
+    g : ndarray
+        ``(*batch, *nodes)``.
+    u0, boundary
+        What all members share, or arrays with the leading axes of `g`.
+    out : ndarray, optional
+        Where the solutions go, of the shape of `g`.
+
+    Raises
+    ------
+    ValueError
+        For arrays that do not fit the batch.
+    """
+    batch = g.shape[: g.ndim - grid.ndim]
+    if 0 in batch:
+        raise ValueError(f"g is an empty batch, shape {g.shape}")
+    starts = _members(u0, "u0", batch, grid)
+    borders = _members(boundary, "boundary", batch, grid)
+    if out is None:
+        u = np.empty(g.shape, dtype)
+    elif isinstance(out, np.ndarray) and out.shape == g.shape:
+        u = out
+    else:
+        raise ValueError(f"out must be a NumPy array of the shape {g.shape} of g")
+    worst = None
+    for member in np.ndindex(batch):
+        solution = solve_one(g[member], starts(member), borders(member), u[member])
+        worst = solution if worst is None else max(worst, solution, key=_badness)
+    assert worst is not None
+    return replace(worst, u=u)
+
+
+def _badness(solution: Solution) -> tuple[Any, ...]:
+    status = solution.status
+    failure = not status.success and status is not Status.CALLBACK
+    return failure, status, solution.nit, solution.residuals[-1]
+
+
+def _members(
+    values: Any, name: str, batch: tuple[int, ...], grid: Grid
+) -> Callable[[tuple[int, ...]], Any]:
+    """What of `values` belongs to one member: its part of arrays with leading axes, else all."""
+    if values is None or callable(values) or isinstance(values, str | tuple | list):
+        return lambda _: values
+    array = real_array(values, name)
+    own = max(0, array.ndim - grid.ndim)
+    if own == 0:
+        return lambda _: values
+    try:
+        array = np.broadcast_to(array, batch + array.shape[own:])
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} does not fit the batch {batch} of g"
+        ) from None
+    return lambda member: array[member]
