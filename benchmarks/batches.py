@@ -2,9 +2,9 @@
 
     python -m benchmarks.batches
 
-Random right-hand sides are solved to 1e-8 with levels at hand: a single one, a batch of them, and the
-same batch stacked on torch, on one thread each. Prints milliseconds of the process for each member
-as a Markdown table: the smallest of all rounds.
+Random right-hand sides are solved to 1e-8 with levels at hand: a single one, a batch of them, and
+the same batch stacked on torch, on one thread each. Prints milliseconds of the process for each
+member as a Markdown table: the smallest of all rounds.
 """
 
 from __future__ import annotations
