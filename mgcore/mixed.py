@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.cycle import cycle_pair, run
+from mgcore.kernels.common import scaled
 from mgcore.level import Hierarchy, Posed, SolverLevel
 from mgcore.poisson_level import describe
 
@@ -108,7 +109,8 @@ class MixedLevel(SolverLevel[_State]):
         g = outer.nodes(g, "g")
         u = u.copy() if u is out and u is not None else u
         iterate = np.zeros(shape) if out is None else out
-        iterate.fill(0)
+        if out is not None:
+            out.fill(0)
         if lift is not None:  # no other float64 array is made
             outer.plus(iterate, lift, out=iterate)
         norm = scale = float(outer.norm(g) if lift is None else outer.misfit(g, iterate))
@@ -118,8 +120,11 @@ class MixedLevel(SolverLevel[_State]):
             iterate[self.grid.unknown] = outer.nodes(u, "u")[self.grid.unknown]
             state.norm = float(outer.misfit(g, iterate))
         state.goal = max(self.rtol * (scale or state.norm), self.atol)
-        self._correct(state, 0.0, self._rms(state.norm))
-        state.zero = u is None and lift is None
+        if state.zero:
+            state.unit = self._rms(norm)
+            scaled(g.reshape(-1), 1 / state.unit, r.reshape(-1))
+        else:
+            self._correct(state, 0.0, self._rms(state.norm))
         return state
 
     def finish(self, state: _State, *, lift: Any = None, out: Any = None) -> np.ndarray:
