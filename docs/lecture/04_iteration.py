@@ -28,8 +28,9 @@ def _():
     Gauss-Seidel's: **which part of the error goes, and which stays however often you sweep?**
 
     /// admonition | Predict first
-    The error below is noise: all frequencies are in it, equally strong. What does it look like after
-    five sweeps? Mode 30 swings from node to node: what does a grid of every second node take it for?
+    The error below is noise: all frequencies are in it, equally strong. What does it look like
+    after five sweeps? Mode 30 swings from node to node: what does a grid of every second node take
+    it for?
     ///
     """)
     return
@@ -87,7 +88,8 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
         left=0.01, right=0.97, bottom=0.1, top=0.93,
     )  # fmt: skip
     surface = fig.add_subplot(grid[:, 0], projection="3d")
-    plot_surface(surface, error, 3.0).set_title(f"error after {sweeps.value} sweeps")
+    plot_surface(surface, error, 3.0).set_box_aspect(None, zoom=1.15)
+    surface.set_title(rf"error, $\nu$ = {sweeps.value}")
     both = (k.value, k.value)
     spectrum, gains, signal = map(fig.add_subplot, (grid[0, 1], grid[0, 2], grid[1, 1:]))
     plot_spectrum(spectrum, fourier.spectrum(error), largest, both).set_title("spectrum")
@@ -95,7 +97,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
     plot_alias(signal, k.value, m)
     number = mo.stat(
         f"{left:.3g}",
-        label=f"left of mode ({k.value}, {k.value}) by {sweeps.value} sweeps",
+        label=f"of mode ({k.value}, {k.value}) is left, ν = {sweeps.value}",
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
@@ -110,8 +112,8 @@ def _():
     |---|---|
     | Jacobi, $\omega = 0.8$: the smoothing factor, and one sweep on mode 24 | $\mu = .600$; $.366$ |
     | Jacobi, $\omega = 1$, one sweep on mode 31 | $.995$: the highest frequency stays |
-    | red-black, $\omega = 1$ | $\mu = .250$; lexicographic $.500$ |
-    | any, mode 1, ten sweeps | more than $.9$: only a coarser grid can take this one |
+    | Gauss-Seidel, $\omega = 1$ | $\mu = .250$ red-black, $.500$ lexicographic |
+    | either, $\omega = 1$, ten sweeps on mode 1 | $.91$: only a coarser grid can take this one |
 
     ### The slide's equation, and the line that is it
 
@@ -126,9 +128,10 @@ def _():
 
     ### Exercises
 
-    1. *Explore.* Which $\omega$ makes Jacobi's $\mu$ smallest? Which modes decide it? And for red-black?
-    2. *Extend.* `mgcore.Chebyshev(2)` is two Jacobi sweeps with two different $\omega$. Put it among
-       the smoothers of this page: is $9/41$ what you see?
+    1. *Explore.* Which $\omega$ makes Jacobi's $\mu$ smallest? Which modes decide it? And for
+       red-black?
+    2. *Extend.* `mgcore.Chebyshev(2)` is two Jacobi sweeps with two different $\omega$. Put it
+       among the smoothers of this page: is $\mu = 9/41$?
     """)
     return
 

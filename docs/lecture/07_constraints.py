@@ -31,8 +31,8 @@ def _():
 
     /// admonition | Predict first
     Two springs fill a square, and everywhere some of it drains away. As the drain grows, where does
-    $u$ become zero first? Is $u$ just the solution without the constraint with its negative part cut
-    off? Does $\max(0, \cdot)$ in the smoother alone do, or do coarse grids have to know as well?
+    $u$ become zero first? Is $u$ just the solution without the constraint with its negative part
+    cut off? Does $\max(0, \cdot)$ in the smoother alone do, or do coarse grids have to know, too?
     ///
     """)
     return
@@ -41,7 +41,9 @@ def _():
 @app.cell
 def _():
     load = mo.ui.slider(0, 100, 5, value=30, label="drain", show_value=True)
-    distance = mo.ui.slider(0, 0.8, 0.05, value=0.4, label="distance of the springs", show_value=True)
+    distance = mo.ui.slider(
+        0, 0.8, 0.05, value=0.4, label="distance of the springs", show_value=True
+    )
     s = mo.ui.slider(3, 7, 1, value=6, label="grids", show_value=True)
     mo.hstack([load, distance, s], justify="start", gap=2, wrap=True)
     return distance, load, s
@@ -70,11 +72,13 @@ def _(distance, load, s, solved):
     cells = fig.add_gridspec(1, 3, wspace=0.35, left=0.05, right=0.98, bottom=0.15, top=0.9)
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, g, cmap="cividis").set_title("g")
-    plot_constraint(middle, cycles.u).set_title("u, held at 0 beyond the line")
+    plot_constraint(middle, cycles.u).set_title("u, zero outside")
     plot_convergence(
         right, {"V(2,2)": cycles.residuals, "the smoother alone": sweeps.residuals}
     ).set_title("what is left of the residual")
     right.set_ylim(1e-9, 1e3)
+    for ax in (left, middle):
+        ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     number = mo.stat(
         f"{held:.1%}",
         label="of the unknowns are held at zero",
@@ -97,8 +101,8 @@ def _():
 
     ### The slide's equation, and the lines that are it
 
-    $u \leftarrow \sigma(u + B\,(g - A u))$ with $\sigma = \max(0, \cdot)$, the bound 0 on the finest
-    grid; on coarser ones a correction may be as low as all nodes around can bear:
+    $u \leftarrow \sigma(u + B\,(g - A u))$ with $\sigma = \max(0, \cdot)$ on the finest grid; on
+    coarser ones a correction may be as low as all nodes around can bear:
 
     ```python
     # examples/nonnegative.py
@@ -106,12 +110,13 @@ def _():
             room = maximum_filter(lower - u, 3)[::2, ::2]
     ```
 
-    MgNet's $u \leftarrow u + \sigma \circ B * \sigma(g - A u)$ has its $\sigma$ in another place: there
-    each *step* is not negative, and so $u$ is not.
+    MgNet's $u \leftarrow u + \sigma \circ B * \sigma(g - A u)$ has its $\sigma$ in another place:
+    there each *step* is not negative, and so $u$ is not.
 
     ### Exercises
 
-    1. *Explore.* Move the springs apart until two lakes are left. Does it take more cycles or fewer?
+    1. *Explore.* Move the springs apart until there are two lakes. Does it take more cycles, or
+       fewer?
     2. *Extend.* A ceiling $u \leq 1$ as well: two more lines of `NonnegativeLevel`. Which ones?
     """)
     return

@@ -90,6 +90,16 @@ def test_restrictions_all_converge(restriction):
     assert asymptotic_factor(levels, v_cycle(len(levels), 2, 2)) < 0.5
 
 
+@pytest.mark.parametrize("sides", ["periodic", "neumann"])
+def test_problems_that_know_u_up_to_a_constant(sides):
+    # so good a cycle that 30 of them would leave nothing but the rounding of the constant
+    levels = mgcore.poisson_levels((64, 64), sides=sides, smoother="sor")
+    cycle = v_cycle(len(levels), 2, 2)
+    few, many = (asymptotic_factor(levels, cycle, cycles=n, last=5) for n in (10, 40))
+    assert 0.01 < many < 0.06
+    assert few == pytest.approx(many, abs=0.01)
+
+
 def test_errors_far_below_the_smallest_square():
     levels = mgcore.poisson_levels((17, 17), smoother="jacobi")
     few, many = (asymptotic_factor(levels, v_cycle(len(levels)), cycles=n) for n in (100, 500))
