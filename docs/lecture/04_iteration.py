@@ -82,18 +82,18 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
     symbol = fourier.amplification(A, smoother, theta)
     predicted = fourier.amplification(A, smoother, [k.value * np.pi / m] * 2, sweeps.value)
 
-    fig = Figure(figsize=(13, 6), dpi=100)
+    fig = Figure(figsize=(13, 6), dpi=80)
     grid = fig.add_gridspec(
-        2, 3, width_ratios=[1.25, 1, 1], height_ratios=[1.6, 1], wspace=0.3, hspace=0.55,
+        2, 3, width_ratios=[1.25, 1, 1], height_ratios=[1.6, 1], wspace=0.42, hspace=0.55,
         left=0.01, right=0.97, bottom=0.1, top=0.93,
     )  # fmt: skip
     surface = fig.add_subplot(grid[:, 0], projection="3d")
     plot_surface(surface, error, 3.0).set_box_aspect(None, zoom=1.15)
-    surface.set_title(rf"error, $\nu$ = {sweeps.value}")
+    surface.set_title(f"error, ν = {sweeps.value}")
     both = (k.value, k.value)
     spectrum, gains, signal = map(fig.add_subplot, (grid[0, 1], grid[0, 2], grid[1, 1:]))
     plot_spectrum(spectrum, fourier.spectrum(error), largest, both).set_title("spectrum")
-    plot_symbol(gains, symbol, rf"symbol, $\mu$ = {mu:.3f}", at=[k.value / m] * 2)
+    plot_symbol(gains, symbol, f"symbol, μ = {mu:.3f}", at=[k.value / m] * 2)
     plot_alias(signal, k.value, m)
     number = mo.stat(
         f"{left:.3g}",
@@ -109,7 +109,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
 def _():
     mo.md(r"""
     | at these settings | expect |
-    |---|---|
+    |:---|:---|
     | Jacobi, $\omega = 0.8$: the smoothing factor, and one sweep on mode 24 | $\mu = .600$; $.366$ |
     | Jacobi, $\omega = 1$, one sweep on mode 31 | $.995$: the highest frequency stays |
     | Gauss-Seidel, $\omega = 1$ | $\mu = .250$ red-black, $.500$ lexicographic |

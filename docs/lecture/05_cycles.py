@@ -49,7 +49,7 @@ def _():
     }
     kind = mo.ui.dropdown(list(kinds), value="V", label="cycle")
     grids = mo.ui.slider(2, 6, 1, value=5, label="grids", show_value=True)
-    steps = mo.ui.slider(1, 3, 1, value=1, label="steps before and after", show_value=True)
+    steps = mo.ui.slider(1, 3, 1, value=1, label=r"steps $\nu$", show_value=True)
     return grids, kind, kinds, steps
 
 
@@ -57,7 +57,7 @@ def _():
 def _(grids, kind, kinds, steps):
     path = kinds[kind.value](grids.value, steps.value, steps.value)
     visit = mo.ui.slider(0, len(path), 1, value=1, label="visits made", show_value=True)
-    mo.hstack([kind, grids, steps, visit], justify="start", gap=2, wrap=True)
+    mo.hstack([kind, grids, steps, visit], justify="start", gap=1.5, wrap=True)
     return path, visit
 
 
@@ -101,9 +101,9 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
     left = np.linalg.norm(step.errors[0]) / np.linalg.norm(trace[0].errors[0])
     factor = measured("W" if kind.value == "W" else "V", grids.value, steps.value)
 
-    fig = Figure(figsize=(13, 7), dpi=100)
-    top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.56, top=0.91, wspace=0.3)
-    below = fig.add_gridspec(1, 5, left=0.03, right=0.98, bottom=0.02, top=0.38, wspace=0.12)
+    fig = Figure(figsize=(13, 6.8), dpi=80)
+    top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.57, top=0.91, wspace=0.3)
+    below = fig.add_gridspec(1, 5, left=0.03, right=0.98, bottom=0.02, top=0.39, wspace=0.12)
     levels = [fig.add_subplot(below[0, k]) for k in range(5)]
     plot_step([fig.add_subplot(top[0, 0]), *levels], step)
     plot_factors(
@@ -113,7 +113,7 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
             f"{name}, measured": (counts, [measured(name, grids.value, nu) for nu in counts])
             for name in ("V", "W")
         },
-        "steps before and after",
+        "steps ν before and after",
     ).set_xticks(counts)
     plot_cost(fig.add_subplot(top[0, 2]), sizes, cost)
     number = mo.stat(
@@ -130,8 +130,8 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
 def _():
     mo.md(r"""
     | at these settings | expect |
-    |---|---|
-    | one step before and after: two grids, by Fourier analysis | $.074$ |
+    |:---|:---|
+    | $\nu = 1$ before and after: two grids, by Fourier analysis | $.074$ |
     | the same, W on 6 grids: as good as two | $.074$ |
     | the same, V on 6 grids | $.120$ |
     | cost on fine grids | as $N$; W costs several V, for its many visits of small grids |

@@ -51,8 +51,9 @@ def _():
 
 
 @app.cell
-def _(exponent):
-    n = 65
+def _():
+    n = 65  # nodes a side
+    powers = np.arange(-3, 0.1, 0.5)  # of ten: the values of eps that the slider has
 
     def operator(eps, degrees):
         return Stencil.diffusion(eps, np.deg2rad(degrees))
@@ -88,8 +89,6 @@ def _(exponent):
             halved=halved(eps, degrees, strong),
         )  # fmt: skip
 
-    powers = np.arange(exponent.start, exponent.stop + exponent.step / 2, exponent.step)
-
     def curve(degrees, strong):
         """Predicted factors at every eps; the axes change places at 90 degrees less the angle."""
         angle = min(degrees, 90 - degrees)
@@ -119,21 +118,21 @@ def _(
     mu = fourier.smoothing_factor(operator(eps, angle), "redblack", halved=seen)
     symbol = fourier.amplification(operator(eps, angle), "redblack", theta)
 
-    fig = Figure(figsize=(13, 4.6), dpi=100)
+    fig = Figure(figsize=(13, 4.6), dpi=80)
     cells = fig.add_gridspec(
         1, 3, width_ratios=[1, 1, 1.2], wspace=0.35, left=0.05, right=0.98, bottom=0.15, top=0.9
     )
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, error, cmap="RdBu_r", vmin=-1, vmax=1)
     left.set(title=f"error after {sweeps.value} sweeps", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    plot_symbol(middle, symbol, rf"symbol, $\mu$ = {mu:.3f}", seen)
-    factors = {"halve both axes": curve(angle, False), "the strong one first": curve(angle, True)}
+    plot_symbol(middle, symbol, f"symbol, μ = {mu:.3f}", seen)
+    factors = {"both axes": curve(angle, False), "strong axis first": curve(angle, True)}
     point = ([exponent.value], [factor])
     plot_factors(
         right, factors, {"measured": point} if not strong else {"": ([], []), "measured": point},
-        r"$\log_{10} \varepsilon$",
+        "log ε",
     ).set_ylim(0, 1.3)  # fmt: skip
-    right.set_yticks([0, 0.5, 1])
+    right.set(xticks=[-3, -2, -1, 0], yticks=[0, 0.5, 1])
     right.legend(loc="upper right", ncols=2, frameon=False, fontsize="small")
     note = "" if kind == sides.value else "no Neumann sides at an angle: Dirichlet's instead; "
     number = mo.stat(
@@ -150,7 +149,7 @@ def _(
 def _():
     mo.md(r"""
     | at these settings | expect |
-    |---|---|
+    |:---|:---|
     | $\log_{10} \varepsilon = 0$ | $\mu = .250$; factor $.061$ |
     | $-1$, angle 0, halve both axes | $\mu = .826$; factor $.668$, hardly less than $\mu^2$ |
     | $-1$, angle 0, the strong axis first | $\mu = .125$; factor $.083$ |

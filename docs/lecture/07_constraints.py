@@ -15,6 +15,7 @@ with app.setup:
 
     from examples import nonnegative
     from examples.nonnegative import NonnegativeLevel, solve, two_springs
+    from mgcore import solve_poisson
     from mgcore.plotting import plot_constraint, plot_convergence, plot_field, png
 
     mpl.rcParams["font.size"] = 14
@@ -66,9 +67,9 @@ def _():
 @app.cell
 def _(distance, load, s, solved):
     g, cycles, sweeps = solved(s.value, load.value, distance.value)
-    held = (cycles.u[1:-1, 1:-1] == 0).mean()
+    held, cut = ((u[1:-1, 1:-1] <= 0).mean() for u in (cycles.u, solve_poisson(g).u))
 
-    fig = Figure(figsize=(13, 4.4), dpi=100)
+    fig = Figure(figsize=(13, 4.4), dpi=80)
     cells = fig.add_gridspec(1, 3, wspace=0.35, left=0.05, right=0.98, bottom=0.15, top=0.9)
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, g, cmap="cividis").set_title("g")
@@ -82,7 +83,8 @@ def _(distance, load, s, solved):
     number = mo.stat(
         f"{held:.1%}",
         label="of the unknowns are held at zero",
-        caption=f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
+        caption=f"{cut:.1%} are negative without the constraint; "
+        f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
         bordered=True,
     )
     mo.vstack([number, mo.image(png(fig), alt="g, u and the residuals")])
@@ -93,11 +95,11 @@ def _(distance, load, s, solved):
 def _():
     mo.md(r"""
     | at these settings | expect |
-    |---|---|
+    |:---|:---|
     | drain 0, 6 grids | nothing is held: plain multigrid, 7 cycles |
     | drain 60, distance .4, 6 grids | 68.1 % held, 25 cycles |
     | the same on 7 grids | 67.9 %: the place of the border does not depend on the grid |
-    | one smoother, no cycle | the residual stays within a factor of two |
+    | drain 30, distance .4, 6 grids: the smoother alone | .4 of the residual after 28 times four sweeps |
 
     ### The slide's equation, and the lines that are it
 
