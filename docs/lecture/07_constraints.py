@@ -6,6 +6,7 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="7 Constraints")
 
 with app.setup:
+    import gc
     import inspect
     from functools import cache
 
@@ -61,6 +62,7 @@ def _():
 
     for _s in (3, 6):
         solved(_s, 30, 0.4)  # compiled as the page opens, so that no slider has to wait
+    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return (solved,)
 
 
