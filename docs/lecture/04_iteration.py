@@ -87,7 +87,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
     fig = Figure(figsize=(13, 6), dpi=80)
     grid = fig.add_gridspec(
         2, 3, width_ratios=[1.25, 1, 1], height_ratios=[1.6, 1], wspace=0.42, hspace=0.55,
-        left=0.01, right=0.97, bottom=0.1, top=0.93,
+        left=0.01, right=0.95, bottom=0.1, top=0.93,
     )  # fmt: skip
     surface = fig.add_subplot(grid[:, 0], projection="3d")
     plot_surface(surface, error, 3.0).set_box_aspect(None, zoom=1.15)

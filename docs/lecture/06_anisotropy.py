@@ -122,7 +122,7 @@ def _(
 
     fig = Figure(figsize=(13, 4.6), dpi=80)
     cells = fig.add_gridspec(
-        1, 3, width_ratios=[1, 1, 1.2], wspace=0.35, left=0.05, right=0.98, bottom=0.15, top=0.9
+        1, 3, width_ratios=[1, 1, 1.2], wspace=0.35, left=0.06, right=0.98, bottom=0.15, top=0.9
     )
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, error, cmap="RdBu_r", vmin=-1, vmax=1)
