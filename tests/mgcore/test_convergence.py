@@ -4,7 +4,7 @@ import pytest
 
 import mgcore
 from mgcore import Chebyshev, f_cycle, v_cycle, w_cycle
-from mgcore.convergence import asymptotic_factor
+from mgcore.convergence import asymptotic_factor, cycle_seconds
 
 CYCLES = {
     "V(1,1)": lambda n: v_cycle(n, 1, 1),
@@ -106,3 +106,24 @@ def test_errors_far_below_the_smallest_square():
     assert many == pytest.approx(few, rel=1e-3)
     with pytest.raises(ValueError, match="below cycles"):
         asymptotic_factor(levels, v_cycle(len(levels)), cycles=10)
+
+
+def test_solvers_that_are_timed_take_turns(monkeypatch):
+    order = []
+    chains = {}
+    for name, n in (("coarse", 9), ("fine", 17)):
+        levels = mgcore.poisson_levels((n, n))
+        chains[name] = (levels, v_cycle(len(levels)))
+    run = mgcore.run
+
+    def noted(levels, cycle, state):
+        order.append(levels[0].grid.shape[0])
+        return run(levels, cycle, state)
+
+    monkeypatch.setattr("mgcore.convergence.run", noted)
+    seconds = cycle_seconds(chains, turns=2)
+    assert order == [9, 17] * 3
+    assert set(seconds) == {"coarse", "fine"}
+    assert all(0 < value < 60 for value in seconds.values())
+    with pytest.raises(ValueError, match="at least one turn"):
+        cycle_seconds(chains, turns=0)
