@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["SUFFIXES", "Box", "centre_box", "pillow", "random_box", "read_picture"]
+__all__ = ["SUFFIXES", "Box", "centre_box", "pillow", "random_box", "read_picture", "square_across"]
 
 #: What counts as a picture, in small letters.
 SUFFIXES = frozenset(
@@ -105,6 +105,13 @@ def centre_box(width: int, height: int, part: float = 1.0) -> Box:
     """The square in the middle, of this part of the shorter side."""
     side = part * min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def square_across(width: int, height: int, place: float) -> Box:
+    """The largest square, from the left or upper end of the picture (0) to the other end (1)."""
+    side = min(width, height)
+    left, top = place * (width - side), place * (height - side)
     return left, top, left + side, top + side
 
 

@@ -33,10 +33,39 @@ MgNet-CMT-XS 17.9M and MgNet-CMT 30.1M on ImageNet."""
 @functools.cache
 def cost(name: str, data: str) -> tuple[int, int]:
     """Parameters and multiply-adds of a network on a data set, without memory for either."""
+    model = _without_memory(name, data)
+    return count_parameters(model), multiply_adds(model, DATA_SETS[data].picture)
+
+
+def _without_memory(name: str, data: str) -> torch.nn.Module:
     data_set = DATA_SETS[data]
     with torch.device("meta"):
-        model = ZOO[name].build(data_set.classes, data_set.picture[0])
-    return count_parameters(model), multiply_adds(model, data_set.picture)
+        return ZOO[name].build(data_set.classes, data_set.picture[0])
+
+
+def published_sizes(data: str) -> dict[str, list[tuple[int, float]]]:
+    """What is published about accuracy and size on one data set, for :func:`mgnet.plotting`.
+
+    Parameters
+    ----------
+    data : str
+        One of :data:`mgnet.zoo.DATA_SETS`.
+
+    Returns
+    -------
+    dict
+        Family of networks to pairs (parameters, accuracy in [0, 1]), parameters as we count them.
+        Left out is what has no accuracy, or a published count that is not that of our network.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    for entry in ZOO.values():
+        for result in entry.results:
+            if result.data == data and result.accuracy and result.parameters:
+                parameters = count_parameters(_without_memory(entry.name, data))
+                if result.agrees(parameters):
+                    pairs = found.setdefault(entry.family, [])
+                    pairs.append((parameters, float(result.accuracy) / 100))
+    return found
 
 
 def row(entry: Network, result: Result) -> tuple[str, ...]:

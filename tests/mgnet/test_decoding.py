@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mgnet.decoding import centre_box, random_box, read_picture
+from mgnet.decoding import centre_box, random_box, read_picture, square_across
 
 
 def gradient(width=40, height=30):
@@ -172,3 +172,6 @@ def test_long_pictures_give_most_of_their_middle():
 def test_the_square_in_the_middle():
     assert centre_box(40, 30) == (5, 0, 35, 30)
     assert centre_box(32, 64, 0.875) == (2, 18, 30, 46)
+    assert square_across(40, 30, 0.0) == (0, 0, 30, 30)
+    assert square_across(40, 30, 1.0) == (10, 0, 40, 30)
+    assert square_across(30, 50, 0.5) == centre_box(30, 50)

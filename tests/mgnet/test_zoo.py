@@ -222,3 +222,12 @@ def test_what_is_ours_of_the_baselines_is_documented():
 )  # fmt: skip
 def test_large_numbers_have_three_digits(number, text):
     assert table._short(number) == text
+
+
+def test_sizes_to_draw_are_those_that_agree():
+    sizes = table.published_sizes("CIFAR-100")
+    assert (8_301_924, 0.7994) in sizes["MgNet"]
+    assert (132_297_828, 0.8246) in [(n, round(a, 4)) for n, a in sizes["MgNet"]]
+    # Published as 5.7M, which no network that is described has.
+    assert not any(round(a, 4) == 0.7754 for n, a in sizes.get("hat MgNet", []))
+    assert all(0 < a < 1 for pairs in sizes.values() for _, a in pairs)
