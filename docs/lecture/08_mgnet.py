@@ -116,7 +116,7 @@ def _():
     mo.md(r"""
     Above: what $u$ holds as each level is left, the channels that vary most. Below: the solver's
     stencil, and the three orthonormal patterns that the trained kernels consist of most, with their
-    part: an average and two derivatives. Averages and edges, page 3's kernels, found by training.
+    part: first an average, then mostly derivatives. Page 3's kernels, found by training.
 
     | at these settings | expect |
     |:---|:---|
