@@ -6,6 +6,7 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="8 MgNet")
 
 with app.setup:
+    import gc
     import inspect
     import io
     from functools import partial
@@ -25,6 +26,7 @@ with app.setup:
 
     canvas = Canvas(14, 8.6, left=0.005, right=0.995, bottom=0.02, top=0.95, hspace=0.45)
     sizes = Canvas(12, 4.6, left=0.07, right=0.99, bottom=0.15, top=0.97)
+    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

@@ -6,6 +6,7 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="10 Fixed against trained")
 
 with app.setup:
+    import gc
     import inspect
 
     import marimo as mo
@@ -20,6 +21,7 @@ with app.setup:
     from mgnet.plotting import plot_digits
 
     canvas = Canvas(14, 4.6, left=0.06, right=0.99, bottom=0.15, top=0.92, wspace=0.62)
+    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell
