@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import sys
 import types
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from sphinx import addnodes
 
 import mgcore
 import mgnet
+
+sys.path.insert(0, str(Path(__file__).parent))  # where frames.py lies
 
 project = "mgcore"
 author = "The mgcore developers"
@@ -21,8 +24,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "frames",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "lecture.md"]  # that is the head of live/index.md
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(numba|torch)\..*"),  # their pages are elsewhere
@@ -36,7 +40,7 @@ html_theme = "furo"
 html_title = f"mgcore {release}"
 html_theme_options = {"navigation_with_keys": True}
 # No page needs the network: MathJax comes along as one file, fonts and all.
-html_static_path = [str(Path(mathjax.__path__[0], "static/mathjax/es5/tex-svg-full.js"))]
+html_static_path = ["static", str(Path(mathjax.__path__[0], "static/mathjax/es5/tex-svg-full.js"))]
 mathjax_path = "tex-svg-full.js"
 
 autodoc_default_options = {

@@ -79,7 +79,7 @@ def smoother_symbol(
     Returns
     -------
     ndarray
-        Complex matrices, shape (*theta, 2^d, 2^d): amplitudes of harmonics after the step from
+        Complex matrices, shape ``(*theta, 2^d, 2^d)``: amplitudes of harmonics after the step from
         those before.
 
     Raises
@@ -118,7 +118,9 @@ def smoother_symbol(
 def amplification(
     operator: Stencil, smoother: str | Smoother, theta: Theta, steps: int = 1
 ) -> np.ndarray:
-    """||what `steps` smoothing steps leave of a mode||_2; for pointwise smoothers |symbol|^steps.
+    """What `steps` smoothing steps leave of a mode, in the 2-norm.
+
+    For pointwise smoothers that is ``|symbol|^steps``.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ def two_grid_symbol(
     Returns
     -------
     ndarray
-        Complex matrices, shape (*theta, 2^d, 2^d).
+        Complex matrices, shape ``(*theta, 2^d, 2^d)``.
     """
     halved = _halved(operator, halved)
     R, P = (_wide(transfer.restriction(restriction, halved)),
