@@ -65,7 +65,21 @@ class Table:
         """The map along one axis of an array of node values."""
         along = [-1 if k == axis else 1 for k in range(values.ndim)]
         terms = zip(self.index, self.weight, strict=True)
-        return sum(np.take(values, index, axis) * w.reshape(along) for index, w in terms)
+        return sum(_picked(values, index, axis) * w.reshape(along) for index, w in terms)
+
+
+def _picked(values: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    """numpy.take, several times as fast where the index goes on in equal steps but for its ends."""
+    before = (slice(None),) * axis
+    inner = index[1:-1]
+    steps = np.diff(inner)
+    if len(steps) == 0 or steps[0] < 1 or (steps != steps[0]).any():
+        return np.take(values, index, axis)
+    out = np.empty((*values.shape[:axis], len(index), *values.shape[axis + 1 :]), values.dtype)
+    out[(*before, slice(1, -1))] = values[(*before, slice(inner[0], inner[-1] + 1, steps[0]))]
+    for end in (0, -1):
+        out[(*before, end)] = values[(*before, index[end])]
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +117,7 @@ class Axis:
         """Whether u goes on with its first nodes behind the last one."""
         return self.sides[0] == "periodic"
 
-    @property
+    @cached_property
     def unknown(self) -> slice:
         """The nodes where u is sought."""
         given = [side == "dirichlet" for side in self.sides]
@@ -191,6 +205,7 @@ class Axis:
             ends = np.append(ends if alone else ends[:-1], m)
         return ends[:-1] if self.periodic else ends
 
+    @cached_property
     def coarser(self) -> Axis:
         """The axis of the nodes kept."""
         return Axis(self.nodes[self.kept], self.sides, self.length)
@@ -205,19 +220,21 @@ class Axis:
         part = (self.nodes - ends[below]) / (ends[below + 1] - ends[below])
         return below, part
 
+    @cached_property
     def linear(self) -> Table:
         """Linear interpolation from the nodes kept to all."""
         below, part = self._parents()
         index = np.stack([below, (below + 1) % len(self.kept)])
         return _tidy(index, np.stack([1 - part, part]))
 
+    @cached_property
     def full_weighting(self) -> Table:
         """The adjoint of :meth:`linear` with respect to the lengths that belong to nodes.
 
         Integrals are kept, which singular problems need. On even nodes [1/4, 1/2, 1/4].
         """
-        up = self.linear()
-        coarse, n = self.coarser(), self.n
+        up = self.linear
+        coarse, n = self.coarser, self.n
         # By distance from the node kept; two at most, and a ring of nodes has a short way round.
         reach = 2
         weight = np.zeros((2 * reach + 1, coarse.n))
@@ -234,10 +251,12 @@ class Axis:
         index = index % n if self.periodic else np.clip(index, 0, n - 1)
         return _tidy(index, weight)
 
+    @cached_property
     def injection(self) -> Table:
         """The values at the nodes kept."""
         return Table(self.kept[None], np.ones((1, len(self.kept))))
 
+    @cached_property
     def cubic(self) -> Table:
         """Cubic interpolation from the nodes kept to all; beside an end from its four nodes."""
         below, _ = self._parents()
@@ -257,6 +276,7 @@ class Axis:
         weight[:, exact] = inside[:, exact] == at[exact]
         return _tidy(inside, weight)
 
+    @cached_property
     def identity(self) -> Table:
         """The same values: of an axis that the coarser grid does not halve."""
         return Table(np.arange(self.n)[None], np.ones((1, self.n)))

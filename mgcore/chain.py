@@ -129,7 +129,7 @@ def colours(nodes: Sequence[np.ndarray], compact: bool) -> list[np.ndarray]:
 def _along(grid: Grid, halved: list[bool], name: str) -> list[Table]:
     """A transfer of :class:`~mgcore.axis.Axis` along the axes that are halved."""
     return [
-        getattr(axis, name)() if half else axis.identity()
+        getattr(axis, name) if half else axis.identity
         for axis, half in zip(grid.axes, halved, strict=True)
     ]
 
@@ -139,7 +139,7 @@ def _restrictions(grid: Grid, halved: list[bool], name: str) -> list[list[Table]
     if name == "half" and all(halved):  # (1/8) [1; 1 4 1; 1] is the mean of two
         first, second = grid.axes
         return [
-            [first.full_weighting().times(0.5), second.injection()],
-            [first.injection().times(0.5), second.full_weighting()],
+            [first.full_weighting.times(0.5), second.injection],
+            [first.injection.times(0.5), second.full_weighting],
         ]
     return [_along(grid, halved, "injection" if name == "injection" else "full_weighting")]

@@ -79,9 +79,10 @@ class Grid:
             other = "extent" if coordinates is None else "coordinates"
             raise ValueError(f"spacing and {other} both say how long the box is; give one of them")
         if coordinates is None:
+            alike: dict[Any, Axis] = {}  # equal axes are one, and set up once
             self.axes = tuple(
-                Axis.uniform(n, length, pair)
-                for n, length, pair in zip(shape, lengths, pairs, strict=True)
+                alike.setdefault(kind, Axis.uniform(*kind))
+                for kind in zip(shape, lengths, pairs, strict=True)
             )
         else:
             self.axes = tuple(map(_graded, lines, lengths, pairs))
@@ -213,7 +214,7 @@ class Grid:
         if not any(halved):
             return None
         pairs = zip(self.axes, halved, strict=True)
-        return Grid._of([axis.coarser() if half else axis for axis, half in pairs])
+        return Grid._of([axis.coarser if half else axis for axis, half in pairs])
 
     def chain(self, coarsest: int = 1) -> Iterator[Grid]:
         """This grid and coarser ones, the last the first with `coarsest` unknowns or less."""

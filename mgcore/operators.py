@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from math import inf
 from typing import Any
 
@@ -22,13 +22,12 @@ from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube
 
-__all__ = ["MEANS", "Medium", "Operator", "equation", "galerkin", "of_stencil"]
+__all__ = ["MEANS", "Diffusion", "Medium", "Operator", "equation", "galerkin", "of_stencil"]
 
 #: How a coefficient between two nodes is made of those at the nodes.
 MEANS = ("arithmetic", "harmonic")
 
 
-@dataclass(frozen=True, eq=False)
 class Operator:
     """A on the unknowns of one grid.
 
@@ -42,9 +41,8 @@ class Operator:
         What the diagonal has beyond the sum of the couplings, shaped like them.
     """
 
-    grid: Grid
-    couplings: Mapping[Offset, np.ndarray]
-    own: np.ndarray
+    def __init__(self, grid: Grid, couplings: Mapping[Offset, np.ndarray], own: np.ndarray):
+        self.grid, self.couplings, self.own = grid, couplings, own
 
     @property
     def singular(self) -> bool:
@@ -55,6 +53,12 @@ class Operator:
     def diagonal(self) -> np.ndarray:
         """The diagonal of A, shaped like the couplings."""
         return sum(self.couplings.values(), self.own)
+
+    @property
+    def uniform_diagonal(self) -> float | None:
+        """The diagonal where it is one number, else None."""
+        diagonal = self.diagonal
+        return diagonal.item() if diagonal.size == 1 else None
 
     @property
     def compact(self) -> bool:
@@ -229,30 +233,94 @@ class Medium:
                     )
                     a = wide / summed
                 else:
-                    a = axis.full_weighting().apply(a, k)
+                    a = axis.full_weighting.apply(a, k)
             faces.append(a)
         c = self.reaction
         for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
             if half and c.shape[k] > 1:
-                c = axis.full_weighting().apply(c, k)
+                c = axis.full_weighting.apply(c, k)
         return Medium(coarse, tuple(faces), c)
 
-    def operator(self) -> Operator:
+    def operator(self) -> Diffusion:
         """-div(a grad u) + c u by finite volumes around the nodes."""
-        grid = self.grid
-        own = _at_unknowns(grid, self.reaction)
-        couplings: dict[Offset, np.ndarray] = {}
-        for number, (axis, faces) in enumerate(zip(grid.axes, self.faces, strict=True)):
+        return Diffusion(self)
+
+
+class Diffusion(Operator):
+    """-div(a grad u) + c u by finite volumes around the nodes.
+
+    Couplings are made of the medium where somebody asks for them: kernels take fluxes instead (see
+    :mod:`mgcore.kernel_tables`).
+
+    Parameters
+    ----------
+    medium : Medium
+    """
+
+    def __init__(self, medium: Medium):
+        self.grid, self.medium = medium.grid, medium
+
+    @cached_property
+    def couplings(self) -> Mapping[Offset, np.ndarray]:  # type: ignore[override]
+        """See :class:`Operator`."""
+        grid, found = self.grid, {}
+        for number, (axis, faces) in enumerate(zip(grid.axes, self.medium.faces, strict=True)):
             if faces.shape[number] == 1:
                 faces = np.repeat(faces, len(axis.widths), number)
-            lower, upper, border = axis.second_difference(np.moveaxis(faces, number, 0))
+            lower, upper, _ = axis.second_difference(np.moveaxis(faces, number, 0))
             for sign, weight in ((-1, lower), (1, upper)):
                 offset = tuple(sign if k == number else 0 for k in range(grid.ndim))
                 weight = np.moveaxis(weight, 0, number)
-                couplings[offset] = _slim(_at_unknowns(grid, weight, but=number))
+                found[offset] = _slim(_at_unknowns(grid, weight, but=number))
+        return found
+
+    @cached_property
+    def own(self) -> np.ndarray:  # type: ignore[override]
+        """See :class:`Operator`."""
+        grid = self.grid
+        own = _at_unknowns(grid, self.medium.reaction)
+        for number, axis in enumerate(grid.axes):
+            _, _, border = axis.second_difference(np.ones(len(axis.widths)))
             if border.any():
                 own = own + border.reshape([-1 if k == number else 1 for k in range(grid.ndim)])
-        return Operator(grid, couplings, _slim(own))
+        return _slim(own)
+
+    @property
+    def compact(self) -> bool:
+        """See :class:`Operator`."""
+        return True
+
+    @property
+    def uniform_diagonal(self) -> float | None:
+        """See :class:`Operator`."""
+        if self.own.size > 1 or any(faces.size > 1 for faces in self.medium.faces):
+            return None
+        total = self.own.item()
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            both = np.add(*axis.second_difference()[:2])
+            if np.ptp(both) > 1e-14 * both[0]:
+                return None
+            total += both[0] * faces.item()
+        return total
+
+    @property
+    def bound(self) -> float:
+        """See :class:`Operator`; with the largest of each term."""
+        total = float(self.own.max())
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            lower, upper, _ = axis.second_difference(np.ones(len(axis.widths)))
+            total += float(faces.max()) * float((lower + upper).max())
+        return 2 * total
+
+    @property
+    def condition(self) -> float:
+        """See :class:`Operator`; with the largest and smallest a and mesh width of each axis."""
+        ratio = 1.0
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            weights = np.concatenate(axis.second_difference(np.ones(len(axis.widths)))[:2])
+            weights = weights[weights > 0]
+            ratio = max(ratio, float(faces.max() / faces.min() * (weights.max() / weights.min())))
+        return self.grid.condition * ratio
 
 
 def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.ndarray:
@@ -280,8 +348,10 @@ def _faces(grid: Grid, a: Any, number: int, mean: str) -> np.ndarray:
     if values.ndim == 0:
         return values.reshape((1,) * grid.ndim)
     if values.shape == grid.shape:
-        first = np.take(values, range(len(axis.widths)), number)
-        second = np.take(np.roll(values, -1, number), range(len(axis.widths)), number)
+        turned = np.moveaxis(values, number, 0)
+        if axis.periodic:
+            turned = np.concatenate([turned, turned[:1]])
+        first, second = (np.moveaxis(part, 0, number) for part in (turned[:-1], turned[1:]))
         # Halves, so that no sum overflows.
         return first / 2 + second / 2 if mean == "arithmetic" else 2 / (1 / first + 1 / second)
     for k, other in enumerate(grid.axes):
@@ -405,6 +475,9 @@ def galerkin(fine: Operator, coarse: Grid, down: Sequence[Table], up: Sequence[T
     down, up : sequence of Table
         The transfers along each axis, from nodes to nodes.
     """
+    product = _constant_product(fine, coarse)
+    if product is not None:
+        return product
     R = transfer_matrix(down, fine.grid, coarse)
     P = transfer_matrix(up, coarse, fine.grid)
     product = (R @ fine.matrix() @ P).tocsr()
@@ -423,6 +496,25 @@ def galerkin(fine: Operator, coarse: Grid, down: Sequence[Table], up: Sequence[T
     sizes = np.asarray(abs(product).sum(axis=1)).reshape(numbers.shape)
     own = np.where(abs(sums) > 1e-12 * sizes, sums, outward)
     return Operator(coarse, couplings, _slim(own))
+
+
+def _constant_product(fine: Operator, coarse: Grid) -> Operator | None:
+    """R A P where A and the transfers are the same at all nodes; None elsewhere."""
+    halved = []
+    for a, b in zip(fine.grid.axes, coarse.axes, strict=True):
+        held = set(a.sides) in ({"dirichlet"}, {"periodic"})
+        if not held or not (a is b or (a.even and b.even and len(a.widths) == 2 * len(b.widths))):
+            return None
+        halved.append(a is not b)
+    if fine.own.size > 1 or any(w.size > 1 for w in fine.couplings.values()):
+        return None
+    weighting = [[1 / 4, 1 / 2, 1 / 4] if half else [1.0] for half in halved]
+    R = Stencil.tensor(weighting, every=[2 if half else 1 for half in halved])
+    product = R @ fine.stencil() @ (2.0 ** sum(halved) * R.transpose())
+    total, size = float(np.sum(product.row_sum)), sum(map(np.abs, product.weights.values()))
+    one = (1,) * coarse.ndim
+    own = np.full(one, total if abs(total) > 1e-12 * float(np.sum(size)) else 0.0)
+    return Operator(coarse, {o: -w.reshape(one) for o, w in product.neighbours() if w.any()}, own)
 
 
 def transfer_matrix(tables: Sequence[Table], source: Grid, target: Grid) -> sparse.csr_array:

@@ -2,7 +2,7 @@
 
 The operator A of a Poisson problem, the B of a smoother, restriction and prolongation are all of
 this kind, and so are the kernels of a convolutional network. The methods here are NumPy slices, to
-be read and to be compared with; :mod:`mgcore.kernels.general` is the fast way to apply one.
+be read and to be compared with; :mod:`mgcore.kernels.runs` is the fast way to apply one.
 """
 
 from __future__ import annotations

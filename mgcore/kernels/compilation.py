@@ -15,7 +15,7 @@ from mgcore import threads
 from mgcore.kernels.cache import keep
 from mgcore.numba_private import LEAN
 
-__all__ = ["SMALL", "inlined", "parallel", "serial", "summing", "unsigned"]
+__all__ = ["SMALL", "allocating", "inlined", "parallel", "serial", "summing", "unsigned"]
 
 #: Bytes of an array for which several cores gain nothing, or so little that a solve that begins
 #: with such an array gains less than a fifth.
@@ -43,6 +43,11 @@ def _compiled(function: Callable, **options: Any) -> Any:
 def serial(function: Callable) -> Any:
     """Compile a function that runs on one thread, and allocates and returns no arrays."""
     return _compiled(function, **_OPTIONS)
+
+
+def allocating(function: Callable) -> Any:
+    """Like `serial`, for what returns an array."""
+    return _compiled(function, **_ALLOCATING)
 
 
 def inlined(function: Callable) -> Any:

@@ -1,439 +1,251 @@
-"""Kernels for any stencil and any transfer, in one, two and three dimensions.
+"""Passes of any stencil over all unknowns, in one, two and three dimensions.
 
-Arrays are unknowns with one layer around. They are walked in *lines* along the last axis, and a
-neighbour is a distance in the flat array, so one kernel serves all dimensions. A weight is a table
-(lines, places in a line), of length 1 along what it does not depend on: a number, one for each
-line, one for each place, or one for each unknown.
+What they do to half a slab is in runs.py. A pass goes through the slabs once; stages that need
+their neighbours' follow one slab behind, while these are in the cache.
 """
 
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.common import squares
-from mgcore.kernels.compilation import parallel, serial
+from mgcore.kernels.compilation import allocating, parallel, serial, unsigned
+from mgcore.kernels.runs import (
+    CHUNK,
+    NORM,
+    NOTHING,
+    RESIDUAL,
+    begin,
+    chunk_defect,
+    clear_slab,
+    close_ends,
+    close_slab,
+    keep,
+    position,
+    relax,
+    relaxation,
+    relaxed,
+    residual,
+    table,
+)
 
-__all__ = [
-    "NORM",
-    "NOTHING",
-    "RESIDUAL",
-    "Couplings",
-    "Walk",
-    "add",
-    "defect",
-    "gather",
-    "jacobi",
-    "norm",
-    "relaxed",
-    "sequential",
-    "sweep",
-    "two_colours",
-]
-
-
-#: What a pass gives besides u: nothing, the residual, its norm.
-NOTHING, RESIDUAL, NORM = map(np.int64, range(3))
+__all__ = ["coloured", "convolution", "defect", "invert", "jacobi", "norm", "sequential"]
 
 
-class Walk(NamedTuple):
-    """How an array is walked: in slabs across the first axis, of several lines each in 3D.
-
-    Attributes
-    ----------
-    slabs, lines : int
-        Slabs of an array, lines of a slab.
-    stride, row : int
-        From one slab to the next and from one line to the next in the flat array, layer included.
-    first, middle, last : bool
-        Which axes are periodic: the one across slabs, the one across lines of a slab in 3D, and the
-        one along lines.
-    """
-
-    slabs: np.int64
-    lines: np.int64
-    stride: np.int64
-    row: np.int64
-    first: np.bool_
-    middle: np.bool_
-    last: np.bool_
-
-
-class Couplings(NamedTuple):
-    """A u = sum_k w_k (u_x - u_{x + o_k}) + own u_x, for the kernels.
-
-    Attributes
-    ----------
-    starts : ndarray
-        Where the unknowns of each line begin in a flat array.
-    size : int
-        Unknowns of a line.
-    line_offsets, line_weights : ndarray
-        Distances (k,) and weights (k, lines or 1) of neighbours whose weight is the same all along
-        a line; k is even, as weights go in pairs.
-    place_offsets, place_weights : ndarray
-        Those of the others: (k,) and (k, lines or 1, size).
-    own : ndarray
-        (lines or 1, size or 1).
-    line_sum, place_sum : ndarray
-        The diagonal is line_sum[line] + place_sum[line or 0, place or 0].
-    """
-
-    starts: np.ndarray
-    size: np.int64
-    line_offsets: np.ndarray
-    line_weights: np.ndarray
-    place_offsets: np.ndarray
-    place_weights: np.ndarray
-    own: np.ndarray
-    line_sum: np.ndarray
-    place_sum: np.ndarray
+@allocating
+def _parts(walk, strip, strips, stages):
+    """First slab of a strip and last + 1, less those where a stage waits for another strip."""
+    parts = np.empty((stages, 2), np.int64)
+    first, last = strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips
+    for stage in range(stages):
+        low = first + (stage if strip > 0 or walk.first else 0)
+        high = last - (stage if strip + 1 < strips or walk.first else 0)
+        parts[stage, 0] = min(low, last)
+        parts[stage, 1] = max(high, parts[stage, 0])
+    return parts
 
 
 @serial
-def _scaled_defect(u, g, A, line, scale, out):
-    """out = scale (g - A u) along a line, `scale` one number for each place.
-
-    What five and seven points need is one loop each, as every further one reads `out` and writes it
-    again.
-    """
-    x, n = np.uint64(A.starts[line]), np.uint64(A.size)
-    at = line if A.line_weights.shape[1] > 1 else 0
-    to = line if A.place_weights.shape[1] > 1 else 0
-    k, m = A.line_offsets.size, A.place_offsets.size
-    if k == 2 and m == 2:
-        p, q = np.uint64(x + A.line_offsets[0]), np.uint64(x + A.line_offsets[1])
-        r, s = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
-        v, w = A.line_weights[0, at], A.line_weights[1, at]
-        lower, upper = A.place_weights[0, to], A.place_weights[1, to]
-        for j in range(n):
-            here = u[x + j]
-            total = v * (u[p + j] - here) + w * (u[q + j] - here)
-            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
-            out[j] = scale[j] * (g[x + j] + total)
-    elif k == 4 and m == 2:
-        p, q = np.uint64(x + A.line_offsets[0]), np.uint64(x + A.line_offsets[1])
-        y, z = np.uint64(x + A.line_offsets[2]), np.uint64(x + A.line_offsets[3])
-        r, s = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
-        v, w = A.line_weights[0, at], A.line_weights[1, at]
-        a, b = A.line_weights[2, at], A.line_weights[3, at]
-        lower, upper = A.place_weights[0, to], A.place_weights[1, to]
-        for j in range(n):
-            here = u[x + j]
-            total = v * (u[p + j] - here) + w * (u[q + j] - here)
-            total += a * (u[y + j] - here) + b * (u[z + j] - here)
-            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
-            out[j] = scale[j] * (g[x + j] + total)
-    elif k == 0 and m == 4:
-        p, q = np.uint64(x + A.place_offsets[0]), np.uint64(x + A.place_offsets[1])
-        r, s = np.uint64(x + A.place_offsets[2]), np.uint64(x + A.place_offsets[3])
-        below, above = A.place_weights[0, to], A.place_weights[1, to]
-        lower, upper = A.place_weights[2, to], A.place_weights[3, to]
-        for j in range(n):
-            here = u[x + j]
-            total = below[j] * (u[p + j] - here) + above[j] * (u[q + j] - here)
-            total += lower[j] * (u[r + j] - here) + upper[j] * (u[s + j] - here)
-            out[j] = scale[j] * (g[x + j] + total)
-    else:
-        for j in range(n):
-            out[j] = g[x + j]
-        for pair in range(0, k, 2):
-            p, q = np.uint64(x + A.line_offsets[pair]), np.uint64(x + A.line_offsets[pair + 1])
-            v, w = A.line_weights[pair, at], A.line_weights[pair + 1, at]
-            for j in range(n):
-                here = u[x + j]
-                out[j] += v * (u[p + j] - here) + w * (u[q + j] - here)
-        for pair in range(0, m, 2):
-            p, q = np.uint64(x + A.place_offsets[pair]), np.uint64(x + A.place_offsets[pair + 1])
-            lower, upper = A.place_weights[pair, to], A.place_weights[pair + 1, to]
-            for j in range(n):
-                here = u[x + j]
-                out[j] += lower[j] * (u[p + j] - here) + upper[j] * (u[q + j] - here)
-        for j in range(n):
-            out[j] *= scale[j]
-    own = A.own[line if A.own.shape[0] > 1 else 0]
-    if own.size > 1:
-        for j in range(n):
-            out[j] -= scale[j] * (own[j] * u[x + j])
-    elif own[0] != 0:
-        for j in range(n):
-            out[j] -= scale[j] * (own[0] * u[x + j])
-
-
-@serial
-def _inverse_line(A, line, omega, first, step, out):
-    """out = omega / diagonal along a line at every `step`-th place from `first` on, else zero."""
-    most = A.line_sum[line if A.line_sum.size > 1 else 0]
-    rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
-    if step > 1:
-        out[:] = 0
-    for j in range(first, out.size, step):
-        out[j] = omega / (most + rest[j if rest.size > 1 else 0])
-
-
-@serial
-def _same_diagonal(A, line, last):
-    """Whether two lines have the same diagonal."""
-    if last < 0 or A.place_sum.shape[0] > 1:
-        return False
-    return A.line_sum.size == 1 or A.line_sum[line] == A.line_sum[last]
-
-
-@serial
-def _add_line(u, x, out):
-    x = np.uint64(x)
-    for j in range(np.uint64(out.size)):
-        u[x + j] += out[j]
-
-
-@parallel
-def defect(u, g, r, A, strips):
-    """r = g - A u on flat arrays; the layer around r is left alone."""
-    lines = A.starts.size
-    for strip in prange(strips):
-        ones = np.ones(A.size, u.dtype)
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            x = A.starts[line]
-            _scaled_defect(u, g, A, line, ones, r[x : x + A.size])
-
-
-@parallel
-def relaxed(u, g, r, A, omega, strips):
-    """r = omega D^-1 (g - A u)."""
-    lines = A.starts.size
-    for strip in prange(strips):
-        inverse = np.empty(A.size, u.dtype)
-        last = -1
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            if not _same_diagonal(A, line, last):
-                _inverse_line(A, line, omega, 0, 1, inverse)
-            last = line
-            x = A.starts[line]
-            _scaled_defect(u, g, A, line, inverse, r[x : x + A.size])
-
-
-@parallel
-def norm(u, g, A, strips):
-    """||g - A u||_2, summed in double precision."""
-    lines = A.starts.size
-    total = 0.0
-    for strip in prange(strips):
-        row, ones = np.empty(A.size, u.dtype), np.ones(A.size, u.dtype)
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            _scaled_defect(u, g, A, line, ones, row)
-            total += squares(row, 0, A.size)
-    return sqrt(total)
-
-
-@parallel
-def jacobi(u, g, new, A, omega, strips):
-    """new = u + omega D^-1 (g - A u)."""
-    lines = A.starts.size
-    for strip in prange(strips):
-        row, inverse = np.empty(A.size, u.dtype), np.empty(A.size, u.dtype)
-        last = -1
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            if not _same_diagonal(A, line, last):
-                _inverse_line(A, line, omega, 0, 1, inverse)
-            last = line
-            _scaled_defect(u, g, A, line, inverse, row)
-            x = A.starts[line]
-            for j in range(A.size):
-                new[x + j] = u[x + j] + row[j]
-
-
-@serial
-def _colour_slab(u, g, A, walk, omega, first, slab, row, inverse, last):
-    """u += omega D^-1 (g - A u) in place at the points of one colour of one slab.
-
-    The other points are computed as well, and multiplied by zero: that vectorises. `inverse` holds
-    the diagonals of lines that begin with this colour, and with the other one.
-    """
-    for line in range(slab * walk.lines, (slab + 1) * walk.lines):
-        c = first[line]
+def _stage(u, g, r, A, walk, slab, stage, omega, halves, masks, apart, sink, scale, total):
+    """What one stage of a coloured step does to a slab: one colour, or what comes out."""
+    last = len(halves) - 1
+    if stage <= last:
+        c = halves[stage, slab]
         if c < 0:
-            continue
-        if not _same_diagonal(A, line, last[c]):
-            _inverse_line(A, line, omega, c, 2, inverse[c])
-        last[c] = line
-        _scaled_defect(u, g, A, line, inverse[c], row)
-        _add_line(u, A.starts[line], row)
-    _close_slab(u, A, walk, slab)
-
-
-@serial
-def _close_slab(u, A, walk, slab):
-    """Fill the layer of one slab along periodic axes, but the first one where there are several."""
-    lines = range(slab * walk.lines, (slab + 1) * walk.lines)
-    if walk.last:
-        for line in lines:
-            x = A.starts[line]
-            u[x - 1], u[x + A.size] = u[x + A.size - 1], u[x]
-    if walk.middle:
-        x = A.starts[slab * walk.lines] - 1
-        for k in range(walk.row):
-            u[x - walk.row + k] = u[x + (walk.lines - 1) * walk.row + k]
-            u[x + walk.lines * walk.row + k] = u[x + k]
-
-
-@serial
-def _close(u, walk):
-    """Fill the layer along a periodic first axis."""
-    if walk.first:
-        end = walk.slabs * walk.stride
-        for k in range(walk.stride):
-            u[k] = u[end + k]
-            u[end + walk.stride + k] = u[walk.stride + k]
-
-
-@serial
-def _sink_slab(u, g, r, A, walk, slab, sink, ones, row):
-    """The residual of one slab, into `r`; or its sum of squares."""
-    total = 0.0
-    for line in range(slab * walk.lines, (slab + 1) * walk.lines):
-        if sink == RESIDUAL:
-            x = A.starts[line]
-            _scaled_defect(u, g, A, line, ones, r[x : x + A.size])
-        else:
-            _scaled_defect(u, g, A, line, ones, row)
-            total += squares(row, 0, A.size)
-    return total
+            return 0.0
+        known = sink if stage == last and apart else NOTHING
+        return relax(u, g, r, A, walk, slab, c, omega, masks, stage, known, scale, total)
+    sums = 0.0
+    for c in range(2):  # what was relaxed last has said so already
+        if halves[last, slab] != c or not apart:
+            sums += residual(u, g, r, A, walk, slab, c, sink, scale, total)
+    if sink == RESIDUAL:
+        clear_slab(r, walk, slab)
+    return sums
 
 
 @parallel
-def two_colours(u, g, r, A, walk, omega, red, black, sink, strips):
-    """A red-black step in one pass over memory, and what `sink` asks for; a norm is returned.
+def coloured(u, g, r, A, walk, omega, halves, masks, apart, sink, scale, strips):
+    """u += omega D^-1 (g - A u), colour after colour, in one pass over memory; a norm is returned.
 
     ::
 
         slab    t - 2      t - 1     t
                 residual   black     red
 
-    `red` and `black` say for each line at which place, 0 or 1, its first point of that colour is.
-    Slabs beside another strip, or beside the end of a periodic first axis, wait for their neighbour
-    and are done when all strips have passed.
+    `halves` (colours, slabs) says which half of a slab has the colour, -1 for none; where that is
+    not all of the half, `masks` (colours, pitch) is zero elsewhere, and else empty. Where points of
+    the last colour fill their halves and are no neighbours, they are `apart`. `scale` is what
+    the residual of a slab is multiplied with for the norm. Slabs beside another strip, or beside
+    the end of a periodic first axis, wait for their neighbours and are done when all strips have
+    passed.
     """
+    stages = len(halves) + (1 if sink != NOTHING else 0)
     sums = np.zeros(strips)
     for strip in prange(strips):
-        a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
-        row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
-        ones, last = np.ones(A.size, u.dtype), np.full(2, -1)
-        for t in range(a, b + 2):
-            if t < b:
-                _colour_slab(u, g, A, walk, omega, red, t, row, inverse, last)
-            if low <= t - 1 < high:
-                _colour_slab(u, g, A, walk, omega, black, t - 1, row, inverse, last)
-            if sink != NOTHING and low_sink <= t - 2 < high_sink:
-                sums[strip] += _sink_slab(u, g, r, A, walk, t - 2, sink, ones, row)
-    _close(u, walk)
-    row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
-    ones, last = np.ones(A.size, u.dtype), np.full(2, -1)
-    for strip in range(strips):
-        a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
-        for t in range(a, b):
-            if not low <= t < high:
-                _colour_slab(u, g, A, walk, omega, black, t, row, inverse, last)
-    _close(u, walk)
-    if sink != NOTHING:
+        total, parts = np.empty(CHUNK, u.dtype), _parts(walk, strip, strips, stages)
+        for t in range(parts[0, 0], parts[0, 1] + stages - 1):
+            for stage in range(stages):
+                if parts[stage, 0] <= t - stage < parts[stage, 1]:
+                    sums[strip] += _stage(
+                        u, g, r, A, walk, t - stage, stage, omega, halves, masks, apart, sink,
+                        scale, total,
+                    )  # fmt: skip
+    close_ends(u, walk)
+    total = np.empty(CHUNK, u.dtype)
+    for stage in range(1, stages):
         for strip in range(strips):
-            a, low, low_sink, high_sink, high, b = _parts(walk, strip, strips)
-            for t in range(a, b):
-                if not low_sink <= t < high_sink:
-                    sums[strip] += _sink_slab(u, g, r, A, walk, t, sink, ones, row)
+            parts = _parts(walk, strip, strips, stages)
+            for slab in range(parts[0, 0], parts[0, 1]):
+                if not parts[stage, 0] <= slab < parts[stage, 1]:
+                    sums[strip] += _stage(
+                        u, g, r, A, walk, slab, stage, omega, halves, masks, apart, sink,
+                        scale, total,
+                    )  # fmt: skip
+        close_ends(u, walk)
     return sqrt(sums.sum())
 
 
-@serial
-def _parts(walk, strip, strips):
-    """First and last slab of a strip, and inside them of those that need not wait.
-
-    The black points of a slab need the next red ones, its residual those of the next but one.
-    """
-    a, b = strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips
-    below = 1 if strip > 0 or walk.first else 0
-    above = 1 if strip + 1 < strips or walk.first else 0
-    low, high = min(a + below, b), max(b - above, a)
-    low_sink, high_sink = min(a + 2 * below, b), max(b - 2 * above, a)
-    return a, low, low_sink, max(high_sink, low_sink), max(high, low), b
+@parallel
+def defect(u, g, r, A, walk, scale):
+    """r = g - A u."""
+    for slab in prange(walk.slabs):
+        total = np.empty(CHUNK, u.dtype)
+        for c in range(2):
+            residual(u, g, r, A, walk, slab, c, RESIDUAL, scale, total)
+        clear_slab(r, walk, slab)
 
 
 @parallel
-def sweep(u, g, A, walk, omega, first, strips):
-    """u += omega D^-1 (g - A u) in place at the points of one colour.
+def norm(u, g, A, walk, scale):
+    """||g - A u||_2 of unweighted rows."""
+    sums = 0.0
+    for slab in prange(walk.slabs):
+        total = np.empty(CHUNK, u.dtype)
+        for c in range(2):
+            sums += residual(u, g, u, A, walk, slab, c, NORM, scale, total)
+    return sqrt(sums)
 
-    `first` says for each line at which place, 0 or 1, its first point of that colour is; every
-    second one follows. With -1 the line has none.
-    """
-    for strip in prange(strips):
-        row, inverse = np.empty(A.size, u.dtype), np.empty((2, A.size), u.dtype)
-        last = np.full(2, -1)
-        for slab in range(strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips):
-            _colour_slab(u, g, A, walk, omega, first, slab, row, inverse, last)
-    _close(u, walk)
+
+@parallel
+def jacobi(u, g, new, A, walk, omega):
+    """new = u + omega D^-1 (g - A u)."""
+    for slab in prange(walk.slabs):
+        total = np.empty(CHUNK, u.dtype)
+        for c in range(2):
+            run = walk.odd if c else walk.even
+            for at in range(0, run, CHUNK):
+                x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
+                chunk_defect(u, g, x, n, A, slab, c, at, total)
+                relaxation(u, x, n, A, slab, c, at, omega, total, new)
+        close_slab(new, walk, slab)
+    close_ends(new, walk)
 
 
 @serial
-def sequential(u, g, A, omega, backwards):
+def _scaled_slab(u, g, r, A, walk, slab, omega, total):
+    """r = omega D^-1 (g - A u) at a slab."""
+    for c in range(2):
+        run = walk.odd if c else walk.even
+        for at in range(0, run, CHUNK):
+            x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
+            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            relaxed(n, A, slab, c, at, omega, total)
+            keep(n, u.dtype.type(1), total, r, x)
+    close_slab(r, walk, slab)
+
+
+@serial
+def _add_kernel(u, r, x, n, c, distances, weights):
+    """u += K r at a chunk, four neighbours at a time."""
+    x = unsigned(x)
+    for k in range(0, weights.size, 4):
+        p, q = unsigned(x + distances[c, k]), unsigned(x + distances[c, k + 1])
+        s, t = unsigned(x + distances[c, k + 2]), unsigned(x + distances[c, k + 3])
+        a, b, d, e = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        for j in range(unsigned(n)):
+            u[x + j] += (a * r[p + j] + b * r[q + j]) + (d * r[s + j] + e * r[t + j])
+
+
+@serial
+def _convolved_slab(u, r, walk, slab, distances, weights):
+    """u += K r at a slab."""
+    for c in range(2):
+        run = walk.odd if c else walk.even
+        for at in range(0, run, CHUNK):
+            x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
+            _add_kernel(u, r, x, n, c, distances, weights)
+    clear_slab(u, walk, slab)
+    close_slab(u, walk, slab)
+
+
+@parallel
+def convolution(u, g, r, A, walk, omega, distances, weights, strips):
+    """u += K omega D^-1 (g - A u) in one pass; `r` is scratch.
+
+    K is a constant stencil: `distances` (2, k) from even and odd places and `weights`, k a multiple
+    of four. Slabs beside another strip wait for its r, see :func:`coloured`.
+    """
+    for strip in prange(strips):
+        total = np.empty(CHUNK, u.dtype)
+        parts = _parts(walk, strip, strips, 2)
+        for t in range(parts[0, 0], parts[0, 1] + 1):
+            if t < parts[0, 1]:
+                _scaled_slab(u, g, r, A, walk, t, omega, total)
+            if parts[1, 0] <= t - 1 < parts[1, 1]:
+                _convolved_slab(u, r, walk, t - 1, distances, weights)
+    close_ends(r, walk)
+    for strip in range(strips):
+        parts = _parts(walk, strip, strips, 2)
+        for slab in range(parts[0, 0], parts[0, 1]):
+            if not parts[1, 0] <= slab < parts[1, 1]:
+                _convolved_slab(u, r, walk, slab, distances, weights)
+    close_ends(u, walk)
+
+
+@serial
+def sequential(u, g, A, walk, omega, backwards):
     """u += omega D^-1 (g - A u) in place, line after line, point after point."""
-    lines = A.starts.size
+    lines = walk.slabs * walk.lines
     for number in range(lines):
-        line = lines - 1 - number if backwards else number
-        x = A.starts[line]
-        at = line if A.line_weights.shape[1] > 1 else 0
-        to = line if A.place_weights.shape[1] > 1 else 0
-        own = A.own[line if A.own.shape[0] > 1 else 0]
-        first = A.line_sum[line if A.line_sum.size > 1 else 0]
-        rest = A.place_sum[line if A.place_sum.shape[0] > 1 else 0]
-        for place in range(A.size):
-            j = A.size - 1 - place if backwards else place
-            here = u[x + j]
-            r = g[x + j] - own[j if own.size > 1 else 0] * here
-            for k in range(A.line_offsets.size):
-                r += A.line_weights[k, at] * (u[x + A.line_offsets[k] + j] - here)
-            for k in range(A.place_offsets.size):
-                r += A.place_weights[k, to, j] * (u[x + A.place_offsets[k] + j] - here)
-            u[x + j] = here + omega * r / (first + rest[j if rest.size > 1 else 0])
+        slab, line = divmod(lines - 1 - number if backwards else number, walk.lines)
+        for j in range(walk.size):
+            place = 2 * walk.start + line * walk.line + (walk.size - 1 - j if backwards else j)
+            _relax_place(u, g, A, walk, slab, place, omega)
 
 
-@parallel
-def add(u, r, offsets, weights, starts, size, strips):
-    """u += B r, B a constant stencil: distances in the flat array and weights."""
-    lines = starts.size
-    for strip in prange(strips):
-        for line in range(strip * lines // strips, (strip + 1) * lines // strips):
-            x = np.uint64(starts[line])
-            for k in range(offsets.size):
-                y, w = np.uint64(starts[line] + offsets[k]), weights[k]
-                for j in range(np.uint64(size)):
-                    u[x + j] += w * r[y + j]
+@serial
+def _relax_place(u, g, A, walk, slab, place, omega):
+    """u += omega D^-1 (g - A u) at one place of a slab."""
+    x, c, at = position(walk, slab, place), place % 2, place // 2 - walk.start
+    here, total, count = u[x], g[x], A.strides.size
+    for k in range(count - 1):
+        w = A.factors[k, slab] if A.plain else _weight(A, k, slab, c, at)
+        there = u[x + A.distances[c, k]] if k < count - 2 else u.dtype.type(0)
+        total += w * (there - here)
+    u[x] = here + omega * _weight(A, count - 1, slab, c, at) * total
 
 
-@parallel
-def gather(values, out, lines, line_weights, places, place_weights, starts, added, strips):
-    """A transfer: out = T values, or out += T values where `added`; flat arrays.
+@serial
+def _weight(A, k, slab, c, at):
+    """The weight of coupling k at one place."""
+    return A.factors[k, slab] * A.tables[table(A, k, slab, c, at)]
 
-    T is a product. `lines` (terms, lines) says where the lines begin that a line of `out` is
-    combined from, `line_weights` how; `places` (terms, size) says which places of a line a place
-    of `out` is combined from.
-    """
-    count, size = starts.size, places.shape[1]
-    length = 1 + places.max()
-    for strip in prange(strips):
-        row = np.empty(length, values.dtype)
-        for line in range(strip * count // strips, (strip + 1) * count // strips):
-            row[:] = 0
-            for m in range(lines.shape[0]):
-                w = line_weights[m, line]
-                if w != 0:
-                    y = np.uint64(lines[m, line])
-                    for j in range(np.uint64(length)):
-                        row[j] += w * values[y + j]
-            x = starts[line]
-            to = out[x : x + size]
-            if not added:
-                to[:] = 0
-            for m in range(places.shape[0]):
-                at, w_at = places[m], place_weights[m]
-                for j in range(size):
-                    to[j] += w_at[j] * row[at[j]]
+
+@serial
+def invert(A, walk):
+    """Fill in the inverse of the diagonal, where it has a table for each slab."""
+    tables, last = A.tables, A.strides.size - 1
+    for slab in range(walk.slabs):
+        for line in range(2 * walk.lines):
+            place = 2 * walk.start + line // 2 * walk.line + line % 2
+            n, c, at = (walk.size + 1 - line % 2) // 2, place % 2, place // 2 - walk.start
+            x = table(A, last, slab, c, at)
+            for j in range(unsigned(n)):
+                tables[x + j] = 0
+            for k in range(last):
+                y, factor = table(A, k, slab, c, at), A.factors[k, slab]
+                for j in range(unsigned(n)):
+                    tables[x + j] += factor * tables[y + j]
+            for j in range(unsigned(n)):
+                tables[x + j] = 1 / tables[x + j]

@@ -1,7 +1,7 @@
 """Kernels against plain NumPy, over shapes and coarsenings.
 
-These tests, those of fused passes and of vectors also run with NUMBA_BOUNDSCHECK=1 and
-NUMBA_DISABLE_JIT=1: see the last one.
+These tests and those of fused passes, of vectors and of general kernels also run with
+NUMBA_BOUNDSCHECK=1 and NUMBA_DISABLE_JIT=1: see the last one.
 """
 
 import itertools
@@ -214,6 +214,7 @@ FUSED = [
         (__file__, "float64 and not (9-9-9 or shape6)"),
         ("test_fused.py", f"TestPasses and ({' or '.join(FUSED)})"),
         ("test_vectors.py", "test"),
+        ("test_general.py", "float64 or step or product or norm"),
     ],
 )
 def test_kernels_stay_inside_their_arrays(variable, file, which):

@@ -1,0 +1,145 @@
+"""Kernels for any stencil against sparse matrices, over layouts, strips and dtypes.
+
+These also run interpreted and with bounds checked: see test_kernels.py.
+"""
+
+import numpy as np
+import pytest
+
+from mgcore import Robin, Stencil, poisson_levels
+from mgcore.chain import colours, rungs
+from mgcore.grid import Grid
+from mgcore.kernels import compilation
+from mgcore.operators import equation, transfer_matrix
+from mgcore.smoothers import Kernel
+
+BUMP = np.exp(np.sin(np.arange(12)[:, None] + np.cos(2.0 * np.arange(9))))
+CUBE = np.exp(np.sin(np.arange(210.0)).reshape(5, 6, 7) / 2)
+NINE = Stencil.of_array(np.array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6)
+CASES = {
+    "line": {"shape": (90,), "sides": [("neumann", "dirichlet")]},
+    "ring": {"shape": (91,), "sides": "periodic"},
+    "plane": {"shape": (12, 11)},
+    "variable plane": {"shape": (12, 9), "coefficient": BUMP, "reaction": BUMP, "sides": "neumann"},
+    "torus": {"shape": (11, 10), "sides": "periodic"},
+    "robin": {"shape": (12, 9), "sides": [(Robin(2.0), "dirichlet"), "periodic"]},
+    "nine points": {"shape": (12, 11), "operator": NINE},
+    "nine points, mirrored": {"shape": (12, 9), "operator": NINE, "sides": ["neumann", "periodic"]},
+    "space": {"shape": (7, 6, 8)},
+    "variable space": {"shape": (5, 6, 7), "coefficient": CUBE, "sides": "neumann"},
+    "periodic space": {"shape": (5, 4, 6), "sides": ["neumann", "periodic", "periodic"]},
+}
+DTYPES = ["float64", "float32"]
+
+
+@pytest.fixture(autouse=True)
+def on_several_threads(monkeypatch):
+    """Small arrays, too: elsewhere they run on one thread."""
+    monkeypatch.setattr(compilation, "SMALL", 0)
+
+
+def close(found, expected, dtype):
+    scale = max(1.0, abs(expected).max())
+    tolerance = 2e-13 if dtype == "float64" else 2e-5
+    np.testing.assert_allclose(found, expected, rtol=0, atol=scale * tolerance)
+
+
+def posed(case, dtype, smoother="sor", strips=3):
+    """The two finest levels, a state with numbers in it, and these numbers as vectors."""
+    level = poisson_levels(**CASES[case], dtype=dtype, smoother=smoother)[0]
+    if type(level).__name__ != "StencilLevel":  # a fused one
+        level = poisson_levels(**CASES[case], coefficient=4.0, dtype=dtype, smoother=smoother)[0]
+    level._strips = strips
+    g, u = np.random.default_rng(0).standard_normal((2, *level.grid.shape)).astype(dtype)
+    inside = level.grid.unknown
+    g, u = g * np.max(level.operator.diagonal).astype(dtype), u
+    return (
+        level,
+        level.start(g, u),
+        g[inside].ravel().astype(float),
+        u[inside].ravel().astype(float),
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_residuals_are_those_of_the_matrix(case, dtype):
+    level, state, g, u = posed(case, dtype)
+    r = g - level.operator.matrix() @ u
+    close(level.residual(state)[level.grid.unknown].ravel() / abs(g).max(), r / abs(g).max(), dtype)
+    assert level.residual_norm(state) == pytest.approx(np.linalg.norm(r), rel=1e-5)
+
+
+@pytest.mark.parametrize("strips", [1, 3])
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_goes_colour_by_colour_and_leaves_the_residual(case, strips):
+    level, state, g, u = posed(case, "float64", strips=strips)
+    A, volumes = level.operator.matrix(), level.volumes.ravel()
+    nodes = [np.arange(s.start, s.stop) for s in level.grid.unknown]
+    for mask in colours(nodes, level.operator.compact):
+        u[mask.ravel()] += (1.15 * (g - A @ u) / A.diagonal())[mask.ravel()]
+    state, coarse = level.descend(state, 1)
+    close(
+        level.solution(state)[level.grid.unknown].ravel() if not level.singular else u, u, "float64"
+    )
+    below = level.coarse
+    R = transfer_matrix(_rung(level).down[0], level.grid, below.grid)
+    expected = R @ (g - A @ u)
+    found = below._unweighted(below._interior(coarse.loads)).ravel()
+    close(found / abs(g).max(), expected / abs(g).max(), "float64")
+    assert volumes.mean() == pytest.approx(1)
+
+
+def _rung(level):
+    """The record of a level's transfers."""
+    grid = Grid(level.grid.shape, sides=level.grid.sides)
+    return rungs(grid, equation(grid, 1.0, "arithmetic", 0.0, None), "full", "linear")[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_prolongation_and_interpolation_are_those_of_the_tables(case, dtype):
+    level, state, _, u = posed(case, dtype)
+    below = level.coarse
+    e = np.random.default_rng(1).standard_normal(below.grid.shape).astype(dtype)
+    coarse = below.start(np.zeros_like(e), e)
+    e = e[below.grid.unknown].ravel().astype(float)
+    rung = _rung(level)
+    level.prolong(state, coarse)
+    close(
+        level._interior(state.values).ravel(),
+        u + transfer_matrix(rung.up, below.grid, level.grid) @ e,
+        dtype,
+    )
+    level.interpolate(state, coarse)
+    close(
+        level._interior(state.values).ravel(),
+        transfer_matrix(rung.cubic, below.grid, level.grid) @ e,
+        dtype,
+    )
+
+
+@pytest.mark.parametrize("strips", [1, 3])
+@pytest.mark.parametrize("case", [case for case in CASES if "plane" in case or "space" in case])
+def test_a_kernel_is_a_product_with_the_residual(case, strips):
+    ndim = len(CASES[case]["shape"])
+    weights = 0.2 * np.array([0.1, 1.0, 0.2])
+    stencil = Stencil.tensor([weights] * ndim)
+    level, state, g, u = posed(case, "float64", Kernel(stencil), strips)
+    A = level.operator.matrix()
+    r = (2 * ndim * (g - A @ u) / A.diagonal()).reshape(level.grid.interior)
+    rules = ["wrap" if axis.periodic else "zero" for axis in level.grid.axes]
+    expected = u + stencil.apply(r, rules).ravel()
+    level.smooth(state, 1)
+    close(level._interior(state.values).ravel(), expected, "float64")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_norm_that_a_pass_takes_is_that_of_the_residual(case):
+    level, state, _, _ = posed(case, "float64")
+    level.residual_norm(state)  # asked once, it is taken on the way
+    coarse = level.restrict(state)
+    level.ascend(state, level.coarse.smooth(coarse, 1), 2)
+    taken, state.norm = state.norm, None
+    assert taken is not None
+    assert taken == pytest.approx(level.residual_norm(state), rel=1e-10)
