@@ -2,11 +2,12 @@
 
     python -m benchmarks.operators
 
-How much a V cycle costs per unknown where sides are not Dirichlet's, sizes not 2^s + 1, meshes
-graded or coefficients variable, in parts of the one that has a fused kernel; its convergence
-factor; and set-up and solve to 1e-8 beside PyAMG's ruge_stuben on the same sparse matrix. Peers
-take turns; times are medians. Every solution is checked in the residual of that matrix, and a wrong
-one ends the run. Writes results/operators.csv and results/operators.md.
+How much a V cycle and a step of the smoother cost per unknown where sides are not Dirichlet's,
+sizes not 2^s + 1, meshes graded or coefficients variable, in parts of the one that has a fused
+kernel; the convergence factor; set-up; and set-up and solve to 1e-8 beside PyAMG's ruge_stuben on
+the same sparse matrix. Peers take turns; times are medians. Every solution is checked in the
+residual of that matrix, and a wrong one ends the run. Writes results/operators.csv and
+results/operators.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ from benchmarks.poisson import check, machine, pyamg_solver, race
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import guests
 from mgcore.convergence import asymptotic_factor
+from mgcore.smoothers import Kernel
 
 FUSED = "Dirichlet, 2^s + 1"
 RTOL = 1e-8
@@ -36,6 +39,9 @@ class Row(NamedTuple):
     factor: float
     v_cycle_ns: float
     times_dirichlet: float
+    step_ns: float
+    times_step: float
+    set_up_ns: float
     solve_ns: float
     pyamg_ns: float
     times_pyamg: float
@@ -69,6 +75,18 @@ def nine_points(n: int) -> mgcore.Stencil:
     return mgcore.Stencil.of_array(weights * (n - 1.0) ** 2 / 6)
 
 
+def smoothers(n: int, ndim: int) -> dict[str, dict[str, Any]]:
+    """What else is timed for one step: a 3x3 kernel as the smoother."""
+    kernel = mgcore.Stencil.tensor([[0.25, 1.0, 0.25]] * ndim)
+    return {"3x3 kernel": {"shape": (n,) * ndim, "smoother": Kernel(0.1 * kernel)}}
+
+
+def one_step(levels: Any, g: np.ndarray) -> Callable[[], Any]:
+    """A smoothing step on memory that is set up once."""
+    state = levels[0].start(g, g)
+    return lambda: levels[0].smooth(state, 1)
+
+
 def one_cycle(levels: Any, g: np.ndarray) -> Callable[[], Any]:
     """A V(1,1) on memory that is set up once."""
     state, cycle = levels[0].start(g), mgcore.v_cycle(len(levels))
@@ -85,6 +103,17 @@ def measure(n: int, ndim: int, rounds: int) -> list[Row]:
     rights = {name: rng.standard_normal(levels[0].grid.shape) for name, levels in built.items()}
     sizes = {name: levels[0].size for name, levels in built.items()}
     cycles = race({k: one_cycle(v, rights[k]) for k, v in built.items()}, sizes, rounds)
+    stepping = built | {
+        name: mgcore.poisson_levels(**how) for name, how in smoothers(n, ndim).items() if ndim == 2
+    }
+    steps = race(
+        {k: one_step(v, rights.get(k, rights[FUSED])) for k, v in stepping.items()},
+        {k: v[0].size for k, v in stepping.items()}, rounds,
+    )  # fmt: skip
+    set_ups = race(
+        {k: partial(mgcore.poisson_levels, **how, smoother="sor") for k, how in
+         problems(n, ndim).items()}, sizes, rounds,
+    )  # fmt: skip
     rows = []
     for name, how in problems(n, ndim).items():
         levels, g = built[name], rights[name]
@@ -94,10 +123,15 @@ def measure(n: int, ndim: int, rounds: int) -> list[Row]:
         rows.append(
             Row(
                 name, " x ".join(map(str, levels[0].grid.shape)), factor, cycles[name],
-                cycles[name] / cycles[FUSED], times["mgcore"], times.get("PyAMG", np.nan),
+                cycles[name] / cycles[FUSED], steps[name], steps[name] / steps[FUSED],
+                set_ups[name], times["mgcore"], times.get("PyAMG", np.nan),
                 times.get("PyAMG", np.nan) / times["mgcore"],
             )
         )  # fmt: skip
+    for name in stepping.keys() - built.keys():
+        nan, nodes = np.nan, " x ".join(map(str, stepping[name][0].grid.shape))
+        relative = steps[name] / steps[FUSED]
+        rows.append(Row(name, nodes, nan, nan, nan, steps[name], relative, nan, nan, nan, nan))
     return rows
 
 
@@ -145,6 +179,9 @@ def goals(rows: list[Row]) -> list[Goal]:
             cost = row.times_dirichlet
             measure = f"{where}: V(1,1) per unknown, times Dirichlet's"
             out.append(Goal(measure, f"at most {limit:g} x", f"{cost:.2f} x", cost <= limit))
+        if row.problem in ("nine points", "3x3 kernel"):
+            measure = f"{where}: a smoothing step per unknown, times Dirichlet's"
+            out.append(Goal(measure, "at most 2 x", f"{row.times_step:.2f} x", row.times_step <= 2))
         if row.problem in ("Neumann", "graded", "variable a") and np.isfinite(row.times_pyamg):
             faster = row.times_pyamg
             measure = f"{where}: set-up and solve, times faster than PyAMG"
@@ -164,11 +201,13 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     rows = measure(args.size_2d, 2, args.rounds) + measure(args.size_3d, 3, args.rounds)
     reached = goals(rows)
     head = [
-        "problem", "nodes", "factor", "V(1,1)", "times Dirichlet's", "set-up and solve", "PyAMG",
+        "problem", "nodes", "factor", "V(1,1)", "times Dirichlet's", "step",
+        "times Dirichlet's", "set-up", "set-up and solve", "PyAMG",
         "times faster",
     ]  # fmt: skip
     lines = [
         [r.problem, r.nodes, f"{r.factor:.3f}", f"{r.v_cycle_ns:.1f}", f"{r.times_dirichlet:.2f}",
+         f"{r.step_ns:.2f}", f"{r.times_step:.2f}", f"{r.set_up_ns:.1f}",
          f"{r.solve_ns:.0f}", f"{r.pyamg_ns:.0f}", f"{r.times_pyamg:.1f}"]
         for r in rows
     ]  # fmt: skip
