@@ -1,5 +1,6 @@
 """Any sides, mesh, coefficients and stencil: against assembled matrices, and theory."""
 
+import numba
 import numpy as np
 import pytest
 import scipy.sparse.linalg as sla
@@ -54,34 +55,72 @@ def problems(draw):
     }  # fmt: skip
 
 
-@given(problems())
-@PATIENT
-def test_solutions_are_those_of_a_matrix_assembled_node_by_node(p):
+def given_on_sides(p):
+    """What a problem's sides hold, of u or of the flux, for each axis and end."""
     values = []
     for axis, pair in enumerate(p["sides"]):
         given_there = [p["on_border"] if side == "dirichlet" else p["flux"] for side in pair]
         values.append([np.take(v, end, axis) for v, end in zip(given_there, (0, -1), strict=True)])
+    return values
+
+
+def exact(p, g, singular):
+    """The solution of the assembled matrix, with mean zero where that is free."""
     lengths, sides = p["lengths"], p["sides"]
+    A, b = assemble(
+        p["coordinates"], lengths, sides, p["coefficient"], p["reaction"], g, given_on_sides(p)
+    )
+    if not singular:
+        return sla.spsolve(A.tocsc(), b)
+    v = volumes(p["coordinates"], lengths, sides).reshape(-1)
+    b = b - (b @ v) / v.sum()
+    u = np.linalg.lstsq(A.toarray(), b, rcond=1e-12)[0]
+    return u - (u @ v) / v.sum()
+
+
+@given(problems())
+@PATIENT
+def test_solutions_are_those_of_a_matrix_assembled_node_by_node(p):
     levels = poisson_levels(
-        coordinates=p["coordinates"], extent=lengths, sides=sides, coefficient=p["coefficient"],
-        reaction=p["reaction"], smoother=p["smoother"],
+        coordinates=p["coordinates"], extent=p["lengths"], sides=p["sides"],
+        coefficient=p["coefficient"], reaction=p["reaction"], smoother=p["smoother"],
     )  # fmt: skip
     before = p["g"].copy()
-    solution = solve(levels, p["g"], boundary=values, cycle=p["cycle"], rtol=1e-11, maxiter=200)
+    solution = solve(
+        levels, p["g"], boundary=given_on_sides(p), cycle=p["cycle"], rtol=1e-11, maxiter=200
+    )
     assert solution.success
     np.testing.assert_array_equal(p["g"], before)
-    A, b = assemble(
-        p["coordinates"], lengths, sides, p["coefficient"], p["reaction"], p["g"], values
-    )
-    if levels[0].singular:
-        v = volumes(p["coordinates"], lengths, sides).reshape(-1)
-        b = b - (b @ v) / v.sum()
-        exact = np.linalg.lstsq(A.toarray(), b, rcond=1e-12)[0]
-        exact -= (exact @ v) / v.sum()
-    else:
-        exact = sla.spsolve(A.tocsc(), b)
-    error = abs(solution.u.reshape(-1) - exact).max()
-    assert error <= 1e-8 * max(abs(exact).max(), 1e-3)
+    u = exact(p, p["g"], getattr(levels[0], "singular", False))
+    assert abs(solution.u.reshape(-1) - u).max() <= 1e-8 * max(abs(u).max(), 1e-3)
+
+
+@given(
+    problems(), st.sampled_from(["float64", "float32"]), st.sampled_from([1, 2]),
+    st.sampled_from([(1,), (3,), (2, 2)]), st.integers(1, 2),
+)  # fmt: skip
+@settings(PATIENT, max_examples=25)
+def test_batches_in_any_precision_and_cycle_on_any_threads(p, precision, threads, batch, steps):
+    threads = min(threads, numba.config.NUMBA_NUM_THREADS)
+    g = np.stack([(k + 1.0) * p["g"] for k in range(np.prod(batch))]).reshape(*batch, *p["g"].shape)
+    how = {
+        "coordinates": p["coordinates"], "extent": p["lengths"], "sides": p["sides"],
+        "coefficient": p["coefficient"], "reaction": p["reaction"], "smoother": p["smoother"],
+    }  # fmt: skip
+    levels = poisson_levels(**how, dtype=precision)
+    single = precision == "float32"
+    solution = solve_poisson(
+        g, ndim=p["g"].ndim, boundary=given_on_sides(p), precision=precision, threads=threads,
+        cycle=mgcore.w_cycle(len(levels), steps, steps), rtol=1e-5 if single else 1e-11,
+        maxiter=200, **how,
+    )  # fmt: skip
+    assert solution.success
+    assert solution.u.shape == g.shape
+    assert solution.u.dtype == precision
+    for member in np.ndindex(batch):
+        u = exact(p, g[member], getattr(levels[0], "singular", False))
+        error = abs(solution.u[member].reshape(-1) - u).max()
+        assert error <= (2e-2 if single else 1e-8) * max(abs(u).max(), 1e-3)
 
 
 # --- orders -----------------------------------------------------------------------------------
