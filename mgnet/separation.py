@@ -145,13 +145,12 @@ def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyp
         hessian = (rows.T * (p * (1 - p))) @ rows + np.diag(ridge)
         step = np.linalg.solve(hessian, -gradient)
         slope = gradient @ step
-        if slope > -1e-14 * penalty:
+        here, length = loss(theta), 1.0
+        if -slope < 1e-10 * here:  # this step is the last: Newton's method squares what is missing
+            theta = theta + step
             break
-        length = 1.0
-        while loss(theta + length * step) > loss(theta) + 0.25 * length * slope:
+        while loss(theta + length * step) > here + 0.25 * length * slope:
             length /= 2
-            if length < 1e-10:  # rounding has the last word
-                return Hyperplane(theta[:-1], float(theta[-1]))
         theta = theta + length * step
     return Hyperplane(theta[:-1], float(theta[-1]))
 
