@@ -70,10 +70,11 @@ def _problem(args: argparse.Namespace, grid: mgcore.Grid) -> tuple[Any, np.ndarr
     return 0.0 if exact is None else exact, g, rough
 
 
-def _levels(args: argparse.Namespace) -> Hierarchy[Any]:
+def _levels(args: argparse.Namespace, coarsest: int | None = None) -> Hierarchy[Any]:
     """The levels whose cycles the solve runs."""
     dtype = "float64" if args.dtype == "float64" else "float32"
-    return mgcore.poisson_levels((args.size,) * args.dim, smoother=args.smoother, dtype=dtype)
+    shape = (args.size,) * args.dim
+    return mgcore.poisson_levels(shape, smoother=args.smoother, dtype=dtype, coarsest=coarsest)
 
 
 def _draw(args: argparse.Namespace, solution: mgcore.Solution) -> None:
@@ -96,7 +97,8 @@ def _draw(args: argparse.Namespace, solution: mgcore.Solution) -> None:
     if args.animate or args.show:
         boundary, g, u0 = _problem(args, solution.grid)
         cycles = min(max(solution.nit, 1), _ANIMATED)
-        steps = watch(_levels(args), g, u0, boundary=boundary, cycle=args.cycle, cycles=cycles)
+        levels = _levels(args, coarsest=1)  # a direct solve earlier is faster, but shows little
+        steps = watch(levels, g, u0, boundary=boundary, cycle=args.cycle, cycles=cycles)
         animation = animate(list(steps))
         if args.animate:
             animation.save(args.animate, writer="pillow", dpi=80)

@@ -69,7 +69,7 @@ def watch(
     --------
     >>> import numpy as np
     >>> from mgcore import poisson_levels
-    >>> levels = poisson_levels((9, 9))
+    >>> levels = poisson_levels((9, 9), coarsest=1)
     >>> for step in watch(levels, np.ones((9, 9)), cycle="v"):
     ...     print(step.visits, *["-" if e is None else f"{e.max():.4f}" for e in step.errors])
     0 0.0728 - -

@@ -96,11 +96,15 @@ def train_smoother(
     Raises
     ------
     ValueError
-        If nothing in the levels is trainable.
+        If nothing in the levels is trainable, or there is one level alone.
     """
     trainable = {id(p): p for level in levels for p in level.parameters() if p.requires_grad}
     if not trainable:
         raise ValueError("no parameter of these levels is trainable; use a SymmetricKernel")
+    if len(levels) == 1:
+        raise ValueError(
+            "a single level is solved directly and smooths nothing; make levels with coarsest=1"
+        )
     path = cycle(len(levels))
     fine = levels[0]
     generator = torch.Generator().manual_seed(seed)

@@ -64,7 +64,7 @@ def _():
 
     def after(smoother, sweeps, error):
         """What is left of an error: sweeps for A u = 0 on the finest grid of a real solver."""
-        fine = poisson_levels(error.shape, smoother=smoother)[0]
+        fine = poisson_levels(error.shape, smoother=smoother, coarsest=1)[0]
         state = fine.smooth(fine.start(np.zeros_like(error), error), sweeps)
         return fine.solution(state)
 

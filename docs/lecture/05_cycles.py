@@ -66,7 +66,7 @@ def _(grids, kind, kinds, steps):
 def _(kinds):
     def solver(grids):
         """Red-black Gauss-Seidel on a square with so many grids, down to one unknown."""
-        return poisson_levels((2**grids + 1,) * 2, smoother="redblack")
+        return poisson_levels((2**grids + 1,) * 2, smoother="redblack", coarsest=1)
 
     @cache
     def walked(kind, grids, steps):

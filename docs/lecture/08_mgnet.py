@@ -154,7 +154,7 @@ def _():
 
 @app.cell
 def _(seer):
-    solver = mgnet.poisson_levels((33, 33), smoother="jacobi")
+    solver = mgnet.poisson_levels((33, 33), smoother="jacobi", coarsest=1)
     net = theorem.in_form(seer.network, "feature")  # of the two forms, the one above
     return net, solver
 

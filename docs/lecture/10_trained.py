@@ -58,7 +58,7 @@ def _():
     trained = SymmetricKernel([0.3246, 0.0925, 0.0330]).record()
 
     def solver(smoother):
-        levels = poisson_levels((65, 65), smoother=smoother)
+        levels = poisson_levels((65, 65), smoother=smoother, coarsest=1)
         return levels, v_cycle(len(levels))
 
     fixed = {"trained": solver(trained), "red-black": solver("redblack"), "SOR": solver("sor")}
@@ -135,7 +135,7 @@ def _():
 def _(centre, corner, edge, go, solver):
     mo.stop(not go.value)
     _kernel = SymmetricKernel([centre.value, edge.value, corner.value])
-    _small = mgnet.poisson_levels((17, 17), smoother=_kernel)
+    _small = mgnet.poisson_levels((17, 17), smoother=_kernel, coarsest=1)
     _factors = train_smoother(_small, steps=200, lr=0.004, progress=False)
     _weights = ", ".join(f"{weight:.4f}" for weight in _kernel.weights.tolist())
     _factor = asymptotic_factor(*solver(_kernel.record()))

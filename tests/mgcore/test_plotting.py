@@ -88,7 +88,7 @@ def test_tensors_and_batches(ax):
 def test_a_step_of_a_cycle(ndim):
     import matplotlib.pyplot as plt
 
-    levels = mgcore.poisson_levels((9,) * ndim)
+    levels = mgcore.poisson_levels((9,) * ndim, coarsest=1)
     steps = list(watch(levels, np.ones((9,) * ndim), cycle="v"))
     step = steps[2]  # two visits made, on levels 0 and 1, the coarsest problem open
     axes = plotting.new_axes(4)
