@@ -131,4 +131,4 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no parameter of these levels is trainable"):
         train_smoother(mgnet.poisson_levels((9, 9)))
     with pytest.raises(ValueError, match="solved directly .* coarsest=1"):
-        train_smoother(mgnet.poisson_levels((9, 9), smoother=SymmetricKernel([0.2, 0.0])))
+        train_smoother(mgnet.poisson_levels((9, 9), smoother=SymmetricKernel([0.2, 0.0, 0.0])))
