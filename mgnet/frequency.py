@@ -121,7 +121,7 @@ def spectrum(errors: np.ndarray, highest: int) -> np.ndarray:
     Returns
     -------
     ndarray
-        (..., highest): 2 |integral of e sin(2 pi k x)|, which is 1 for sin(2 pi k x) itself.
+        (..., highest): ``2 |integral of e sin(2 pi k x)|``, which is 1 for sin(2 pi k x) itself.
     """
     x = midpoints(errors.shape[-1])
     modes = np.sin(2 * np.pi * np.multiply.outer(np.arange(1, highest + 1), x))

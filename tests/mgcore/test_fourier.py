@@ -83,7 +83,9 @@ POINTWISE = [Jacobi(), Chebyshev(2), Kernel(Stencil.tensor([[0.05, 0.3, 0.05]] *
 @pytest.mark.parametrize("A", [LAPLACIAN[2], MEHRSTELLEN, SKEW], ids=["five", "nine", "skew"])
 def test_a_step_on_a_periodic_grid_does_to_harmonics_what_the_symbol_says(A, smoother):
     n, k = 24, (3, -2)
-    levels = mgcore.poisson_levels((n, n), sides="periodic", operator=A, smoother=smoother)
+    levels = mgcore.poisson_levels(
+        (n, n), sides="periodic", operator=A, smoother=smoother, coarsest=1
+    )
     theta = [2 * np.pi * mode / n for mode in k]
     i, j = np.ogrid[:n, :n]
     modes = [
@@ -107,7 +109,9 @@ def test_a_step_on_a_periodic_grid_does_to_harmonics_what_the_symbol_says(A, smo
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_lexicographic_sweeps_far_from_the_border(ndim):
     n = {1: 400, 2: 120, 3: 34}[ndim]
-    levels = mgcore.poisson_levels((n,) * ndim, extent=n - 1.0, smoother="lexicographic")
+    levels = mgcore.poisson_levels(
+        (n,) * ndim, extent=n - 1.0, smoother="lexicographic", coarsest=1
+    )
     theta = (2.0, 0.9, -1.4)[:ndim]
     wave = np.exp(1j * sum(np.meshgrid(*[t * np.arange(n) for t in theta], indexing="ij")))
     zero = np.zeros((n,) * ndim)
@@ -155,7 +159,7 @@ def test_jacobi_multiplies_a_spectrum_by_its_symbol():
     n, steps = 33, 3
     u = np.zeros((n, n))
     u[1:-1, 1:-1] = np.random.default_rng(0).standard_normal((n - 2, n - 2))
-    levels = mgcore.poisson_levels((n, n), smoother=Jacobi(0.7))
+    levels = mgcore.poisson_levels((n, n), smoother=Jacobi(0.7), coarsest=1)
     after = levels[0].solution(levels[0].smooth(levels[0].start(np.zeros((n, n)), u), steps))
     theta = np.ix_(*[np.pi * np.arange(1, n - 1) / (n - 1)] * 2)
     left = fourier.amplification(LAPLACIAN[2], Jacobi(0.7), theta, steps)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mgcore import Robin, Stencil, poisson_levels
-from mgcore.chain import colours, rungs
+from mgcore.chain import colours, grids, rungs
 from mgcore.grid import Grid
 from mgcore.kernels import compilation
 from mgcore.operators import equation, transfer_matrix
@@ -46,9 +46,11 @@ def close(found, expected, dtype):
 
 def posed(case, dtype, smoother="sor", strips=3):
     """The two finest levels, a state with numbers in it, and these numbers as vectors."""
-    level = poisson_levels(**CASES[case], dtype=dtype, smoother=smoother)[0]
+    level = poisson_levels(**CASES[case], dtype=dtype, smoother=smoother, coarsest=1)[0]
     if type(level).__name__ != "StencilLevel":  # a fused one
-        level = poisson_levels(**CASES[case], coefficient=4.0, dtype=dtype, smoother=smoother)[0]
+        level = poisson_levels(
+            **CASES[case], coefficient=4.0, dtype=dtype, smoother=smoother, coarsest=1
+        )[0]
     level._strips = strips
     g, u = np.random.default_rng(0).standard_normal((2, *level.grid.shape)).astype(dtype)
     inside = level.grid.unknown
@@ -93,7 +95,8 @@ def test_a_step_goes_colour_by_colour_and_leaves_the_residual(case, strips):
 def _rung(level):
     """The record of a level's transfers."""
     grid = Grid(level.grid.shape, sides=level.grid.sides)
-    return rungs(grid, equation(grid, 1.0, "arithmetic", 0.0, None), "full", "linear")[0]
+    medium = equation(grid, 1.0, "arithmetic", 0.0, None)
+    return rungs(grids(grid, medium, 1), medium, "full", "linear")[0]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
