@@ -19,9 +19,9 @@ from mgnet.training import Trainer
 SCRIPT = command.Script(
     __doc__,
     ("cifar10", "cifar100"),
-    network="mgnet-fast",
+    network="mgnet-pooled",
     out="runs/cifar",
-    recipe={"epochs": 24, "momentum": 0.9, "label_smoothing": 0.2, "shift": 4, "cutout": 8},
+    recipe={"epochs": 18, "momentum": 0.9, "label_smoothing": 0.2, "shift": 4},
 )
 
 
