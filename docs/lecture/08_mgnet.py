@@ -52,7 +52,7 @@ def _():
     place = mo.ui.slider(0, 1, 0.1, value=0.2, label="cut out at", show_value=True)
     names = {"temple": "china", "flower": "flower"}
     name = mo.ui.dropdown(names, value="temple", label="photograph")
-    upload = mo.ui.file(filetypes=["image/*"], label="or one of yours")
+    upload = mo.ui.file(filetypes=[".png", ".jpg", ".jpeg", ".webp"], label="or one of yours")
     mo.hstack([level, pixels, place, name, upload], justify="start", gap=2, wrap=True)
     return level, name, pixels, place, upload
 
