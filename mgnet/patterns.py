@@ -21,7 +21,7 @@ def share(weights: Tensor | np.ndarray, pattern: np.ndarray) -> float:
     Parameters
     ----------
     weights : Tensor or ndarray
-        (out, in, *kernel)
+        ``(out, in, *kernel)``
     pattern : ndarray
         Of the kernel's shape, not zero.
 
@@ -42,12 +42,12 @@ def principal_patterns(weights: Tensor | np.ndarray) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     weights : Tensor or ndarray
-        (out, in, *kernel)
+        ``(out, in, *kernel)``
 
     Returns
     -------
     patterns : ndarray
-        (3^d, *kernel), each of length 1, its largest weight positive.
+        ``(3^d, *kernel)``, each of length 1, its largest weight positive.
     shares : ndarray
         (3^d,), the :func:`share` of each; they add up to 1.
 

@@ -145,7 +145,7 @@ def plot_norms(ax: Any, penalties: np.ndarray, norms: np.ndarray, here: int) -> 
     ----------
     ax : matplotlib.axes.Axes
     penalties, norms : ndarray
-        lambda and |w| of each minimiser.
+        lambda and ``|w|`` of each minimiser.
     here : int
         Which of them to mark.
 

@@ -98,7 +98,7 @@ def maximum_margin(x: np.ndarray, first: np.ndarray) -> Hyperplane:
 
 
 def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyperplane:
-    """The minimiser of L_lambda = sum_j -log p(x_j) + lambda |w|^2.
+    """The minimiser of L_lambda = sum_j -log p(x_j) + lambda w.w.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyp
     -----
     p(x) = 1 / (1 + exp(-s (w x + b))), s = 1 on A_1 and -1 on A_2, is the lecture's softmax of two
     scores. b is not penalised, which would tie the result to the origin of x. As lambda -> 0 the
-    direction of w tends to that of :func:`maximum_margin`, and |w| grows as log(1/lambda) over the
+    direction of w tends to that of :func:`maximum_margin`, and ``|w|`` grows as log(1/lambda) over the
     margin (Rosset, Zhu & Hastie, J. Mach. Learn. Res. 5, 2004).
 
     Newton's method with a step that never raises L. Near lambda = 0 the curvature is of the size

@@ -16,7 +16,7 @@ __all__ = ["Residuals", "in_form", "preact_resnet", "residuals"]
 
 
 class Residuals(NamedTuple):
-    """The residuals with which one level is left, (batch, channels, *grid) each.
+    """The residuals with which one level is left, ``(batch, channels, *grid)`` each.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def residuals(network: MgNet, f: Tensor) -> list[Residuals]:
     network : MgNet
         With one A for a level, in evaluation mode; in double precision the gap is rounding.
     f : Tensor
-        (batch, in_channels, *picture), as the network takes it.
+        ``(batch, in_channels, *picture)``, as the network takes it.
 
     Raises
     ------
