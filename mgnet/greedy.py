@@ -121,8 +121,8 @@ def orthogonal_greedy(
 
     Notes
     -----
-    With r = f - f_{n-1}: g_n maximises ``|<g, r>_L2|`` over all neurons g of the dictionary, and f_n is
-    the orthogonal projection of f onto the span of g_1, ..., g_n.
+    With r = f - f_{n-1}: g_n maximises ``|<g, r>_L2|`` over all neurons g of the dictionary, and
+    f_n is the orthogonal projection of f onto the span of g_1, ..., g_n.
     """
     if d not in (1, 2):
         raise ValueError(f"the dictionary is written out for d = 1 and d = 2, got {d}")

@@ -122,8 +122,8 @@ def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyp
     -----
     p(x) = 1 / (1 + exp(-s (w x + b))), s = 1 on A_1 and -1 on A_2, is the lecture's softmax of two
     scores. b is not penalised, which would tie the result to the origin of x. As lambda -> 0 the
-    direction of w tends to that of :func:`maximum_margin`, and ``|w|`` grows as log(1/lambda) over the
-    margin (Rosset, Zhu & Hastie, J. Mach. Learn. Res. 5, 2004).
+    direction of w tends to that of :func:`maximum_margin`, and ``|w|`` grows as log(1/lambda) over
+    the margin (Rosset, Zhu & Hastie, J. Mach. Learn. Res. 5, 2004).
 
     Newton's method with a step that never raises L. Near lambda = 0 the curvature is of the size
     of lambda: methods of first order stop long before, and a full step adds about one to every
