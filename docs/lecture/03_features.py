@@ -69,6 +69,8 @@ def _(kernel, level, photograph, width):
     number = mo.stat(
         f"{filters.left_out(photograph, level.value):.1%}",
         label=f"of the contrast is finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
+        caption=f"behind a Gaussian of width {width.value:g} the feature's mean is "
+        f"{seen.average.mean():.1e}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="a photograph on its way to a feature")])

@@ -85,7 +85,7 @@ def _(exact, picture, seer):
 
 
 @app.cell
-def _(features, gap, level, patterns, picture, seen, trained):
+def _(features, gap, level, patterns, picture, pixels, seen, trained):
     fig = canvas.clear()
     upper, lower = fig.add_gridspec(2, 1, height_ratios=[2.6, 1], hspace=0.15)
     grid = upper.subgridspec(3, 3, wspace=0.02, hspace=0.3)
@@ -106,7 +106,8 @@ def _(features, gap, level, patterns, picture, seen, trained):
     number = mo.stat(
         f"{share(A, FIVE_POINT):.1%}",
         label=f"of the trained A on level {level.value} lies along the five-point stencil",
-        caption=f"MgNet's residuals and those of pre-act ResNet differ by {gap:.0e}",
+        caption=f"MgNet's residuals and those of pre-act ResNet differ by {gap:.0e} "
+        f"on {pixels.value} x {pixels.value} pixels",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="features on every level; kernels")])
