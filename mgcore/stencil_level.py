@@ -133,6 +133,10 @@ class StencilLevel(SolverLevel[State]):
         self._coloured = tuple(sweep.points for sweep in self._sweeps) == ("red", "black")
         self._fused = fused and self._coloured
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the volumes, as large as the grid, which are worked out when they are needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "volumes"}
+
     @cached_property
     def volumes(self) -> np.ndarray:
         """The volumes that belong to the unknowns, over their mean."""
@@ -440,10 +444,10 @@ class StencilLevel(SolverLevel[State]):
         return out
 
     def _times_volumes(self, g: np.ndarray) -> np.ndarray:
-        return g * self.volumes.astype(self.dtype) if self._weighted else g
+        return g * self.volumes.astype(self.dtype, copy=False) if self._weighted else g
 
     def _unweighted(self, loads: np.ndarray) -> np.ndarray:
-        return loads / self.volumes.astype(self.dtype) if self._weighted else loads
+        return loads / self.volumes.astype(self.dtype, copy=False) if self._weighted else loads
 
     def _surround(self, values: np.ndarray, nodes: np.ndarray) -> None:
         """Lay out node values, those at Dirichlet sides in the layer."""
