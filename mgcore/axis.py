@@ -131,14 +131,17 @@ class Axis:
     @cached_property
     def widths(self) -> np.ndarray:
         """Mesh widths between neighbours, of a periodic axis the one across its end, too."""
-        inner = np.diff(self.nodes)
-        return np.append(inner, self.length - inner.sum()) if self.periodic else inner
+        widths = np.diff(self.nodes)
+        if self.periodic:
+            widths = np.append(widths, self.length - widths.sum())
+        # Rounding of the nodes, divided by h^2, must not make weights that vary from node to node.
+        same = np.ptp(widths) <= 1e-9 * widths.max()
+        return np.full(len(widths), self.length / len(widths)) if same else widths
 
     @cached_property
     def even(self) -> bool:
-        """Whether all mesh widths are the same up to rounding."""
-        widths = self.widths
-        return bool(np.ptp(widths) <= 1e-9 * widths.max())
+        """Whether all mesh widths are the same up to rounding of the nodes."""
+        return bool((self.widths == self.widths[0]).all())
 
     @cached_property
     def mass(self) -> np.ndarray:
