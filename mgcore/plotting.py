@@ -6,7 +6,6 @@ Nothing else in mgcore imports matplotlib, and this file does so at the first fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ __all__ = [
     "plot_step",
     "plot_surface",
     "plot_symbol",
-    "png",
 ]
 
 #: Told apart with any kind of colour vision (Okabe & Ito, Color universal design, 2008).
@@ -52,23 +50,6 @@ def new_axes(count: int = 1, size: tuple[float, float] = (5.0, 4.0)) -> list[Any
         1, count, figsize=(count * width, height), squeeze=False, layout="constrained"
     )
     return list(axes[0])
-
-
-def png(figure: Any) -> bytes:
-    """A figure as a PNG file, drawn once and compressed quickly, for pages where sliders move.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Without a layout engine: each of them draws all there is, once more, to measure it.
-
-    Returns
-    -------
-    bytes
-    """
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})
-    return buffer.getvalue()
 
 
 def plot_cycle(ax: Any, cycle: Cycle, names: Sequence[str] | None = None) -> Any:

@@ -10,14 +10,13 @@ with app.setup:
     import inspect
 
     import marimo as mo
-    import matplotlib as mpl
     import numpy as np
-    from matplotlib.figure import Figure
 
     from mgcore import GaussSeidel, Jacobi, Stencil, fourier, poisson_levels, smoothers
-    from mgcore.plotting import plot_alias, plot_spectrum, plot_surface, plot_symbol, png
+    from mgcore.canvas import Canvas
+    from mgcore.plotting import plot_alias, plot_spectrum, plot_surface, plot_symbol
 
-    mpl.rcParams["font.size"] = 14
+    canvas = Canvas(10.4, 4.8, font=11.2)
 
 
 @app.cell
@@ -84,7 +83,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
     symbol = fourier.amplification(A, smoother, theta)
     predicted = fourier.amplification(A, smoother, [k.value * np.pi / m] * 2, sweeps.value)
 
-    fig = Figure(figsize=(13, 6), dpi=80)
+    fig = canvas.clear()
     grid = fig.add_gridspec(
         2, 3, width_ratios=[1.25, 1, 1], height_ratios=[1.6, 1], wspace=0.42, hspace=0.55,
         left=0.01, right=0.95, bottom=0.1, top=0.93,
@@ -103,7 +102,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(png(fig), alt="error, spectrum, symbol and alias")])
+    mo.vstack([number, mo.image(canvas.png(), alt="error, spectrum, symbol and alias")])
     return
 
 

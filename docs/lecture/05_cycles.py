@@ -11,17 +11,16 @@ with app.setup:
     from functools import cache
 
     import marimo as mo
-    import matplotlib as mpl
     import numpy as np
-    from matplotlib.figure import Figure
 
     import mgcore
     from mgcore import Stencil, asymptotic_factor, cycle, poisson_levels, two_grid_factor
+    from mgcore.canvas import Canvas
     from mgcore.convergence import cycle_seconds
-    from mgcore.plotting import plot_cost, plot_factors, plot_step, png
+    from mgcore.plotting import plot_cost, plot_factors, plot_step
     from mgcore.watch import watch
 
-    mpl.rcParams["font.size"] = 14
+    canvas = Canvas(10.4, 5.44, font=11.2)
 
 
 @app.cell
@@ -103,7 +102,7 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
     left = np.linalg.norm(step.errors[0]) / np.linalg.norm(trace[0].errors[0])
     factor = measured("W" if kind.value == "W" else "V", grids.value, steps.value)
 
-    fig = Figure(figsize=(13, 6.8), dpi=80)
+    fig = canvas.clear()
     top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.57, top=0.91, wspace=0.3)
     below = fig.add_gridspec(1, 5, left=0.03, right=0.98, bottom=0.02, top=0.39, wspace=0.12)
     levels = [fig.add_subplot(below[0, k]) for k in range(5)]
@@ -124,7 +123,7 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
         caption=f"the factor of later cycles: {factor:.3f}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(png(fig), alt="the cycle, its errors, factors and cost")])
+    mo.vstack([number, mo.image(canvas.png(), alt="the cycle, its errors, factors and cost")])
     return
 
 

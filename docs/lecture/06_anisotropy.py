@@ -11,14 +11,13 @@ with app.setup:
     from functools import cache
 
     import marimo as mo
-    import matplotlib as mpl
     import numpy as np
-    from matplotlib.figure import Figure
 
     from mgcore import Grid, Stencil, asymptotic_factor, fourier, poisson_levels, v_cycle
-    from mgcore.plotting import plot_factors, plot_field, plot_symbol, png
+    from mgcore.canvas import Canvas
+    from mgcore.plotting import plot_factors, plot_field, plot_symbol
 
-    mpl.rcParams["font.size"] = 14
+    canvas = Canvas(10.4, 3.68, font=11.2)
 
 
 @app.cell
@@ -120,7 +119,7 @@ def _(
     mu = fourier.smoothing_factor(operator(eps, angle), "redblack", halved=seen)
     symbol = fourier.amplification(operator(eps, angle), "redblack", theta)
 
-    fig = Figure(figsize=(13, 4.6), dpi=80)
+    fig = canvas.clear()
     cells = fig.add_gridspec(
         1, 3, width_ratios=[1, 1, 1.2], wspace=0.35, left=0.06, right=0.98, bottom=0.15, top=0.9
     )
@@ -143,7 +142,7 @@ def _(
         caption=f"{note}two grids, predicted: {predicted(eps, min(angle, 90 - angle), strong):.3f}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(png(fig), alt="error, symbol and factors")])
+    mo.vstack([number, mo.image(canvas.png(), alt="error, symbol and factors")])
     return
 
 

@@ -11,15 +11,14 @@ with app.setup:
     from functools import cache
 
     import marimo as mo
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     from examples import nonnegative
     from examples.nonnegative import NonnegativeLevel, solve, two_springs
     from mgcore import solve_poisson
-    from mgcore.plotting import plot_constraint, plot_convergence, plot_field, png
+    from mgcore.canvas import Canvas
+    from mgcore.plotting import plot_constraint, plot_convergence, plot_field
 
-    mpl.rcParams["font.size"] = 14
+    canvas = Canvas(10.4, 3.52, font=11.2)
 
 
 @app.cell
@@ -71,7 +70,7 @@ def _(distance, load, s, solved):
     g, cycles, sweeps = solved(s.value, load.value, distance.value)
     held, cut = ((u[1:-1, 1:-1] <= 0).mean() for u in (cycles.u, solve_poisson(g).u))
 
-    fig = Figure(figsize=(13, 4.4), dpi=80)
+    fig = canvas.clear()
     cells = fig.add_gridspec(1, 3, wspace=0.35, left=0.06, right=0.98, bottom=0.15, top=0.9)
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, g, cmap="cividis").set_title("g")
@@ -89,7 +88,7 @@ def _(distance, load, s, solved):
         f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
         bordered=True,
     )
-    mo.vstack([number, mo.image(png(fig), alt="g, u and the residuals")])
+    mo.vstack([number, mo.image(canvas.png(), alt="g, u and the residuals")])
     return
 
 
