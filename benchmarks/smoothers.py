@@ -25,7 +25,7 @@ from mgcore import Grid, v_cycle
 from mgcore.convergence import asymptotic_factor
 from mgcore.grid import check_nested
 from mgnet import SymmetricKernel, train_smoother
-from mgnet.poisson import PoissonLevel
+from mgnet.poisson_level import PoissonLevel
 
 SIZES = (63, 127, 255)
 CYCLES = {"V(1,1)": (1, 1), "V(2,2)": (2, 2)}
