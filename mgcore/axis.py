@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from mgcore.cached import cached_property
 
 __all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides"]
 

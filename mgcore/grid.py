@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis, Robin, Side, pair_of_sides
+from mgcore.cached import cached_property
 
 __all__ = ["Grid", "check_nested"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from math import inf
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from mgcore.axis import Table
+from mgcore.cached import cached_property
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mgcore.boundary import Lift
+from mgcore.cached import cached_property
 from mgcore.gate import clear_sides, node_array, output_array, stiffness
 from mgcore.grid import Grid
 from mgcore.inverse import Inverse, inverse

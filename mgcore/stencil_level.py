@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mgcore import kernel_tables
+from mgcore.cached import cached_property
 from mgcore.chain import Rung, rungs
 from mgcore.gate import clear_sides, node_array, output_array
 from mgcore.grid import Grid
