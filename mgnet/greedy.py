@@ -55,6 +55,10 @@ class Greedy:
         """f_n at the points; the last one where there are not so many neurons."""
         return self.coefficients[:n] @ self.basis[:n]
 
+    def error(self, n: int) -> float:
+        """||f - f_n||_L2 / ||f||_L2; the last one where there are not so many neurons."""
+        return float(self.errors[min(n, len(self))])
+
     def slope(self, first: int = 8) -> float:
         """The measured exponent: of the line through log(error) over log(n) from n = `first` on."""
         n = np.arange(first, len(self.errors))
@@ -101,7 +105,8 @@ def orthogonal_greedy(
         Such as :func:`relu_power`.
     d : {1, 2}
     n : int
-        Neurons; fewer are found where f lies in their span, but for rounding.
+        Neurons; fewer are found where what is left of f is orthogonal to all, but for rounding: as
+        f lies in their span, or from some 100 smooth neurons on (ReLU^3 in 1D).
     side : int, optional
         Points of the midpoint rule along each axis: 2,048 in 1D, 40 in 2D.
     directions : int

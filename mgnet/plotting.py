@@ -236,11 +236,10 @@ def plot_greedy(ax: Any, greedy: Greedy, n: int, exponents: Mapping[str, float])
     """
     count = np.arange(1, len(greedy.errors))
     ax.loglog(count, greedy.errors[1:], color=COLOURS[0], lw=3, label="greedy")
-    here = min(n, len(greedy))
-    ax.plot(here, greedy.errors[here], "o", color=COLOURS[0], ms=14)
+    ax.plot(min(n, len(greedy)), greedy.error(n), "o", color=COLOURS[0], ms=14)
     along = np.array([4.0, 128.0])
     # All lines leave from one point, beside the curve: only their slopes mean something.
-    at = 2.5 * greedy.errors[min(4, len(greedy))]
+    at = 2.5 * greedy.error(4)
     for k, (name, p) in enumerate(exponents.items()):
         ax.loglog(along, at * (along / 4) ** p, DASHES[1 + k], color=COLOURS[(1, 2)[k]], lw=3,
                   label=name)  # fmt: skip

@@ -75,8 +75,8 @@ def _(approximated, axes, degree, neurons, sigma):
         number = mo.stat(
             f"{found.slope():.2f}".replace("-", "−"),
             label="slope of the error, measured from n = 8 on",
-            caption=f"the theorem has {rate:g}; with n = {neurons.value} the error is "
-            f"{found.errors[neurons.value]:.1e}".replace("-", "−"),
+            caption=f"the theorem has {rate:g}; with n = {min(neurons.value, len(found))} the "
+            f"error is {found.error(neurons.value):.1e}".replace("-", "−"),
             bordered=True,
         )
     else:

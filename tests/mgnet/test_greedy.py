@@ -37,6 +37,20 @@ def test_a_polynomial_stops_at_the_best_polynomial(k):
     assert expected > 1e-3
 
 
+def test_beyond_the_last_neuron_all_stays_as_it_is():
+    found = orthogonal_greedy(bump, power(2), 1, 30)
+    assert found.error(2) == found.errors[2] > found.error(3)
+    assert found.error(3) == found.error(128) == found.errors[-1]
+    np.testing.assert_array_equal(found.approximation(3), found.approximation(128))
+
+
+def test_smooth_neurons_end_where_rounding_hides_what_is_left():
+    found = orthogonal_greedy(bump, relu_power(3), 1, 128)
+    assert 80 < len(found) <= 128
+    assert found.error(128) < 1e-7
+    assert (np.diff(found.errors) < 0).all()
+
+
 def test_a_polynomial_in_two_dimensions_has_all_monomials_and_no_more():
     found = orthogonal_greedy(bump, power(3), 2, 30)
     assert len(found) == 10  # (k + 1)(k + 2) / 2
