@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from mgcore.box_level import BoxLevel
+from mgcore.chain import rungs
 from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.operators import Medium, Operator
 from mgcore.poisson_level import PoissonLevel
@@ -115,12 +117,12 @@ def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:
     """The levels as StencilLevels, sweeping backwards after corrections where asked to."""
     fine = levels[0]
     if isinstance(fine, PoissonLevel):
-        chain = stencil_levels(
-            [level.grid for level in levels], Medium.given(fine.grid), fine.smoother,
-            fine.restriction, "linear", fine.dtype.name,
-        )  # fmt: skip
-    elif isinstance(fine, StencilLevel):
-        chain = [copy.copy(level) for level in levels]
+        ladder = rungs(
+            [level.grid for level in levels], Medium.given(fine.grid), fine.restriction, "linear"
+        )
+        chain = stencil_levels(ladder, fine.smoother, fine.dtype.name)
+    elif isinstance(fine, BoxLevel | StencilLevel):
+        chain = [copy.copy(getattr(level, "general", level)) for level in levels]
         for level, below in zip(chain, [*chain[1:], None], strict=True):
             level.coarse = below
     else:

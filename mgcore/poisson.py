@@ -8,7 +8,8 @@ from itertools import pairwise, takewhile
 from typing import Any
 
 from mgcore.batch import Solver, one_by_one
-from mgcore.chain import grids
+from mgcore.box_level import BoxLevel, in_one_pass
+from mgcore.chain import Rung, grids, rungs
 from mgcore.cycle import Cycle
 from mgcore.gate import (
     DTYPES,
@@ -20,6 +21,7 @@ from mgcore.gate import (
     stiffness,
 )
 from mgcore.grid import Grid
+from mgcore.kernels import WHY_PLAIN
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
 from mgcore.operators import Medium, equation
@@ -29,7 +31,7 @@ from mgcore.smoothers import smoother as smoother_record
 from mgcore.solution import Solution, print_progress, report
 from mgcore.solve import iterate
 from mgcore.stencil import Stencil
-from mgcore.stencil_level import stencil_levels
+from mgcore.stencil_level import StencilLevel, stencil_levels
 from mgcore.threads import limited
 
 __all__ = ["poisson_levels", "solve_poisson"]
@@ -130,8 +132,9 @@ def _levels(
     own = 0 if isinstance(record, Kernel) else _with_kernels(chain, problem)
     levels: list[Any] = []
     if own < len(chain):
-        rest, seen = chain[own:], Medium.given(chain[own]) if own else problem
-        levels += stencil_levels(rest, seen, record, restriction, prolongation, dtype, fused)
+        seen = Medium.given(chain[own]) if own else problem
+        ladder = rungs(chain[own:], seen, restriction, prolongation)
+        levels += _general(ladder, record, dtype, fused, below=own > 0)
     for each in reversed(chain[:own]):
         coarse = levels[0] if levels else None
         level = PoissonLevel(each, record, restriction, prolongation, dtype, coarse, fused=fused)
@@ -139,6 +142,27 @@ def _levels(
     heading = title(grid, dtype, restriction, prolongation)
     remarks = dict.fromkeys(level.remark for level in levels if level.remark)
     return Hierarchy(levels, "; ".join([heading, *remarks]))
+
+
+def _general(
+    ladder: Sequence[Rung], smoother: Smoother, dtype: str, fused: bool, below: bool
+) -> list[BoxLevel | StencilLevel]:
+    """Levels for any operator, sides and meshes, maybe `below` finer ones of another kind.
+
+    The finest ones are in one pass each, as far down as there is one.
+    """
+    pairs = [] if below else pairwise(ladder)
+    boxes = sum(1 for _ in takewhile(lambda pair: in_one_pass(*pair, smoother), pairs))
+    plain = WHY_PLAIN if fused else "fused=False"
+    first = 0 if plain else boxes
+    levels: list[BoxLevel | StencilLevel] = [
+        *stencil_levels(ladder[first:], smoother, dtype, fused)
+    ]
+    for rung in reversed(ladder[:first]):
+        levels.insert(0, BoxLevel(rung, smoother, dtype, levels[0]))
+    if plain and boxes:
+        levels[0].remark = f"plain kernels: {plain}"
+    return levels
 
 
 def _with_kernels(chain: Sequence[Grid], problem: Medium | Stencil) -> int:

@@ -10,20 +10,13 @@ import numpy as np
 
 from mgcore import kernel_tables
 from mgcore.cached import cached_property
-from mgcore.chain import Rung, rungs
-from mgcore.gate import clear_sides, node_array, output_array
-from mgcore.grid import Grid
+from mgcore.chain import Rung
 from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import general, transfers
 from mgcore.kernels.runs import NORM, NOTHING, RESIDUAL, close
-from mgcore.level import Posed, SolverLevel
-from mgcore.operators import Medium
-from mgcore.poisson_level import describe
-from mgcore.pool import Pool
-from mgcore.sides import continuation
+from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Smoother
-from mgcore.stencil import Stencil
 from mgcore.threads import count
 
 __all__ = ["StencilLevel", "stencil_levels"]
@@ -66,7 +59,7 @@ class State:
         return self.work
 
 
-class StencilLevel(SolverLevel[State]):
+class StencilLevel(OperatorLevel[State]):
     """A u = g on one grid, A any :class:`~mgcore.operators.Operator`.
 
     Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
@@ -88,9 +81,6 @@ class StencilLevel(SolverLevel[State]):
         Whether sweeps go in reverse order after a correction, so that a V cycle is symmetric.
     """
 
-    #: What the heading of the table of levels says besides.
-    remark = ""
-
     def __init__(
         self,
         rung: Rung,
@@ -99,16 +89,9 @@ class StencilLevel(SolverLevel[State]):
         coarse: StencilLevel | None,
         fused: bool = True,
     ):
-        operator = rung.operator
-        self.operator, self.smoother, self.coarse = operator, smoother, coarse
-        self.grid = grid = operator.grid
-        self.dtype = np.dtype(dtype)
-        self.size = grid.size
-        self.eps = float(np.finfo(self.dtype).eps)
-        self.room = float(np.finfo(self.dtype).max) / 256
-        self.adjoint, self.backwards = rung.adjoint, False
-        self._pool: Pool[State] = Pool()
-        self._sweeps = smoother.sweeps(grid, operator)  # checks that it fits
+        super().__init__(rung, smoother, dtype, coarse)
+        operator, grid = self.operator, self.grid
+        self.backwards = False
         self._slabs = slabs = Slabs(grid)
         self._weighted = any((m != 1).any() for m in kernel_tables.masses(grid))
         self._A = kernel_tables.couplings(operator, slabs, self.dtype)
@@ -133,26 +116,6 @@ class StencilLevel(SolverLevel[State]):
         self._coloured = tuple(sweep.points for sweep in self._sweeps) == ("red", "black")
         self._fused = fused and self._coloured
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the volumes, as large as the grid, which are worked out when they are needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "volumes"}
-
-    @cached_property
-    def volumes(self) -> np.ndarray:
-        """The volumes that belong to the unknowns, over their mean."""
-        volumes = self.operator.volumes()
-        return volumes / volumes.mean()
-
-    @property
-    def singular(self) -> bool:
-        """Whether u is known up to a constant alone."""
-        return self.operator.singular
-
-    @cached_property
-    def condition(self) -> float:  # type: ignore[override]
-        """Condition number of A."""
-        return self.operator.condition
-
     # --- the Level protocol -----------------------------------------------------------------------
 
     def start(
@@ -170,16 +133,6 @@ class StencilLevel(SolverLevel[State]):
             first = u if lift is None else u - lift
             self._slabs.put(state.values, three(first[self.grid.unknown]))
         return state
-
-    def finish(
-        self, state: State, *, lift: np.ndarray | None = None, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """The iterate plus the lift; the state is for the next problem."""
-        u = self._at_nodes(state, out)
-        if lift is not None:
-            u += lift
-        self._pool.give(state)
-        return u
 
     def add(self, state: State, e: np.ndarray) -> State:
         """The state with the node values `e` added to its iterate."""
@@ -256,26 +209,6 @@ class StencilLevel(SolverLevel[State]):
         state.zero = False
         return state
 
-    def solution(self, state: State) -> np.ndarray:
-        """u at the nodes, zero on Dirichlet sides; with mean zero where that is free."""
-        return self._at_nodes(state)
-
-    def _at_nodes(self, state: State, out: np.ndarray | None = None) -> np.ndarray:
-        u = np.zeros(self.grid.shape, self.dtype) if out is None else out
-        if out is not None:
-            clear_sides(u, self.grid)
-        if state.zero:
-            u[self.grid.unknown] = 0
-        else:
-            self._slabs.take(state.values, three(u[self.grid.unknown]))
-            if self.singular:
-                self._centre(u)
-        return u
-
-    def _centre(self, u: np.ndarray) -> None:
-        """Take the mean over the box out of unknowns, in place."""
-        u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
-
     def residual_norm(self, state: State) -> np.float64:
         """||g - A u||_2 over the unknowns."""
         if state.zero:
@@ -288,43 +221,10 @@ class StencilLevel(SolverLevel[State]):
 
     # --- what solve asks of the finest level ------------------------------------------------------
 
-    @property
-    def direct(self) -> bool:
-        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
-        return self.coarse is None
-
-    def nodes(self, values: Any, name: str) -> np.ndarray:
-        """`values` as a node array of this level's dtype."""
-        return node_array(values, self.grid, self.dtype, name)
-
-    def check_out(self, out: Any) -> None:
-        """Refuse what cannot take the solution."""
-        output_array(out, self.grid, self.dtype)
-
     def scale(self, state: State) -> np.float64:
         """||g||_2 over the unknowns, that of the state."""
         g = self._unweighted(self._interior(self._opened(state).loads))
         return np.float64(np.linalg.norm(g.astype(float)))
-
-    def pose(self, g: np.ndarray, boundary: Any) -> Posed:
-        """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
-        return continuation(boundary, self.grid, self.operator, g)
-
-    def norm(self, values: np.ndarray) -> np.float64:
-        """||values||_2 over the unknowns."""
-        return np.float64(np.linalg.norm(values[self.grid.unknown].astype(float)))
-
-    def largest(self, values: np.ndarray) -> np.float64:
-        """The largest absolute value over the unknowns, NaN if there is one."""
-        return np.float64(abs(values[self.grid.unknown]).max())
-
-    def without(self, g: np.ndarray, lift: np.ndarray) -> np.ndarray:
-        """g - A lift at the unknowns, zero elsewhere."""
-        return self.defect(g, lift)
-
-    def plus(self, u: np.ndarray, lift: np.ndarray) -> np.ndarray:
-        """`u` plus the lift, border included, as a new array."""
-        return u + lift
 
     def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
         """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""
@@ -334,21 +234,9 @@ class StencilLevel(SolverLevel[State]):
         general.defect(values, loads, r, self._A, self._slabs.walk, self._scale)
         return self._as_nodes(r)
 
-    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
-        """||g - A u||_2 over the unknowns; `u` may have any values at Dirichlet nodes."""
-        return self.norm(self.defect(g, u))
-
     def residual(self, state: State) -> np.ndarray:
         """g - A u at the nodes, zero where Dirichlet's values belong."""
         return self._as_nodes(self._defect(self._filled(state)))
-
-    def roundoff(self, u: np.ndarray) -> np.float64:
-        """eps ||A|| ||u||_2, with ||A|| at most twice the largest diagonal entry."""
-        return np.float64(self.eps * self.operator.bound * self.norm(u))
-
-    def describe(self) -> dict[str, str]:
-        """The level's row in the table of levels."""
-        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
 
     # --- how it is done ---------------------------------------------------------------------------
 
@@ -428,6 +316,14 @@ class StencilLevel(SolverLevel[State]):
         self._slabs.take(self._filled(state).values, three(state.u[self.grid.unknown]))
         return state
 
+    def _take(self, state: State, u: np.ndarray) -> None:
+        self._slabs.take(state.values, three(u))
+
+    def _fits(self, state: Any) -> bool:
+        """Whether a state is one of this level."""
+        like = isinstance(state, State) and len(state.values) == self._slabs.length
+        return like and state.values.dtype == self.dtype
+
     def _load(self, state: State, g: np.ndarray) -> None:
         self._slabs.put(state.loads, three(self._times_volumes(g[self.grid.unknown])))
 
@@ -459,26 +355,23 @@ class StencilLevel(SolverLevel[State]):
             first.append(-1 if axis.periodic else -axis.unknown.start)
         self._slabs.put(values, three(nodes), self._slabs.across(first))
 
-    def _state(self, g: np.ndarray | None = None) -> State:
-        """A state that stands for zero; `g` where a finer level hands over node values."""
+    def _state(self, g: np.ndarray | None = None, u: np.ndarray | None = None) -> State:
+        """A state that stands for zero.
+
+        With `g` a finer level hands over node values there, and finds u in `u`.
+        """
         coarse = None if self.coarse is None else self.coarse._state()
         state = State(self._slabs.zeros(self.dtype), self._slabs.zeros(self.dtype), coarse)
         if g is not None:
-            state.u, state.g, state.posted = np.zeros_like(g), g, True
+            state.u, state.g, state.posted = np.zeros_like(g) if u is None else u, g, True
         return state
 
 
 def stencil_levels(
-    chain: Sequence[Grid],
-    equation: Medium | Stencil,
-    smoother: Smoother,
-    restriction: str,
-    prolongation: str,
-    dtype: str,
-    fused: bool = True,
+    ladder: Sequence[Rung], smoother: Smoother, dtype: str, fused: bool = True
 ) -> list[StencilLevel]:
-    """Levels of a chain of grids, see :func:`mgcore.chain.grids`."""
+    """Levels of a chain of :func:`mgcore.chain.rungs`, or of its last ones."""
     levels: list[StencilLevel] = []
-    for rung in reversed(rungs(chain, equation, restriction, prolongation)):
+    for rung in reversed(ladder):
         levels.insert(0, StencilLevel(rung, smoother, dtype, levels[0] if levels else None, fused))
     return levels

@@ -5,15 +5,17 @@ half of a cycle needs in one pass over memory, on scratch that halves.py lays ou
 C-contiguous node arrays of one dtype, border nodes included; borders of `u` hold zero unless said
 otherwise and are never written. `a` holds h^-2 of each axis, `k` 1 for each axis that the coarser
 grid halves and 0 for the others. general.py and transfers.py are for any operator and all
-dimensions, on flat arrays that mgcore/slabs.py lays out. Nothing is checked here: callers vouch for
-shapes and dtypes.
+dimensions, on flat arrays that mgcore/slabs.py lays out; box_fused.py has the passes in 2D
+for any sides and meshes, on arrays that mgcore/layout.py lays out. Nothing is checked here:
+callers vouch for shapes and dtypes.
 """
 
 from types import ModuleType
+from typing import Any
 
 from numba import config
 
-from mgcore.kernels import line, plane, plane_fused, space, space_fused
+from mgcore.kernels import box_fused, line, plane, plane_fused, space, space_fused
 from mgcore.numba_private import why_no_vectors
 
 #: The module of kernels for 1, 2 and 3 axes.
@@ -22,3 +24,5 @@ KERNELS: dict[int, ModuleType] = {1: line, 2: plane, 3: space}
 WHY_PLAIN = None if config.DISABLE_JIT else why_no_vectors()
 #: The module of fused passes for 2 and 3 axes, where compiled code has vectors.
 FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fused}
+#: The passes for any sides and meshes in 2D, on one strip and on several.
+BOXES: tuple[Any, Any] = (box_fused.plane_strip, box_fused.plane)

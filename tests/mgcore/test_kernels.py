@@ -204,6 +204,8 @@ FUSED = [
     *["5x5-1", "9x17-1", "33x5-3", "33x33-1", "33x33-3"],
     *["5x5x5-1", "9x17x5-1", "33x9x17-1", "17x17x17-1"],
 ]
+# Cases of the passes for any sides, which also run there.
+BOXES = "float64 and (neumann or three or mixed or (periodic and columns))"
 
 
 @pytest.mark.slow
@@ -213,6 +215,7 @@ FUSED = [
     [
         (__file__, "float64 and not (9-9-9 or shape6)"),
         ("test_fused.py", f"TestPasses and ({' or '.join(FUSED)})"),
+        ("test_box_passes.py", f"TestPasses and ({BOXES})"),
         ("test_vectors.py", "test"),
         ("test_general.py", "float64 or step or product or norm"),
     ],

@@ -1,0 +1,287 @@
+"""One grid of -Laplace with any sides and meshes, whose steps go in one pass over memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgcore import kernel_tables
+from mgcore.box_pass import BoxPass, Room, fits
+from mgcore.cached import cached_property
+from mgcore.chain import Rung
+from mgcore.kernels import transfers
+from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
+from mgcore.kernels.transfers import Transfer
+from mgcore.layout import Layout
+from mgcore.operator_level import OperatorLevel
+from mgcore.slabs import Slabs, three
+from mgcore.smoothers import Smoother
+from mgcore.stencil_level import StencilLevel
+from mgcore.threads import count
+
+__all__ = ["BoxLevel", "in_one_pass"]
+
+
+@dataclass(slots=True)
+class State:
+    """A problem on one grid and its iterate, in arrays of a :class:`~mgcore.layout.Layout`.
+
+    `coarse` is the state of the next coarser grid, `coarse_u` and `coarse_g` the arrays where its u
+    and g lie for a pass; `room` is scratch of passes, for so many `threads`; `slabs` hold both
+    grids' u for cubic interpolation, where it was asked for. `zero` says that u is zero, whatever
+    its array holds. A state that was asked for its norm once is `watched`: the last pass of a cycle
+    then takes the `norm`.
+    """
+
+    u: np.ndarray
+    g: np.ndarray
+    coarse: Any
+    coarse_u: np.ndarray
+    coarse_g: np.ndarray
+    room: Room
+    threads: int
+    slabs: tuple[np.ndarray, np.ndarray] | None = None
+    zero: bool = True
+    watched: bool = False
+    norm: float | None = None
+
+    def restart(self) -> None:
+        """Begin anew at u = 0, with what g holds by now."""
+        self.zero, self.norm = True, None
+
+    def watch(self, watched: bool = True) -> None:
+        """Have the last pass of each cycle take the residual's norm."""
+        self.watched = watched
+
+    def clear(self) -> None:
+        """Forget all numbers of iterates: passes multiply by zero where there are no unknowns."""
+        self.u.fill(0)
+        self.coarse_u.fill(0)
+        self.room.clear()
+        if isinstance(self.coarse, State):
+            self.coarse.clear()
+
+
+class BoxLevel(OperatorLevel[State]):
+    """-Laplace u = g on one grid, by red-black steps in one pass each: see :mod:`mgcore.box_pass`.
+
+    Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
+    threads. What passes do not do a :class:`~mgcore.stencil_level.StencilLevel` of the same grid
+    does, on node values.
+
+    Parameters
+    ----------
+    rung : Rung
+        For which :func:`in_one_pass`.
+    smoother : Smoother
+    dtype : str
+    coarse : BoxLevel or StencilLevel
+        The next coarser level.
+    """
+
+    def __init__(self, rung: Rung, smoother: Smoother, dtype: str, coarse: BoxLevel | StencilLevel):
+        super().__init__(rung, smoother, dtype, coarse)
+        self._rung = rung
+        self._layout = Layout(self.grid, self.dtype)
+        self._below = Layout(coarse.grid, self.dtype)
+        self._pass = BoxPass(
+            self.grid, coarse.grid, self._layout, self._below, self._sweeps[0].omega, self.dtype
+        )
+
+    @cached_property
+    def general(self) -> StencilLevel:
+        """The same grid for sweeps and residuals one by one, above others of its kind."""
+        coarse = self.coarse.general if isinstance(self.coarse, BoxLevel) else self.coarse
+        return StencilLevel(self._rung, self.smoother, self.dtype.name, coarse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made where it is asked for."""
+        made = ("general", "_cubic", "volumes")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    # --- the Level protocol -----------------------------------------------------------------------
+
+    def start(
+        self, g: Any, u: Any = None, *, lift: np.ndarray | None = None, out: Any = None
+    ) -> State:
+        """The state for A (u - lift) = g - A lift; what is on Dirichlet sides is ignored.
+
+        g and u are copied. See :class:`mgcore.level.SolverLevel`.
+        """
+        g, u = self.nodes(g, "g"), None if u is None else self.nodes(u, "u")
+        state = self._pool.take()
+        if state is None or state.threads != count():
+            state = self._state()
+        elif state.norm is None or not np.isfinite(state.norm):
+            state.clear()
+        given = g if lift is None else self.without(g, lift)
+        self._unknowns(state.g)[...] = given[self.grid.unknown]
+        state.zero, state.watched, state.norm = u is None, False, None
+        if u is not None:
+            first = u if lift is None else u - lift
+            self._unknowns(state.u)[...] = first[self.grid.unknown]
+        return state
+
+    def add(self, state: State, e: np.ndarray) -> State:
+        """The state with the node values `e` added to its iterate."""
+        u = self._unknowns(self._write(state).u)
+        u += e[self.grid.unknown]
+        if self.singular:  # a constant of a first guess must not cost digits for ever
+            self._centre(u)
+        state.norm = None
+        return state
+
+    def smooth(self, state: State, steps: int) -> State:
+        """`steps` red-black steps."""
+        for _ in range(steps):
+            self._run(state, NOTHING)
+        return state
+
+    def descend(self, state: State, steps: int) -> tuple[State, Any]:
+        """Smooth and restrict, the last step and the restriction in one pass."""
+        for step in range(steps):
+            self._run(state, RESTRICTION if step + 1 == steps else NOTHING)
+        if steps == 0:
+            self.restrict(state)
+        state.coarse.restart()
+        return state, state.coarse
+
+    def restrict(self, state: State) -> Any:
+        """The coarser problem A' e = R (g - A u), starting from zero."""
+        self._run(state, RESTRICTION, relaxing=False)
+        state.coarse.restart()
+        return state.coarse
+
+    def prolong(self, state: State, coarse: Any) -> State:
+        """u + P e."""
+        self._run(self._write(state), NOTHING, self._coarse_u(state, coarse), relaxing=False)
+        return state
+
+    def ascend(self, state: State, coarse: Any, steps: int) -> State:
+        """Prolong and smooth, the prolongation and the first step in one pass."""
+        if steps == 0:
+            return self.prolong(state, coarse)
+        e: np.ndarray | None = self._coarse_u(state, coarse)
+        self._write(state)
+        for step in range(steps):
+            last = state.watched and step + 1 == steps
+            self._run(state, NORM if last else NOTHING, e)
+            e = None
+        return state
+
+    def interpolate(self, state: State, coarse: Any) -> State:
+        """u, by cubic interpolation of the coarser solution."""
+        fine, below, table = self._cubic
+        e = self._coarse_u(state, coarse)
+        if state.slabs is None:
+            state.slabs = fine.zeros(self.dtype), below.zeros(self.dtype)
+        to, source = state.slabs
+        below.put(source, three(e[self._below.inside]))
+        strips = max(1, min(fine.shape[0] // 8, count()))
+        transfers.spread(source, to, below.walk, fine.walk, table, False, strips)
+        fine.take(to, three(self._unknowns(state.u)))
+        state.zero, state.norm = False, None
+        return state
+
+    def residual_norm(self, state: State) -> np.float64:
+        """||g - A u||_2 over the unknowns."""
+        if state.zero:
+            return self.scale(state)
+        state.watched = True
+        if state.norm is None:
+            self._run(state, NORM, relaxing=False)
+        return np.float64(state.norm)
+
+    # --- what solve asks of the finest level ------------------------------------------------------
+
+    def scale(self, state: State) -> np.float64:
+        """||g||_2 over the unknowns, that of the state."""
+        return np.float64(np.linalg.norm(self._unknowns(state.g).astype(float)))
+
+    def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""
+        return self.general.defect(g, u)
+
+    def residual(self, state: State) -> np.ndarray:
+        """g - A u at the nodes, zero where Dirichlet's values belong."""
+        u = self._layout.nodes(self._write(state).u)
+        return self.defect(self._layout.nodes(state.g), u)
+
+    # --- how it is done ---------------------------------------------------------------------------
+
+    def _run(
+        self, state: State, sink: np.int64, e: np.ndarray | None = None, relaxing: bool = True
+    ) -> None:
+        """A step, after a correction by P e where e is given; no step unless `relaxing`."""
+        source = ZERO if state.zero else GIVEN
+        if e is not None:
+            source = CORRECTED
+        norm = self._pass(
+            state.u, state.g, source, state.coarse_u if e is None else e, sink, state.coarse_g,
+            state.room, relaxing,
+        )  # fmt: skip
+        if relaxing or e is not None:
+            state.zero, state.norm = False, None
+        if sink == NORM:
+            state.norm = norm
+
+    @cached_property
+    def _cubic(self) -> tuple[Slabs, Slabs, Transfer]:
+        """Cubic interpolation, and where it finds its numbers."""
+        fine, below = Slabs(self.grid), Slabs(self.coarse.grid)
+        return fine, below, kernel_tables.transfer(self._rung.cubic, below, fine, self.dtype)
+
+    def _coarse_u(self, state: State, coarse: Any) -> np.ndarray:
+        """The u of a state of the next coarser level as an array for a pass, its layer filled."""
+        if coarse is state.coarse:
+            self.coarse._write(coarse)
+            return self._below.layer(state.coarse_u)
+        if not self.coarse._fits(coarse):
+            raise ValueError(
+                f"a coarser state of {self.coarse.grid.shape} nodes in {self.dtype} fits here, got "
+                "another one: states come from the level's start, restrict or descend"
+            )
+        e, inside = self._below.zeros(), self.coarse.grid.unknown
+        self._below.nodes(e)[inside] = self.coarse.solution(coarse)[inside]
+        return self._below.layer(e)
+
+    def _fits(self, state: Any) -> bool:
+        """Whether a state is one of this level."""
+        like = isinstance(state, State) and state.u.shape == self._layout.shape
+        return like and state.u.dtype == self.dtype
+
+    def _unknowns(self, values: np.ndarray) -> np.ndarray:
+        """The part of an array where the unknowns are, as a view."""
+        return values[self._layout.inside]
+
+    def _take(self, state: State, u: np.ndarray) -> None:
+        u[...] = self._unknowns(state.u)
+
+    def _write(self, state: State) -> State:
+        """The same state with zeros written out."""
+        if state.zero:
+            state.u.fill(0)
+            state.zero = False
+        return state
+
+    def _state(self) -> State:
+        """A state that stands for zero."""
+        u, g = self._layout.zeros(), self._layout.zeros()
+        if isinstance(self.coarse, BoxLevel):
+            coarse: Any = self.coarse._state()
+            lies = coarse.u, coarse.g
+        else:
+            lies = self._below.zeros(), self._below.zeros()
+            u_below, g_below = map(self._below.nodes, lies)
+            coarse = self.coarse._state(g_below, u_below)
+        return State(u, g, coarse, *lies, self._pass.room(), count())
+
+
+def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
+    """Whether a :class:`BoxLevel` is for a rung above another one."""
+    if not (rung.laplacian and rung.adjoint and fits(rung.operator.grid, coarse.operator.grid)):
+        return False
+    sweeps = smoother.sweeps(rung.operator.grid, rung.operator)
+    return tuple(sweep.points for sweep in sweeps) == ("red", "black")

@@ -1,0 +1,237 @@
+"""Fused passes for -Laplace on a plane box with any sides and meshes: tables, and calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgcore.axis import Axis
+from mgcore.grid import Grid
+from mgcore.kernels import BOXES, box, compilation
+from mgcore.kernels.box import MARGIN, Across, Along, Box
+from mgcore.kernels.halves import NORM
+from mgcore.layout import Layout
+from mgcore.threads import count, usable
+
+__all__ = ["BoxPass", "Room", "fits"]
+
+# More rows than any grid has: where a periodic axis ends.
+_ENDLESS = 2**40
+
+
+def fits(grid: Grid, coarse: Grid) -> bool:
+    """Whether there are passes for a grid above another one: two axes, both halved node by node.
+
+    The coarse nodes are 0, 2, 4 and so on, and perhaps the last one. A periodic axis has an even
+    number of nodes, so that colours take turns across its end.
+    """
+    if grid.ndim != 2:
+        return False
+    for fine, other in zip(grid.axes, coarse.axes, strict=True):
+        kept = fine.kept
+        if fine is other or (fine.periodic and fine.n % 2) or len(kept) < 2:
+            return False
+        if (kept[:-1] != 2 * np.arange(len(kept) - 1)).any():
+            return False
+        if kept[-1] not in (2 * len(kept) - 2, 2 * len(kept) - 3):
+            return False
+    return True
+
+
+@dataclass(slots=True)
+class Room:
+    """Scratch of a pass: one row of `space` for each thread, room for the `sums` of each.
+
+    `relaxing` says whether omega / diagonal is kept there for the level's omega, or for none.
+    """
+
+    space: np.ndarray
+    sums: np.ndarray
+    relaxing: bool = True
+
+    def clear(self) -> None:
+        """Forget all numbers: weights of zero do not make zeros of what is not finite."""
+        self.space.fill(0)
+
+
+class BoxPass:
+    """Red-black steps on one grid, with what comes before and after: see kernels/box_fused.py.
+
+    Parameters
+    ----------
+    grid, coarse : Grid
+        For which :func:`fits`.
+    layout, coarse_layout : Layout
+        Where their unknowns lie in arrays.
+    omega : float
+    dtype : dtype
+    """
+
+    def __init__(
+        self, grid: Grid, coarse: Grid, layout: Layout, coarse_layout: Layout, omega: float,
+        dtype: np.dtype,
+    ):  # fmt: skip
+        step, real = layout.step, dtype.type
+        self.dtype = dtype
+        rows = _across(grid.axes[0], coarse.axes[0], layout.first[0], coarse_layout.first[0], dtype)
+        along = _along(grid.axes[1], coarse.axes[1], step, dtype)
+        stride, coarse_stride = layout.strides[0], coarse_layout.strides[0]
+        # A vector before and behind half a row, and room for a row as it lies in an array.
+        half = max(along.size + 2 * step, -(-stride // (2 * step)) * step)
+        lie: tuple[Any, ...] = (half, stride, coarse_stride, step, real(omega))
+        self.box = Box(rows, along, *lie)
+        # As box.box_of takes it.
+        numbers = np.array([*rows[2:], *along[1:], *lie[:-1]], np.int64)
+        tables = (*rows[:2], along.weights)
+        self.told = (numbers, self.box.omega, *tables)
+        self._told_to_keep_u = (numbers, real(0), *tables)
+        # Where scratch says what omega / diagonal was computed for: see box.known.
+        self._known = [slot * int(half) for slot in range(2 * box.INVERSE, 2 * box.INVERSE + 4)]
+        self._most = max(1, (coarse.shape[0] - 2) // 8)
+        self._small = grid.size * dtype.itemsize < compilation.SMALL
+
+    def room(self) -> Room:
+        """Scratch for the threads there are."""
+        strips = 1 if self._small else min(count(), self._most)
+        return Room(box.workspace(self.box, strips, self.dtype), np.zeros(strips))
+
+    def __call__(
+        self, u: np.ndarray, g: np.ndarray, source: np.int64, e: np.ndarray, sink: np.int64,
+        coarse: np.ndarray, room: Room, relaxing: bool = True,
+    ) -> float:  # fmt: skip
+        """One step; the norm of the residual, where that is the sink.
+
+        With `relaxing` False no step, but what comes before and after: omega is zero.
+        """
+        if room.relaxing != relaxing:
+            room.space[:, self._known] = np.nan
+            room.relaxing = relaxing
+        alone, several = BOXES
+        told = self.told if relaxing else self._told_to_keep_u
+        arguments = (u, g, source, e, sink, coarse, room.sums, *told, room.space)
+        strips = len(room.space)
+        if strips == 1 or usable() == 1:
+            strips = 1
+            alone(*arguments, 0, 1)
+        else:
+            several(*arguments, strips)
+        return float(np.sqrt(room.sums[:strips].sum())) if sink == NORM else 0.0
+
+
+def _near_equal(values: np.ndarray) -> np.ndarray:
+    """The same with what most of them are up to rounding made equal."""
+    usual = np.median(values[values > 0]) if (values > 0).any() else 0.0
+    close = abs(values - usual) <= 1e-9 * usual
+    return np.where(close, usual, values) if 2 * close.sum() >= len(values) - 4 else values
+
+
+def _couplings(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the unknowns with the nodes before and behind; Robin's own with a zero beyond."""
+    lower, upper, own = axis.second_difference()
+    lower[0] += own[0]
+    upper[-1] += own[-1]
+    both = _near_equal(np.concatenate([lower, upper]))
+    return both[: len(lower)], both[len(lower) :]
+
+
+def _weighting(axis: Axis, coarse: Axis) -> np.ndarray:
+    """How coarse node I is weighted from nodes 2 I - 1, 2 I, 2 I + 1: (3, coarse nodes)."""
+    table, found = axis.full_weighting, np.zeros((3, coarse.n))
+    for index, weight in zip(table.index, table.weight, strict=True):
+        distance = index - 2 * np.arange(coarse.n)
+        if axis.periodic:
+            distance = (distance + axis.n // 2) % axis.n - axis.n // 2
+        used = weight != 0
+        np.add.at(found, (distance[used] + 1, np.flatnonzero(used)), weight[used])
+    return np.stack([_near_equal(line) for line in found])
+
+
+def _with_margin(values: np.ndarray, axis: Axis) -> np.ndarray:
+    """Values at unknowns with MARGIN more on either side: zeros, or going on periodically."""
+    out, inside = np.zeros(axis.n + 2 * MARGIN), axis.unknown
+    nodes = np.arange(-MARGIN, axis.n + MARGIN)
+    nodes = nodes % axis.n if axis.periodic else nodes
+    known = (inside.start <= nodes) & (nodes < inside.stop)
+    out[known] = values[nodes[known] - inside.start]
+    return out
+
+
+def _across(axis: Axis, coarse: Axis, first: int, coarse_first: int, dtype: np.dtype) -> Across:
+    """The tables of the axis across rows, whose nodes `first` and `coarse_first` lie first."""
+    inside, coarse_inside = axis.unknown, coarse.unknown
+    up = axis.linear
+    index = np.concatenate([up.index, up.index[:1]])[:2]  # one term where all nodes are kept
+    part = np.concatenate([up.weight, 0 * up.weight[:1]])[:2]
+    weighting = _weighting(axis, coarse)
+    lines: dict[int, tuple[Axis, np.ndarray]] = {
+        box.LOWER: (axis, _couplings(axis)[0]), box.UPPER: (axis, _couplings(axis)[1]),
+        box.LOW: (axis, part[0][inside]), box.HIGH: (axis, part[1][inside]),
+        box.BEFORE: (coarse, weighting[0][coarse_inside]),
+        box.CENTRE: (coarse, weighting[1][coarse_inside]),
+        box.BEHIND: (coarse, weighting[2][coarse_inside]),
+    }  # fmt: skip
+    weights = np.zeros((box.LINES, axis.n + 2 * MARGIN), dtype)
+    for number, (along, values) in lines.items():
+        weights[number, : along.n + 2 * MARGIN] = _with_margin(values, along)
+    lines = {
+        box.HERE: (axis, np.arange(inside.start, inside.stop) - first),
+        box.BELOW: (axis, index[0][inside] - coarse_first),
+        box.ABOVE: (axis, index[1][inside] - coarse_first),
+        box.TARGET: (coarse, np.arange(coarse.n)[coarse_inside] - coarse_first),
+    }  # fmt: skip
+    places = np.zeros((box.PLACES, axis.n + 2 * MARGIN), np.int64)
+    for number, (along, values) in lines.items():
+        places[number, : along.n + 2 * MARGIN] = _with_margin(values, along)
+    begin = inside.start - 1 if inside.start % 2 == 0 else inside.start
+    end = max(inside.stop, 2 * coarse_inside.stop - 1)
+    ends = (inside.start, inside.stop)
+    if axis.periodic:
+        ends, end = (-_ENDLESS, _ENDLESS), axis.n - 1
+    coarse_ends = coarse_inside.start, coarse_inside.stop
+    numbers: tuple[Any, ...] = (*ends, begin, end, *coarse_ends, axis.n, axis.periodic)
+    return Across(weights, places, *numbers)
+
+
+def _along(axis: Axis, coarse: Axis, step: int, dtype: np.dtype) -> Along:
+    """The tables of the axis along rows, in whole vectors of `step` numbers."""
+    inside, coarse_inside = axis.unknown, coarse.unknown
+    pairs = max(-(-inside.stop // 2), coarse_inside.stop)
+    size = -(-pairs // step) * step
+    lower, upper, known = np.zeros((3, 2 * size))
+    lower[inside], upper[inside] = _couplings(axis)
+    known[inside] = 1
+    low, high = np.zeros((2, 2 * size))
+    for index, weight in zip((up := axis.linear).index, up.weight, strict=True):
+        for node in range(inside.start | 1, inside.stop, 2):
+            if index[node] == node // 2:
+                low[node // 2] += weight[node]
+            else:
+                high[node // 2] += weight[node]
+    weights = np.zeros((3, size))
+    weights[:, coarse_inside] = _weighting(axis, coarse)[:, coarse_inside]
+    halves = [np.concatenate([line[::2], line[1::2]]) for line in (lower, upper, known)]
+    # Where all weights are those of an even mesh, and equal to those in the middle.
+    middle = pairs // 2
+    equal = np.ones(size, bool)
+    for line in (lower, upper):
+        for c in (0, 1):
+            equal &= (line[c::2] == lower[2 * middle]) & (known[c::2] == 1)
+    for line, usual in zip(
+        (low[:size], high[:size], *weights), (1 / 2, 1 / 2, 1 / 4, 1 / 2, 1 / 4), strict=True
+    ):
+        equal &= abs(line - usual) < 1e-9
+    if not equal[middle]:
+        equal[:] = False
+    first = stop = middle
+    while first > 0 and equal[first - 1]:
+        first -= 1
+    while stop < size and equal[stop]:
+        stop += 1
+    first, stop = -(-first // step) * step, stop // step * step  # whole vectors
+    if not first < stop:
+        first = stop = 0
+    tables = np.concatenate([*halves, low[:size], high[:size], *weights])
+    numbers: tuple[Any, ...] = (size, first, stop, axis.n, axis.periodic)
+    return Along(tables.astype(dtype), *numbers)

@@ -1,0 +1,379 @@
+"""How a level and its scratch lie in memory, for the fused passes of box_fused.py.
+
+A grid is the product of its two axes, and so are the operator and the transfers: what stages need
+to know of a node is told by tables along the axes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mgcore.kernels.compilation import inlined, serial, unsigned
+from mgcore.kernels.halves import copy
+from mgcore.kernels.vectors import lanes, offset
+
+__all__ = [
+    "ABOVE",
+    "BEFORE",
+    "BEHIND",
+    "BELOW",
+    "CENTRE",
+    "EMPTY",
+    "HERE",
+    "HIGH",
+    "INSIDE",
+    "INVERSE",
+    "LINES",
+    "LOW",
+    "LOWER",
+    "MARGIN",
+    "NOWHERE",
+    "OLD",
+    "PLACES",
+    "SUMS",
+    "TARGET",
+    "UPPER",
+    "Across",
+    "Along",
+    "Arrays",
+    "Box",
+    "Front",
+    "G",
+    "Near",
+    "Parents",
+    "Pull",
+    "R",
+    "Row",
+    "U",
+    "Work",
+    "at",
+    "box_of",
+    "entry",
+    "first_row",
+    "front_of",
+    "keep_borders",
+    "kept",
+    "known",
+    "line",
+    "parents",
+    "place",
+    "pull",
+    "workspace",
+]
+
+#: Entries of a table across before that of node 0: strips look a few nodes beyond each end.
+MARGIN = 8
+
+#: Slots of a strip, each of one row: rings of u, g and residuals; sums of residuals of an even and
+#: an odd row, one in each half; omega / diagonal of two rows, and before them for which rows;
+#: zeros, and room for what nobody reads; the seven rows around a strip's upper border before.
+U, G, R, SUMS, INVERSE, EMPTY, NOWHERE, OLD, SLOTS = 0, 5, 8, 10, 11, 13, 14, 15, 22
+
+# Lines of tables, of both kinds; places.
+LOWER, UPPER, INSIDE, LOW, HIGH, BEFORE, CENTRE, BEHIND, LINES = 0, 2, 4, 6, 7, 8, 9, 10, 11
+HERE, BELOW, ABOVE, TARGET, PLACES = range(5)
+
+
+class Across(NamedTuple):
+    """What stages know of the nodes along the axis across rows.
+
+    Attributes
+    ----------
+    weights : ndarray
+        Entry i + MARGIN is that of node i, in the lines LOWER and UPPER the couplings to the nodes
+        before and behind, in LOW and HIGH the parts of the coarse nodes on either side; in BEFORE,
+        CENTRE, BEHIND how coarse node i is weighted from nodes 2 i - 1, 2 i, 2 i + 1.
+    places : ndarray of int
+        Where things lie along this axis of an array: in line HERE node i, in BELOW and ABOVE the
+        coarse nodes on either side, in TARGET coarse node i.
+    first, stop : int
+        The unknowns; a periodic axis has no end.
+    begin, end : int
+        The nodes that strips share, from an odd one on.
+    coarse_first, coarse_stop : int
+        The unknowns of the coarser axis.
+    n : int
+        Nodes.
+    periodic : bool
+    """
+
+    weights: np.ndarray
+    places: np.ndarray
+    first: np.int64
+    stop: np.int64
+    begin: np.int64
+    end: np.int64
+    coarse_first: np.int64
+    coarse_stop: np.int64
+    n: np.int64
+    periodic: np.bool_
+
+
+class Along(NamedTuple):
+    """What stages know of the nodes along a row.
+
+    Attributes
+    ----------
+    weights : ndarray
+        Lines of `size` entries each. Of half c: LOWER + c and UPPER + c, the couplings to the left
+        and to the right; INSIDE + c, one at unknowns. LOW and HIGH, the parts of coarse nodes k and
+        k + 1 in node 2 k + 1; BEFORE, CENTRE, BEHIND, how coarse node k is weighted from nodes
+        2 k - 1, 2 k, 2 k + 1. All are zero where there is no unknown.
+    size : int
+        Pairs of nodes, in whole vectors.
+    first, stop : int
+        Between these pairs, in whole vectors, all weights are the same.
+    n : int
+        Nodes.
+    periodic : bool
+    """
+
+    weights: np.ndarray
+    size: np.int64
+    first: np.int64
+    stop: np.int64
+    n: np.int64
+    periodic: np.bool_
+
+
+class Box(NamedTuple):
+    """A level for the passes.
+
+    Attributes
+    ----------
+    rows : Across
+    along : Along
+    half : int
+        Elements of half a row in scratch.
+    stride, coarse_stride : int
+        From row to row of the arrays of this grid and the coarser one.
+    origin : int
+        Where column 0 lies in a row of an array.
+    omega : float
+    """
+
+    rows: Across
+    along: Along
+    half: np.int64
+    stride: np.int64
+    coarse_stride: np.int64
+    origin: np.int64
+    omega: np.floating
+
+
+@inlined
+def box_of(numbers, omega, rows, rows_at, along):
+    """The records of a level, which takes Numba longer to accept than a small grid's whole pass.
+
+    `numbers` are those of `rows` and `along`, and of the box, one after the other. For functions
+    that do not count references to arrays alone: others would give them back.
+    """
+    m = numbers
+    return Box(
+        Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0),
+        Along(along, m[8], m[9], m[10], m[11], m[12] != 0),
+        m[13], m[14], m[15], m[16], omega,
+    )  # fmt: skip
+
+
+class Arrays(NamedTuple):
+    """The flat arrays of a pass: u, g, the coarser u and the coarser right-hand side."""
+
+    u: np.ndarray
+    g: np.ndarray
+    e: np.ndarray
+    coarse: np.ndarray
+
+
+class Work(NamedTuple):
+    """What there is to do when row i enters; rows without work go through all the same.
+
+    Then the stage's factors are zero, or what it gives goes where nobody reads.
+    """
+
+    i: np.int64
+    filled: np.bool_
+    red: np.bool_
+    black: np.bool_
+    written: np.bool_
+    counted: np.bool_
+    restricted: np.bool_
+
+
+class Near(NamedTuple):
+    """Where half a row lies in scratch, and its neighbours: those beside it in the other half."""
+
+    here: np.uint64
+    above: np.uint64
+    below: np.uint64
+    beside: np.uint64
+
+
+class Pull(NamedTuple):
+    """The couplings of a row's nodes to other rows; the rest of their diagonal is along the row."""
+
+    above: np.floating
+    below: np.floating
+
+
+class Front(NamedTuple):
+    """Where all that the wave front touches lies in scratch, for nodes of one parity."""
+
+    even: np.uint64
+    odd: np.uint64
+    red: Near
+    black: Near
+    left: Near
+    g_red: np.uint64
+    g_black: np.uint64
+    g_p: np.uint64
+    g_q: np.uint64
+    r_p: np.uint64
+    r_q: np.uint64
+    even_sum: np.uint64
+    odd_sum: np.uint64
+
+
+class Row(NamedTuple):
+    """What the stages know of their rows: places in memory, weights that are the same all along.
+
+    The one that enters is read from `line`, another one is written to `to`, and what is weighted
+    along rows and across them goes to `out`.
+    """
+
+    line: np.ndarray
+    from_u: np.uint64
+    from_g: np.uint64
+    far: np.bool_
+    parents: NamedTuple
+    red_pull: Pull
+    black_pull: Pull
+    left_pull: Pull
+    red_inverse: np.uint64
+    black_inverse: np.uint64
+    to: np.ndarray
+    to_u: np.uint64
+    odd: np.bool_
+    out: np.ndarray
+    target: np.uint64
+    upper: np.floating
+    centre: np.floating
+    lower: np.floating
+
+
+class Parents(NamedTuple):
+    """Where the coarse rows around a row begin, and their parts."""
+
+    above: np.uint64
+    below: np.uint64
+    upper: np.floating
+    lower: np.floating
+
+
+# --- where things lie ---------------------------------------------------------------------------
+
+
+def workspace(box, strips, dtype):
+    """Scratch for `strips` strips, zero."""
+    count = strips * SLOTS * 2 * int(box.half)
+    memory = np.zeros(count + 64, dtype)
+    start = -memory.ctypes.data % 64 // memory.itemsize
+    return memory[start : start + count].reshape(strips, -1)
+
+
+@inlined
+def entry(i):
+    """Where node i stands in a table across rows."""
+    return unsigned(i + MARGIN)
+
+
+@inlined
+def at(S, box, slot, c):
+    """Where half c of the row in a slot begins; a vector lies before it, and one behind."""
+    return (2 * slot + c) * box.half + np.int64(lanes(S))
+
+
+@inlined
+def known(box, stage, c):
+    """Where it is kept for which rows omega / diagonal of half c was computed."""
+    return unsigned((2 * (INVERSE + stage) + c) * box.half)
+
+
+@inlined
+def near(S, box, i, c):
+    """Half c of row i, and its neighbours."""
+    return Near(
+        offset(at(S, box, U + i % 5, c)),
+        offset(at(S, box, U + (i - 1) % 5, c)),
+        offset(at(S, box, U + (i + 1) % 5, c)),
+        offset(at(S, box, U + i % 5, 1 - c) + c * np.int64(lanes(S))),
+    )
+
+
+@inlined
+def front_of(S, box, i, c):
+    """The wave front when row i enters, for rows whose nodes of parity c are relaxed."""
+    r, p, q = i - 1, i - 2, i - 3
+    return Front(
+        offset(at(S, box, U + i % 5, 0)), offset(at(S, box, U + i % 5, 1)),
+        near(S, box, r, c), near(S, box, p, c), near(S, box, q, c),
+        offset(at(S, box, G + r % 3, c)), offset(at(S, box, G + r % 3, 1 - c)),
+        offset(at(S, box, G + p % 3, c)), offset(at(S, box, G + q % 3, c)),
+        offset(at(S, box, R + p % 2, c)),
+        offset(at(S, box, R + q % 2, 1 - c) + c * np.int64(lanes(S))),
+        offset(at(S, box, SUMS, 0)), offset(at(S, box, SUMS, 1)),
+    )  # fmt: skip
+
+
+@inlined
+def pull(box, i):
+    """The couplings of row i to the rows beside it."""
+    weights, at_i = box.rows.weights, entry(i)
+    return Pull(weights[LOWER, at_i], weights[UPPER, at_i])
+
+
+@inlined
+def parents(box, i):
+    """The coarse rows around row i."""
+    rows, at_i = box.rows, entry(i)
+    return Parents(
+        offset(rows.places[BELOW, at_i] * box.coarse_stride + box.origin),
+        offset(rows.places[ABOVE, at_i] * box.coarse_stride + box.origin),
+        rows.weights[LOW, at_i],
+        rows.weights[HIGH, at_i],
+    )
+
+
+@inlined
+def place(box, i):
+    """Where column 0 of row i lies in an array of this grid."""
+    return box.rows.places[HERE, entry(i)] * box.stride + box.origin
+
+
+@inlined
+def line(along, number):
+    """Where a line of the weights along a row begins."""
+    return unsigned(number * along.size)
+
+
+@serial
+def kept(box, k):
+    """Where the row that is k away from the first one of a strip was copied to."""
+    return 2 * (OLD + max(min(k, np.int64(3)), np.int64(-3)) + 3) * box.half
+
+
+@serial
+def first_row(box, strip, strips):
+    """First row of a strip: odd, so that coarse rows are not shared. Of none, the end."""
+    begin, end = box.rows.begin, box.rows.end
+    return end if strip == strips else begin + 2 * (strip * (end - begin) // (2 * strips))
+
+
+@serial
+def keep_borders(u, box, space, strips):
+    """Copy the seven rows around the first one of each strip that has a neighbour before it."""
+    for strip in range(0 if box.rows.periodic else 1, strips):
+        first = first_row(box, strip, strips)
+        for k in range(-3, 4):
+            row = box.rows.places[HERE, first + k + MARGIN] * box.stride
+            copy(u, row, space[strip], kept(box, k), box.stride)

@@ -1,0 +1,475 @@
+"""Red-black smoothing on a plane with any sides and meshes, fused: one pass over memory.
+
+The operator is a sum of second differences along the axes, whose weights vary along their own axis
+alone. So they are tables along axes, and sides are what these tables hold: no coupling outwards at
+a Neumann side, one to a zero beyond at a Robin side, any numbers on a graded mesh. Transfers are
+tables in the same way. Periodic axes have their ends copied beyond each other.
+
+A wave front runs down the rows, as in plane_fused.py. When row i enters from its source (u, zero,
+or u + P e),
+
+::
+
+    row i      enters      u_i from memory, even and odd columns apart
+    row i - 1  red         relaxed, from rows i - 2, i - 1, i
+    row i - 2  black       relaxed, from rows i - 3, i - 2, i - 1; then written to memory
+    row i - 3  remaining   the residual of red nodes, from rows i - 4, i - 3, i - 2
+
+and all stages work on columns of the same parity c (plane_fused.py has a picture). Two loops over a
+run of nodes carry them out, for the first two rows and for the last two. A stage without work, near
+the ends of a strip, does it all the same: with factors of zero, or for a place that nobody reads.
+
+Between the ends of a row weights mostly are equal, and stay in registers. Elsewhere, and all along
+the rows of a graded mesh, they are loaded for each vector of nodes.
+
+Each thread owns a strip of rows, and computes the few rows around its borders again that it needs
+from its neighbours, from copies made before. Where the first axis is periodic the first strip has a
+neighbour, too: the last one.
+"""
+
+import numpy as np
+from numba import prange
+
+from mgcore.kernels.box import (
+    BEFORE,
+    BEHIND,
+    CENTRE,
+    EMPTY,
+    HERE,
+    HIGH,
+    INSIDE,
+    INVERSE,
+    LOW,
+    LOWER,
+    NOWHERE,
+    TARGET,
+    UPPER,
+    Arrays,
+    R,
+    Row,
+    U,
+    Work,
+    at,
+    box_of,
+    entry,
+    first_row,
+    front_of,
+    keep_borders,
+    kept,
+    known,
+    line,
+    parents,
+    place,
+    pull,
+)
+from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
+from mgcore.kernels.halves import (
+    AHEAD,
+    CORRECTED,
+    GIVEN,
+    NEAR,
+    NORM,
+    NOTHING,
+    RESTRICTION,
+    ZERO,
+)
+from mgcore.kernels.vectors import (
+    add_squares,
+    evens,
+    high,
+    lagging,
+    lanes,
+    leading,
+    load,
+    low,
+    no_squares,
+    odds,
+    offset,
+    prefetch,
+    spread,
+    store,
+    total_of,
+)
+
+__all__ = ["plane", "plane_strip"]
+
+# Vectors of a row that all stages take before the next ones.
+_RUN = 16
+
+_EVEN, _ODD = np.int64(0), np.int64(1)
+
+
+@inlined
+def inverses(S, box, across, c, stage):
+    """Where omega / diagonal of half c of a row lies; computed where the last row had another."""
+    rest = across.above + across.below
+    x = offset(at(S, box, INVERSE + stage, c))
+    key = known(box, stage, c)
+    if S[key] != rest:
+        S[key] = rest
+        invert(S, x, box.along.weights, box.along.size, c, rest, box.omega)
+    return x
+
+
+@serial
+def invert(S, x, weights, size, c, rest, omega):
+    """S[x : x + size] = omega / diagonal of half c of a row, zero where there is no unknown."""
+    lower, upper, inside = (LOWER + c) * size, (UPPER + c) * size, (INSIDE + c) * size
+    lower, upper, inside = unsigned(lower), unsigned(upper), unsigned(inside)
+    for k in range(unsigned(size)):
+        diagonal = rest + (weights[lower + k] + weights[upper + k])
+        S[x + k] = weights[inside + k] * omega / diagonal
+
+
+# --- for the vector of nodes at k of a row --------------------------------------------------------
+
+
+@inlined
+def sides(c, before, here):
+    """The left and the right neighbours of nodes of parity c.
+
+    ::
+
+        c = 0, nodes even[k]      before = odd[k - 1]     here = odd[k]         (first elements)
+        c = 1, nodes odd[k]       before = even[k]        here = even[k + lanes]
+    """
+    if c == 0:
+        return lagging(before, here), here
+    return before, leading(before, here)
+
+
+@inlined
+def separated(S, line, x, far, ahead):
+    """The nodes from line[x] on, even and odd ones apart; where far, ask for those ahead."""
+    step = lanes(S)
+    if far:
+        prefetch(line, x + ahead)
+        prefetch(line, x + step + ahead)
+    first, second = load(line, x), load(line, x + step)
+    return evens(first, second), odds(first, second)
+
+
+@inlined
+def enter(S, e, row, k, ahead, inside, part, other_part, source):
+    """u from its source, at even and odd nodes."""
+    x = y = spread(S, 0)
+    if source != ZERO:
+        x, y = separated(S, row.line, row.from_u + k + k, row.far, ahead)
+    if source == CORRECTED:
+        here, there = interpolated(S, e, row.parents, k)
+        x = x + inside * here  # the last coarse node may be an odd one
+        y = y + part * here + other_part * there
+    return x, y
+
+
+@inlined
+def interpolated(S, e, rows, k):
+    """Coarse nodes k and k + 1 of each lane, weighted across rows."""
+    one, upper, lower = unsigned(1), spread(S, rows.upper), spread(S, rows.lower)
+    here = upper * load(e, rows.above + k) + lower * load(e, rows.below + k)
+    there = upper * load(e, rows.above + k + one) + lower * load(e, rows.below + k + one)
+    return here, there
+
+
+@inlined
+def defect(S, row, across, k, g, u, above, below, left, right, a, b):
+    """g - A u, from differences of neighbours: see kernels/common.py."""
+    r = g + a * (left - u) + b * (right - u)
+    r = r + spread(S, across.above) * (above - u) + spread(S, across.below) * (below - u)
+    return r
+
+
+@inlined
+def write(S, row, k, c, relaxed, beside):
+    """A row of u to memory: black nodes as they are now, and the red ones beside them."""
+    x, y = (relaxed, beside) if c == 0 else (beside, relaxed)
+    store(row.to, row.to_u + k + k, low(x, y))
+    store(row.to, row.to_u + k + k + lanes(S), high(x, y))
+
+
+@inlined
+def restrict(S, front, row, k, added):
+    """Coarse row I in memory: residuals weighted along rows, now across 2 I - 1, 2 I, 2 I + 1."""
+    if row.odd:
+        total = spread(S, row.upper) * load(S, front.odd_sum + k)
+        total = total + spread(S, row.centre) * load(S, front.even_sum + k)
+        store(row.out, row.target + k, total + spread(S, row.lower) * added)
+        store(S, front.odd_sum + k, added)
+    else:
+        store(S, front.even_sum + k, added)
+
+
+# --- the wave front -----------------------------------------------------------------------------
+#
+# Weights along a row stay in registers where they are the same, and are loaded elsewhere.
+
+
+@inlined
+def upper_half(S, box, arrays, front, row, c, source, kept, lo, hi):
+    """The stages of the rows i and i - 1: enter, red."""
+    along, step, ahead = box.along, lanes(S), unsigned(AHEAD // S.itemsize)
+    first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
+    to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
+    a, b = load(weights, to_left + lo), load(weights, to_right + lo)
+    w, inside = load(S, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
+    lows, highs = line(along, LOW), line(along, HIGH)
+    part, other_part = load(weights, lows + lo), load(weights, highs + lo)
+    before = load(S, front.red.beside + lo - step)
+    for k in range(lo, hi, step):
+        if k <= first or k >= stop:
+            a, b = load(weights, to_left + k), load(weights, to_right + k)
+            w = load(S, row.red_inverse + k)
+            if source == CORRECTED:
+                inside = load(weights, line(along, INSIDE) + k)
+                part, other_part = load(weights, lows + k), load(weights, highs + k)
+
+        x, y = enter(S, arrays.e, row, k, ahead, inside, part, other_part, source)
+        store(S, front.even + k, x)
+        store(S, front.odd + k, y)
+
+        g, other = separated(S, arrays.g, row.from_g + k + k, row.far, ahead)
+        below = x if c == 0 else y
+        if c == 1:
+            g, other = other, g
+        store(S, front.g_black + k, other)
+        if kept:
+            store(S, front.g_red + k, g)
+        u, beside = load(S, front.red.here + k), load(S, front.red.beside + k)
+        left, right = sides(c, before, beside)
+        above = load(S, front.red.above + k)
+        r = defect(S, front.red, row.red_pull, k, g, u, above, below, left, right, a, b)
+        store(S, front.red.here + k, u + w * r)
+        before = beside
+
+
+@inlined
+def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
+    """The stages of the rows i - 2 and i - 3: black, write, what remains, restrict."""
+    along, step, across = box.along, lanes(S), row.black_pull
+    first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
+    to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
+    a, b = load(weights, to_left + lo), load(weights, to_right + lo)
+    w, inside = load(S, row.black_inverse + lo), load(weights, line(along, INSIDE + c) + lo)
+    before, centre, behind = line(along, BEFORE), line(along, CENTRE), line(along, BEHIND)
+    p, q, s = load(weights, before + lo), load(weights, centre + lo), load(weights, behind + lo)
+    rest = spread(S, across.above + across.below)
+    before_p = load(S, front.black.beside + lo - step)
+    before_q = before_r = before_p
+    if sink != NOTHING:
+        before_q = load(S, front.left.beside + lo - step)
+        before_r = load(S, front.r_q + lo - step)
+    for k in range(lo, hi, step):
+        if k <= first or k >= stop:
+            a, b = load(weights, to_left + k), load(weights, to_right + k)
+            w = load(S, row.black_inverse + k)
+            if sink == NORM:
+                inside = load(weights, line(along, INSIDE + c) + k)
+            if sink == RESTRICTION:
+                p, q = load(weights, before + k), load(weights, centre + k)
+                s = load(weights, behind + k)
+
+        u, beside = load(S, front.black.here + k), load(S, front.black.beside + k)
+        left, right = sides(c, before_p, beside)
+        above, below = load(S, front.black.above + k), load(S, front.black.below + k)
+        g = load(S, front.g_p + k)
+        r = defect(S, front.black, across, k, g, u, above, below, left, right, a, b)
+        relaxed = u + w * r
+        store(S, front.black.here + k, relaxed)
+        write(S, row, k, c, relaxed, beside if c == 0 else before_p)
+        before_p = beside
+
+        if sink != NOTHING:
+            # Black nodes' neighbours change no more; of rounding, it is what it did to u.
+            r = r - (rest + (a + b)) * (relaxed - u)
+            store(S, front.r_p + k, r)
+            u, beside = load(S, front.left.here + k), load(S, front.left.beside + k)
+            left, right = sides(c, before_q, beside)
+            above, g = load(S, front.left.above + k), load(S, front.g_q + k)
+            red = defect(S, front.left, row.left_pull, k, g, u, above, relaxed, left, right, a, b)
+            before_q = beside
+            if sink == NORM:
+                blacks = add_squares(blacks, inside * r)
+                reds = add_squares(reds, inside * red)
+            else:
+                beside = load(S, front.r_q + k)
+                even, odd, lag = (red, beside, before_r) if c == 0 else (before_r, red, lagged)
+                added = p * lagging(lag, odd) + q * even + s * odd
+                lagged, before_r = red, beside
+                restrict(S, front, row, k, added)
+    return lagged, blacks, reds
+
+
+@inlined
+def stages(S, box, arrays, front, row, work, c, source, sink):
+    """All stages of the wave front; the sum of squares of what remains.
+
+    ::
+
+        coarse[k]     before[k] odd[k - 1] + centre[k] even[k] + behind[k] odd[k]
+    """
+    size, run = unsigned(box.along.size), unsigned(_RUN) * lanes(S)
+    lagged, blacks, reds = spread(S, 0), no_squares(S), no_squares(S)
+    kept = sink != NOTHING
+    lo = hi = unsigned(0)
+    while hi < size:
+        lo, hi = hi, hi + run
+        if hi + run // unsigned(2) > size:
+            hi = size  # not a few vectors alone
+        # A copy of the loops for each source and each sink.
+        if not work.filled:
+            upper_half(S, box, arrays, front, row, c, ZERO, kept, lo, hi)
+        elif source == CORRECTED:
+            upper_half(S, box, arrays, front, row, c, CORRECTED, kept, lo, hi)
+        else:
+            upper_half(S, box, arrays, front, row, c, GIVEN, kept, lo, hi)
+        if sink == NOTHING:
+            lower_half(S, box, front, row, c, NOTHING, lo, hi, lagged, blacks, reds)
+        elif sink == RESTRICTION:
+            lagged, _, _ = lower_half(
+                S, box, front, row, c, RESTRICTION, lo, hi, lagged, blacks, reds
+            )
+        else:
+            _, blacks, reds = lower_half(S, box, front, row, c, NORM, lo, hi, lagged, blacks, reds)
+    total = 0.0
+    if sink == NORM:
+        total += total_of(blacks) if work.written else 0.0
+        total += total_of(reds) if work.counted else 0.0
+    if box.along.periodic:
+        if sink == RESTRICTION and c == 1:
+            store(S, offset(at(S, box, EMPTY, 1)), lagged)
+            first_coarse(S, box, front, row)
+        close_row(S, box, work.i, c)
+    return total
+
+
+@inlined
+def first_coarse(S, box, front, row):
+    """What coarse node 0 has from the last node of a periodic row, whose vector was kept."""
+    along = box.along
+    lane = (along.n // 2 - 1) % np.int64(lanes(S))
+    added = along.weights[BEFORE * along.size] * S[at(S, box, EMPTY, 1) + lane]
+    if row.odd:
+        S[front.odd_sum] += added
+        row.out[row.target] += row.lower * added
+    else:
+        S[front.even_sum] += added
+
+
+@inlined
+def close_row(S, box, i, c):
+    """Copy the ends of a periodic row beyond each other, of all that the step has changed."""
+    r, p = i - 1, i - 2
+    beyond(S, box, at(S, box, U + i % 5, 0), 0)
+    beyond(S, box, at(S, box, U + i % 5, 1), 1)
+    beyond(S, box, at(S, box, U + r % 5, c), c)
+    beyond(S, box, at(S, box, U + p % 5, c), c)
+    beyond(S, box, at(S, box, R + p % 2, c), c)
+
+
+@inlined
+def beyond(S, box, x, c):
+    """The neighbours of the ends of half c of a row, at S[x]: node -1 is odd, node n even."""
+    pairs = box.along.n // 2
+    if c == 0:
+        S[x + pairs] = S[x]
+    else:
+        S[x - 1] = S[x + pairs - 1]
+
+
+@inlined
+def work_for(box, i, a, b, source, sink):
+    """What there is to do when row i enters a strip of the rows a <= i < b."""
+    first, stop = box.rows.first, box.rows.stop
+    r, p, q = i - 1, i - 2, i - 3
+    restricted = sink == RESTRICTION and a < q <= min(b, 2 * box.rows.coarse_stop - 1)
+    return Work(
+        i,
+        source in (GIVEN, CORRECTED) and first <= i < stop and i <= b + 3,
+        max(a - 2, first) <= r < min(b + 3, stop),
+        max(a - 1, first) <= p < min(b + 2, stop),
+        max(a, first) <= p < min(b, stop),
+        sink == NORM and max(a, first) <= q < min(b, stop),
+        restricted and q % 2 == 1,
+    )
+
+
+@inlined
+def step(S, box, arrays, work, line, start, far, c, source, sink):
+    """The wave front's step to row i, which begins at line[start]; the sum of squares."""
+    i, rows = work.i, box.rows
+    r, p, q = i - 1, i - 2, i - 3
+    front, odd, I = front_of(S, box, i, c), q % 2 == 1, entry((q - 1) // 2)
+    nowhere, zeros = offset(at(S, box, NOWHERE, 0)), offset(at(S, box, EMPTY, 0))
+    across_r, across_p = pull(box, r), pull(box, p)
+    red_inverse = inverses(S, box, across_r, c, _EVEN) if work.red else zeros
+    black_inverse = inverses(S, box, across_p, c, _ODD) if work.black else zeros
+    to = arrays.u if work.written else S
+    to_u = offset(place(box, p)) if work.written else nowhere
+    target, out = nowhere, S
+    if work.restricted:
+        out = arrays.coarse
+        target = offset(rows.places[TARGET, I] * box.coarse_stride + box.origin)
+    row = Row(
+        line, offset(start + box.origin), offset(place(box, r)), far, parents(box, i),
+        across_r, across_p, pull(box, q), red_inverse, black_inverse, to, to_u, odd, out, target,
+        rows.weights[BEFORE, I], rows.weights[CENTRE, I], rows.weights[BEHIND, I],
+    )  # fmt: skip
+    return stages(S, box, arrays, front, row, work, c, source, sink)
+
+
+@inlined
+def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
+    """The pass over one strip of rows."""
+    rows, total = box.rows, 0.0
+    a, b = first_row(box, strip, strips), first_row(box, strip + 1, strips)
+    S, below = space[strip], space[(strip + 1) % strips]
+    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
+    far = u.size * u.itemsize > NEAR
+    if strips == 1 and rows.periodic:
+        keep_borders(arrays.u, box, space, strips)
+    for i in range(a - 3, b + 4):
+        work = work_for(box, i, a, b, source, sink)
+        line, start = arrays.u, rows.places[HERE, entry(i)] * box.stride
+        if i < a:
+            line, start = S, kept(box, i - a)
+        elif i >= b:
+            line, start = below, kept(box, i - b)
+        if i % 2 == 1:
+            total += step(S, box, arrays, work, line, start, far, _EVEN, source, sink)
+        else:
+            total += step(S, box, arrays, work, line, start, far, _ODD, source, sink)
+    if sink == NORM:
+        sums[strip] = total
+
+
+@serial
+def plane_strip(
+    u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, space, strip, strips
+):
+    """The pass over one strip of rows."""
+    box = box_of(numbers, omega, rows, rows_at, along)
+    strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips)
+
+
+@serial
+def begin(u, numbers, omega, rows, rows_at, along, space, strips):
+    """Keep what lies around the borders between strips, before they change it."""
+    box = box_of(numbers, omega, rows, rows_at, along)
+    keep_borders(u.reshape(-1), box, space, strips)
+
+
+@parallel
+def plane(u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, space, strips):
+    """u = one red-black step on the source; by `sink`, coarse = R r or the sum of `sums` |r|^2.
+
+    `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
+    The level is told as :func:`box_of` takes it. With omega = 0 there is no step, only what comes
+    before and after it.
+    """
+    if strips > 1:
+        begin(u, numbers, omega, rows, rows_at, along, space, strips)
+    for strip in prange(strips):
+        plane_strip(
+            u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, space,
+            np.int64(strip), strips,
+        )  # fmt: skip

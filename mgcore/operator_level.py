@@ -1,0 +1,151 @@
+"""What levels on Numba arrays share that are for more than Dirichlet sides on even meshes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mgcore.cached import cached_property
+from mgcore.chain import Rung
+from mgcore.gate import clear_sides, node_array, output_array
+from mgcore.level import Posed, SolverLevel
+from mgcore.poisson_level import describe
+from mgcore.pool import Pool
+from mgcore.sides import continuation
+from mgcore.smoothers import Smoother
+
+__all__ = ["OperatorLevel"]
+
+S = TypeVar("S")
+
+
+class OperatorLevel(SolverLevel[S]):
+    """A level of an :class:`~mgcore.operators.Operator`: its properties, and norms of node values.
+
+    Where the unknowns lie in a state is the business of subclasses.
+
+    Parameters
+    ----------
+    rung : Rung
+    smoother : Smoother
+    dtype : str
+    coarse : OperatorLevel or None
+        The next coarser level; without one, `smooth` solves directly.
+    """
+
+    #: What the heading of the table of levels says besides.
+    remark = ""
+
+    def __init__(self, rung: Rung, smoother: Smoother, dtype: str, coarse: Any):
+        self.operator, self.smoother, self.coarse = rung.operator, smoother, coarse
+        self.grid = self.operator.grid
+        self.dtype = np.dtype(dtype)
+        self.size = self.grid.size
+        self.eps = float(np.finfo(self.dtype).eps)
+        self.room = float(np.finfo(self.dtype).max) / 256
+        self.adjoint = rung.adjoint
+        self._pool: Pool[S] = Pool()
+        self._sweeps = smoother.sweeps(self.grid, self.operator)  # checks that it fits
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the volumes, as large as the grid, which are worked out when they are needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "volumes"}
+
+    @cached_property
+    def volumes(self) -> np.ndarray:
+        """The volumes that belong to the unknowns, over their mean."""
+        volumes = self.operator.volumes()
+        return volumes / volumes.mean()
+
+    @property
+    def singular(self) -> bool:
+        """Whether u is known up to a constant alone."""
+        return self.operator.singular
+
+    @cached_property
+    def condition(self) -> float:  # type: ignore[override]
+        """Condition number of A."""
+        return self.operator.condition
+
+    @property
+    def direct(self) -> bool:
+        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
+        return self.coarse is None
+
+    def nodes(self, values: Any, name: str) -> np.ndarray:
+        """`values` as a node array of this level's dtype."""
+        return node_array(values, self.grid, self.dtype, name)
+
+    def check_out(self, out: Any) -> None:
+        """Refuse what cannot take the solution."""
+        output_array(out, self.grid, self.dtype)
+
+    def pose(self, g: np.ndarray, boundary: Any) -> Posed:
+        """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
+        return continuation(boundary, self.grid, self.operator, g)
+
+    def norm(self, values: np.ndarray) -> np.float64:
+        """||values||_2 over the unknowns."""
+        return np.float64(np.linalg.norm(values[self.grid.unknown].astype(float)))
+
+    def largest(self, values: np.ndarray) -> np.float64:
+        """The largest absolute value over the unknowns, NaN if there is one."""
+        return np.float64(abs(values[self.grid.unknown]).max())
+
+    def without(self, g: np.ndarray, lift: np.ndarray) -> np.ndarray:
+        """g - A lift at the unknowns, zero elsewhere."""
+        return self.defect(g, lift)
+
+    def plus(self, u: np.ndarray, lift: np.ndarray) -> np.ndarray:
+        """`u` plus the lift, border included, as a new array."""
+        return u + lift
+
+    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
+        """||g - A u||_2 over the unknowns; `u` may have any values at Dirichlet nodes."""
+        return self.norm(self.defect(g, u))
+
+    def roundoff(self, u: np.ndarray) -> np.float64:
+        """eps ||A|| ||u||_2, with ||A|| at most twice the largest diagonal entry."""
+        return np.float64(self.eps * self.operator.bound * self.norm(u))
+
+    def describe(self) -> dict[str, str]:
+        """The level's row in the table of levels."""
+        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
+
+    # --- iterates as node values ------------------------------------------------------------------
+
+    @abstractmethod
+    def _take(self, state: S, u: np.ndarray) -> None:
+        """Write the iterate into an array over the unknowns."""
+
+    def finish(
+        self, state: S, *, lift: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The iterate plus the lift; the state is for the next problem."""
+        u = self._at_nodes(state, out)
+        if lift is not None:
+            u += lift
+        self._pool.give(state)
+        return u
+
+    def solution(self, state: S) -> np.ndarray:
+        """u at the nodes, zero on Dirichlet sides; with mean zero where that is free."""
+        return self._at_nodes(state)
+
+    def _at_nodes(self, state: S, out: np.ndarray | None = None) -> np.ndarray:
+        u = np.zeros(self.grid.shape, self.dtype) if out is None else out
+        if out is not None:
+            clear_sides(u, self.grid)
+        if state.zero:  # type: ignore[attr-defined]
+            u[self.grid.unknown] = 0
+        else:
+            self._take(state, u[self.grid.unknown])
+            if self.singular:
+                self._centre(u)
+        return u
+
+    def _centre(self, u: np.ndarray) -> None:
+        """Take the mean over the box out of unknowns, in place."""
+        u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
