@@ -18,8 +18,8 @@ import numpy as np
 
 import mgcore
 from benchmarks.report import markdown
+from mgcore.diffusion import Medium
 from mgcore.inverse import most_unknowns
-from mgcore.operators import Medium
 
 SHAPES = ((1025,), (65, 65), (257, 257), (600, 400), (33,) * 3, (65,) * 3)
 SIZES = (1, 64, 300, 1100, 5000)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mgcore.axis import Table
+from mgcore.diffusion import Medium
 from mgcore.grid import Grid
 from mgcore.inverse import most_unknowns
-from mgcore.operators import Medium, Operator, galerkin, of_stencil
+from mgcore.operators import Operator, galerkin, of_stencil
 from mgcore.stencil import Stencil
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights

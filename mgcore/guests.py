@@ -18,7 +18,8 @@ from scipy.sparse.linalg import LinearOperator
 from mgcore.box_level import BoxLevel
 from mgcore.chain import rungs
 from mgcore.cycle import Cycle, cycle_pair, run
-from mgcore.operators import Medium, Operator
+from mgcore.diffusion import Medium
+from mgcore.operators import Operator
 from mgcore.poisson_level import PoissonLevel
 from mgcore.stencil_level import StencilLevel, stencil_levels
 

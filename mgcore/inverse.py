@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.operators import Medium, Operator
+from mgcore.diffusion import Medium
+from mgcore.operators import Operator
 from mgcore.stencil import Stencil
 
 __all__ = ["DENSE", "SEPARABLE", "Inverse", "inverse", "most_unknowns"]

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mgcore.axis import Axis, Table
+from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import general
 from mgcore.kernels.runs import Couplings, Scale
 from mgcore.kernels.transfers import NATURAL, Transfer
-from mgcore.operators import Diffusion, Operator
+from mgcore.operators import Operator
 from mgcore.slabs import Slabs, three
 from mgcore.stencil import Stencil
 

@@ -11,6 +11,7 @@ from mgcore.batch import Solver, one_by_one
 from mgcore.box_level import BoxLevel, in_one_pass
 from mgcore.chain import Rung, grids, rungs
 from mgcore.cycle import Cycle
+from mgcore.diffusion import Medium, equation
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -24,7 +25,6 @@ from mgcore.grid import Grid
 from mgcore.kernels import WHY_PLAIN
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
-from mgcore.operators import Medium, equation
 from mgcore.poisson_level import PoissonLevel, title
 from mgcore.smoothers import Kernel, Smoother
 from mgcore.smoothers import smoother as smoother_record

@@ -11,6 +11,7 @@ import numpy as np
 
 from mgcore.boundary import Lift
 from mgcore.cached import cached_property
+from mgcore.diffusion import Medium
 from mgcore.gate import clear_sides, node_array, output_array, stiffness
 from mgcore.grid import Grid
 from mgcore.inverse import Inverse, inverse
@@ -25,7 +26,6 @@ from mgcore.kernels.halves import (
     ZERO,
 )
 from mgcore.level import Posed, SolverLevel
-from mgcore.operators import Medium
 from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mgcore.chain import grids, rungs
+from mgcore.diffusion import equation
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -25,7 +26,6 @@ from mgcore.gate import (
 )
 from mgcore.grid import Grid
 from mgcore.level import Hierarchy
-from mgcore.operators import equation
 from mgcore.poisson_level import title
 from mgcore.smoothers import Smoother
 from mgcore.smoothers import smoother as smoother_record

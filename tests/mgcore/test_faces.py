@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mgcore
 from mgcore import Grid, divergence, gradient
-from mgcore.operators import Medium
+from mgcore.diffusion import Medium
 
 
 @st.composite

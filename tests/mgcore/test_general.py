@@ -8,9 +8,10 @@ import pytest
 
 from mgcore import Robin, Stencil, poisson_levels
 from mgcore.chain import colours, grids, rungs
+from mgcore.diffusion import equation
 from mgcore.grid import Grid
 from mgcore.kernels import compilation
-from mgcore.operators import equation, transfer_matrix
+from mgcore.operators import transfer_matrix
 from mgcore.smoothers import Kernel
 
 BUMP = np.exp(np.sin(np.arange(12)[:, None] + np.cos(2.0 * np.arange(9))))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 import mgcore
 import mgnet
 from mgcore import Robin, Stencil, poisson_levels, solve
+from mgcore.diffusion import Medium
 from mgcore.inverse import DENSE, SEPARABLE, inverse
-from mgcore.operators import Medium, of_stencil
+from mgcore.operators import of_stencil
 from mgnet.stencils import Inverse as TorchInverse
 
 RNG = np.random.default_rng(3)

@@ -1,0 +1,251 @@
+"""-div(a grad u) + c u: coefficients as callers give them, on one grid and on coarser ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from mgcore.cached import cached_property
+from mgcore.gate import check_shape, real_array
+from mgcore.grid import Grid
+from mgcore.operators import Operator, slim
+from mgcore.stencil import Offset, Stencil
+
+__all__ = ["MEANS", "Diffusion", "Medium", "equation"]
+
+#: How a coefficient between two nodes is made of those at the nodes.
+MEANS = ("arithmetic", "harmonic")
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """The coefficients of -div(a grad u) + c u on one grid.
+
+    Attributes
+    ----------
+    grid : Grid
+    faces : tuple of ndarray
+        For each axis the a of the faces between neighbours along it: mesh widths along that axis,
+        nodes along the others, or length 1 where it does not vary.
+    reaction : ndarray
+        c at the nodes, or of length 1.
+    """
+
+    grid: Grid
+    faces: tuple[np.ndarray, ...]
+    reaction: np.ndarray
+
+    @classmethod
+    def given(
+        cls, grid: Grid, coefficient: Any = 1.0, reaction: Any = 0.0, mean: str = "arithmetic"
+    ) -> Medium:
+        """The medium that a caller describes.
+
+        Parameters
+        ----------
+        grid : Grid
+        coefficient : float, ndarray, or sequence of them
+            a > 0 at the nodes, or in the cells between them (one less along each axis, as many
+            along a periodic one); or one of these for each axis: a diagonal tensor.
+        reaction : float or ndarray
+            c >= 0 at the nodes.
+        mean : {"arithmetic", "harmonic"}
+            Of two values at nodes, for the face between them. Values of cells are averaged
+            arithmetically over the cells around a face.
+
+        Raises
+        ------
+        ValueError
+            For coefficients of another shape, or that are not positive and finite.
+        """
+        if mean not in MEANS:
+            raise ValueError(f"unknown mean {mean!r}; known are {', '.join(map(repr, MEANS))}")
+        listed = isinstance(coefficient, tuple | list) and len(coefficient) == grid.ndim
+        each = coefficient if listed else [coefficient] * grid.ndim
+        faces = [_faces(grid, a, axis, mean) for axis, a in enumerate(each)]
+        c = real_array(reaction, "reaction").astype(float)
+        if c.ndim:
+            check_shape(c.shape, grid, "reaction")
+        if not (c >= 0).all() or not (c < inf).all():
+            raise ValueError("reaction must be zero or more and finite")
+        return cls(grid, tuple(map(slim, faces)), slim(c.reshape(c.shape or (1,) * grid.ndim)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is -Laplace: a = 1, c = 0."""
+        return all((a == 1).all() for a in self.faces) and not self.reaction.any()
+
+    @property
+    def separable(self) -> bool:
+        """Whether a varies along the axis of its flux alone, and c not at all."""
+        lines = all(a.size == a.shape[number] for number, a in enumerate(self.faces))
+        return lines and self.reaction.size == 1
+
+    def coarser(self, coarse: Grid, halved: Sequence[bool]) -> Medium:
+        """The medium that the next coarser grid sees.
+
+        Faces in a row carry a flux one after the other, so their a has a harmonic mean, weighted by
+        mesh widths; faces side by side share it, and are averaged as right-hand sides are.
+        """
+        faces = []
+        for number, a in enumerate(self.faces):
+            for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
+                if not half or a.shape[k] == 1:
+                    continue
+                if k == number:
+                    h = axis.widths.reshape([-1 if j == k else 1 for j in range(a.ndim)])
+                    summed = np.add.reduceat(h / a, axis.kept[: len(coarse.axes[k].widths)], k)
+                    wide = coarse.axes[k].widths.reshape(
+                        [-1 if j == k else 1 for j in range(a.ndim)]
+                    )
+                    a = wide / summed
+                else:
+                    a = axis.full_weighting.apply(a, k)
+            faces.append(a)
+        c = self.reaction
+        for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
+            if half and c.shape[k] > 1:
+                c = axis.full_weighting.apply(c, k)
+        return Medium(coarse, tuple(faces), c)
+
+    def operator(self) -> Diffusion:
+        """-div(a grad u) + c u by finite volumes around the nodes."""
+        return Diffusion(self)
+
+
+class Diffusion(Operator):
+    """-div(a grad u) + c u by finite volumes around the nodes.
+
+    Couplings are made of the medium where somebody asks for them: kernels take fluxes instead (see
+    :mod:`mgcore.kernel_tables`).
+
+    Parameters
+    ----------
+    medium : Medium
+    """
+
+    def __init__(self, medium: Medium):
+        self.grid, self.medium = medium.grid, medium
+
+    @cached_property
+    def couplings(self) -> Mapping[Offset, np.ndarray]:  # type: ignore[override]
+        """See :class:`Operator`."""
+        grid, found = self.grid, {}
+        for number, (axis, faces) in enumerate(zip(grid.axes, self.medium.faces, strict=True)):
+            if faces.shape[number] == 1:
+                faces = np.repeat(faces, len(axis.widths), number)
+            lower, upper, _ = axis.second_difference(np.moveaxis(faces, number, 0))
+            for sign, weight in ((-1, lower), (1, upper)):
+                offset = tuple(sign if k == number else 0 for k in range(grid.ndim))
+                weight = np.moveaxis(weight, 0, number)
+                found[offset] = slim(_at_unknowns(grid, weight, but=number))
+        return found
+
+    @cached_property
+    def own(self) -> np.ndarray:  # type: ignore[override]
+        """See :class:`Operator`."""
+        grid = self.grid
+        own = _at_unknowns(grid, self.medium.reaction)
+        for number, axis in enumerate(grid.axes):
+            _, _, border = axis.second_difference(np.ones(len(axis.widths)))
+            if border.any():
+                own = own + border.reshape([-1 if k == number else 1 for k in range(grid.ndim)])
+        return slim(own)
+
+    @property
+    def compact(self) -> bool:
+        """See :class:`Operator`."""
+        return True
+
+    @property
+    def uniform_diagonal(self) -> float | None:
+        """See :class:`Operator`."""
+        if self.own.size > 1 or any(faces.size > 1 for faces in self.medium.faces):
+            return None
+        total = self.own.item()
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            both = np.add(*axis.second_difference()[:2])
+            if np.ptp(both) > 1e-14 * both[0]:
+                return None
+            total += both[0] * faces.item()
+        return total
+
+    @property
+    def bound(self) -> float:
+        """See :class:`Operator`; with the largest of each term."""
+        total = float(self.own.max())
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            lower, upper, _ = axis.second_difference(np.ones(len(axis.widths)))
+            total += float(faces.max()) * float((lower + upper).max())
+        return 2 * total
+
+    @property
+    def condition(self) -> float:
+        """See :class:`Operator`; with the largest and smallest a and mesh width of each axis."""
+        ratio = 1.0
+        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+            weights = np.concatenate(axis.second_difference(np.ones(len(axis.widths)))[:2])
+            weights = weights[weights > 0]
+            ratio = max(ratio, float(faces.max() / faces.min() * (weights.max() / weights.min())))
+        return self.grid.condition * ratio
+
+
+def equation(
+    grid: Grid, coefficient: Any, mean: str, reaction: Any, operator: Stencil | None
+) -> Medium | Stencil:
+    """What a caller wants solved, checked: a medium, or a stencil in its place."""
+    medium = Medium.given(grid, coefficient, reaction, mean)
+    if operator is None:
+        return medium
+    if not medium.plain:
+        raise ValueError("an operator stands for coefficient and reaction; give one or the other")
+    return operator
+
+
+def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.ndarray:
+    """Values at the unknowns from those at nodes, along all axes but one and those of length 1."""
+    window = tuple(
+        slice(None) if k == but or values.shape[k] == 1 else s for k, s in enumerate(grid.unknown)
+    )
+    return values[window]
+
+
+def _faces(grid: Grid, a: Any, number: int, mean: str) -> np.ndarray:
+    """a on the faces across one axis: mesh widths along that axis, along others nodes or 1."""
+    axis = grid.axes[number]
+    values = real_array(a, "coefficient").astype(float)
+    cells = tuple(len(axis.widths) for axis in grid.axes)
+    if (
+        values.shape not in ((), grid.shape, cells)
+        or not (values > 0).all()
+        or not (values < inf).all()
+    ):
+        raise ValueError(
+            f"coefficient must be positive and finite: a number, one value for each of the nodes "
+            f"{grid.shape} or of the cells {cells}, or a list with one of these for each axis"
+        )
+    if values.ndim == 0:
+        return values.reshape((1,) * grid.ndim)
+    if values.shape == grid.shape:
+        turned = np.moveaxis(values, number, 0)
+        if axis.periodic:
+            turned = np.concatenate([turned, turned[:1]])
+        first, second = (np.moveaxis(part, 0, number) for part in (turned[:-1], turned[1:]))
+        # Halves, so that no sum overflows.
+        return first / 2 + second / 2 if mean == "arithmetic" else 2 / (1 / first + 1 / second)
+    for k, other in enumerate(grid.axes):
+        if k == number:
+            continue
+        shape = [-1 if j == k else 1 for j in range(grid.ndim)]
+        half = values * other.widths.reshape(shape) / 2  # beside a node on either side
+        if other.periodic:
+            half = half + np.roll(half, 1, k)
+        else:
+            none = np.zeros_like(np.take(half, [0], k))
+            half = np.concatenate([half, none], k) + np.concatenate([none, half], k)
+        values = half / other.mass.reshape(shape)
+    return values
