@@ -1,4 +1,4 @@
-"""One grid of -Laplace with any sides and meshes, whose steps go in one pass over memory."""
+"""One grid of -div(a grad u) + c u in 2D, whose steps go in one pass over memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mgcore import kernel_tables
 from mgcore.box_pass import BoxPass, Room, fits
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
+from mgcore.diffusion import Diffusion
 from mgcore.kernels import transfers
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.kernels.transfers import Transfer
@@ -65,7 +66,9 @@ class State:
 
 
 class BoxLevel(OperatorLevel[State]):
-    """-Laplace u = g on one grid, by red-black steps in one pass each: see :mod:`mgcore.box_pass`.
+    """-div(a grad u) + c u = g on one grid, by red-black steps in one pass each.
+
+    See :mod:`mgcore.box_pass`. Sides and meshes are any.
 
     Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
     threads. What passes do not do a :class:`~mgcore.stencil_level.StencilLevel` of the same grid
@@ -86,8 +89,9 @@ class BoxLevel(OperatorLevel[State]):
         self._rung = rung
         self._layout = Layout(self.grid, self.dtype)
         self._below = Layout(coarse.grid, self.dtype)
+        assert isinstance(rung.operator, Diffusion)
         self._pass = BoxPass(
-            self.grid, coarse.grid, self._layout, self._below, self._sweeps[0].omega, self.dtype
+            rung.operator, coarse.grid, self._layout, self._below, self._sweeps[0].omega, self.dtype
         )
 
     @cached_property
@@ -281,7 +285,8 @@ class BoxLevel(OperatorLevel[State]):
 
 def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
     """Whether a :class:`BoxLevel` is for a rung above another one."""
-    if not (rung.laplacian and rung.adjoint and fits(rung.operator.grid, coarse.operator.grid)):
+    pointwise = isinstance(rung.operator, Diffusion) and rung.adjoint
+    if not (pointwise and fits(rung.operator.grid, coarse.operator.grid)):
         return False
     sweeps = smoother.sweeps(rung.operator.grid, rung.operator)
     return tuple(sweep.points for sweep in sweeps) == ("red", "black")

@@ -1,4 +1,4 @@
-"""Fused passes for -Laplace on a plane box with any sides and meshes: tables, and calls."""
+"""Fused passes for -div(a grad u) + c u on a plane box: tables, fields, and calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis
+from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
-from mgcore.kernels import BOXES, box, compilation
+from mgcore.kernels import BOXES, FIELDS, box, compilation
 from mgcore.kernels.box import MARGIN, Across, Along, Box
 from mgcore.kernels.halves import NORM
 from mgcore.layout import Layout
@@ -59,10 +60,15 @@ class Room:
 class BoxPass:
     """Red-black steps on one grid, with what comes before and after: see kernels/box_fused.py.
 
+    Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
+    differences along the axes, which are tables. Else tables say what an a of one would give, and
+    a and c are fields.
+
     Parameters
     ----------
-    grid, coarse : Grid
-        For which :func:`fits`.
+    operator : Diffusion
+    coarse : Grid
+        For which :func:`fits` that of the operator.
     layout, coarse_layout : Layout
         Where their unknowns lie in arrays.
     omega : float
@@ -70,21 +76,31 @@ class BoxPass:
     """
 
     def __init__(
-        self, grid: Grid, coarse: Grid, layout: Layout, coarse_layout: Layout, omega: float,
-        dtype: np.dtype,
+        self, operator: Diffusion, coarse: Grid, layout: Layout, coarse_layout: Layout,
+        omega: float, dtype: np.dtype,
     ):  # fmt: skip
-        step, real = layout.step, dtype.type
+        step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
         self.dtype = dtype
-        rows = _across(grid.axes[0], coarse.axes[0], layout.first[0], coarse_layout.first[0], dtype)
-        along = _along(grid.axes[1], coarse.axes[1], step, dtype)
+        self.varying = not medium.separable or bool(medium.reaction.any())
+        faces = [1.0 if self.varying else a.ravel() for a in medium.faces]
+        first, coarse_first = layout.first[0], coarse_layout.first[0]
+        rows = _across(grid.axes[0], coarse.axes[0], faces[0], first, coarse_first, dtype)
+        along = _along(grid.axes[1], coarse.axes[1], faces[1], step, dtype)
+        owned = bool(medium.reaction.any())
+        fields, field = None, along.size + step
+        if self.varying:
+            fields = _fields(operator, int(field), layout, owned)
         stride, coarse_stride = layout.strides[0], coarse_layout.strides[0]
         # A vector before and behind half a row, and room for a row as it lies in an array.
         half = max(along.size + 2 * step, -(-stride // (2 * step)) * step)
-        lie: tuple[Any, ...] = (half, stride, coarse_stride, step, real(omega))
+        field_stride = field * (box.OWN + 2 * owned)
+        lie: tuple[Any, ...] = (
+            half, stride, coarse_stride, step, field, field_stride, owned, real(omega),
+        )  # fmt: skip
         self.box = Box(rows, along, *lie)
         # As box.box_of takes it.
         numbers = np.array([*rows[2:], *along[1:], *lie[:-1]], np.int64)
-        tables = (*rows[:2], along.weights)
+        tables = (*rows[:2], along.weights, *([] if fields is None else [fields]))
         self.told = (numbers, self.box.omega, *tables)
         self._told_to_keep_u = (numbers, real(0), *tables)
         # Where scratch says what omega / diagonal was computed for: see box.known.
@@ -108,7 +124,7 @@ class BoxPass:
         if room.relaxing != relaxing:
             room.space[:, self._known] = np.nan
             room.relaxing = relaxing
-        alone, several = BOXES
+        alone, several = FIELDS if self.varying else BOXES
         told = self.told if relaxing else self._told_to_keep_u
         arguments = (u, g, source, e, sink, coarse, room.sums, *told, room.space)
         strips = len(room.space)
@@ -127,9 +143,9 @@ def _near_equal(values: np.ndarray) -> np.ndarray:
     return np.where(close, usual, values) if 2 * close.sum() >= len(values) - 4 else values
 
 
-def _couplings(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+def _couplings(axis: Axis, faces: Any) -> tuple[np.ndarray, np.ndarray]:
     """Those of the unknowns with the nodes before and behind; Robin's own with a zero beyond."""
-    lower, upper, own = axis.second_difference()
+    lower, upper, own = axis.second_difference(faces)
     lower[0] += own[0]
     upper[-1] += own[-1]
     both = _near_equal(np.concatenate([lower, upper]))
@@ -158,15 +174,17 @@ def _with_margin(values: np.ndarray, axis: Axis) -> np.ndarray:
     return out
 
 
-def _across(axis: Axis, coarse: Axis, first: int, coarse_first: int, dtype: np.dtype) -> Across:
+def _across(
+    axis: Axis, coarse: Axis, faces: Any, first: int, coarse_first: int, dtype: np.dtype
+) -> Across:
     """The tables of the axis across rows, whose nodes `first` and `coarse_first` lie first."""
     inside, coarse_inside = axis.unknown, coarse.unknown
     up = axis.linear
     index = np.concatenate([up.index, up.index[:1]])[:2]  # one term where all nodes are kept
     part = np.concatenate([up.weight, 0 * up.weight[:1]])[:2]
-    weighting = _weighting(axis, coarse)
+    weighting, (lower, upper) = _weighting(axis, coarse), _couplings(axis, faces)
     lines: dict[int, tuple[Axis, np.ndarray]] = {
-        box.LOWER: (axis, _couplings(axis)[0]), box.UPPER: (axis, _couplings(axis)[1]),
+        box.LOWER: (axis, lower), box.UPPER: (axis, upper),
         box.LOW: (axis, part[0][inside]), box.HIGH: (axis, part[1][inside]),
         box.BEFORE: (coarse, weighting[0][coarse_inside]),
         box.CENTRE: (coarse, weighting[1][coarse_inside]),
@@ -184,6 +202,9 @@ def _across(axis: Axis, coarse: Axis, first: int, coarse_first: int, dtype: np.d
     places = np.zeros((box.PLACES, axis.n + 2 * MARGIN), np.int64)
     for number, (along, values) in lines.items():
         places[number, : along.n + 2 * MARGIN] = _with_margin(values, along)
+    places[box.FACE] = places[box.HERE]
+    if not axis.periodic:  # the faces behind the last unknowns
+        places[box.FACE, inside.stop + MARGIN] = inside.stop - first
     begin = inside.start - 1 if inside.start % 2 == 0 else inside.start
     end = max(inside.stop, 2 * coarse_inside.stop - 1)
     ends = (inside.start, inside.stop)
@@ -194,13 +215,13 @@ def _across(axis: Axis, coarse: Axis, first: int, coarse_first: int, dtype: np.d
     return Across(weights, places, *numbers)
 
 
-def _along(axis: Axis, coarse: Axis, step: int, dtype: np.dtype) -> Along:
+def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> Along:
     """The tables of the axis along rows, in whole vectors of `step` numbers."""
     inside, coarse_inside = axis.unknown, coarse.unknown
     pairs = max(-(-inside.stop // 2), coarse_inside.stop)
     size = -(-pairs // step) * step
     lower, upper, known = np.zeros((3, 2 * size))
-    lower[inside], upper[inside] = _couplings(axis)
+    lower[inside], upper[inside] = _couplings(axis, faces)
     known[inside] = 1
     low, high = np.zeros((2, 2 * size))
     for index, weight in zip((up := axis.linear).index, up.weight, strict=True):
@@ -235,3 +256,45 @@ def _along(axis: Axis, coarse: Axis, step: int, dtype: np.dtype) -> Along:
     tables = np.concatenate([*halves, low[:size], high[:size], *weights])
     numbers: tuple[Any, ...] = (size, first, stop, axis.n, axis.periodic)
     return Along(tables.astype(dtype), *numbers)
+
+
+def _fields(operator: Diffusion, size: int, layout: Layout, owned: bool) -> np.ndarray:
+    """a, 1 / diagonal and c of :mod:`mgcore.kernels.box`, flat, each half of a row of so many."""
+    grid, medium = operator.grid, operator.medium
+    inside, shape = grid.unknown, grid.interior
+    above, left = (_before(a, axis, k) for k, (a, axis) in enumerate(
+        zip(medium.faces, grid.axes, strict=True)
+    ))  # fmt: skip
+    columns = slice(None) if above.shape[1] == 1 else inside[1]
+    rows = slice(None) if left.shape[0] == 1 else inside[0]
+    above = np.broadcast_to(above[:, columns], (shape[0] + 1, shape[1]))
+    left = np.broadcast_to(left[rows], (shape[0], shape[1] + 1))
+    c = medium.reaction
+    c = c[tuple(slice(None) if n == 1 else w for n, w in zip(c.shape, inside, strict=True))]
+    c = np.broadcast_to(c, shape)
+    (to_above, to_below), (to_left, to_right) = (_couplings(axis, 1.0) for axis in grid.axes)
+    diagonal = to_above[:, None] * above[:-1] + to_below[:, None] * above[1:]
+    diagonal += to_left * left[:, :-1] + to_right * left[:, 1:] + c
+    halves = box.OWN + 2 * owned
+    memory = layout.aligned((shape[0] + 2, halves, size))
+    lines = [(box.COLUMNS, left), (box.ROWS, above), (box.DIAGONAL, 1 / diagonal)]
+    for half, values in [*lines, (box.OWN, c)][: halves // 2]:
+        for odd in (0, 1):
+            j = (odd - inside[1].start) % 2
+            k, part = (inside[1].start + j) // 2, values[:, j::2]
+            memory[1 : 1 + len(part), half + odd, k : k + part.shape[1]] = part
+    return memory.reshape(-1)
+
+
+def _before(a: np.ndarray, axis: Axis, number: int) -> np.ndarray:
+    """a on the faces before the unknowns along an axis, and before the node behind them.
+
+    It is one where there is no face: a Robin side has a coupling there that a is no part of.
+    """
+    count = len(axis.widths)
+    face = np.arange(axis.unknown.start, axis.unknown.stop + 1) - 1
+    face = face % count if axis.periodic else face
+    there = (face >= 0) & (face < count)
+    along = tuple(-1 if k == number else 1 for k in range(a.ndim))
+    taken = np.take(a, np.where(there, face, 0) if a.shape[number] > 1 else 0 * face, number)
+    return np.where(there.reshape(along), taken, 1.0)

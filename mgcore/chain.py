@@ -35,8 +35,6 @@ class Rung(NamedTuple):
         Linear prolongation and cubic interpolation from the coarser grid; empty on the coarsest.
     adjoint : bool
         Whether the restriction is the adjoint of the prolongation.
-    laplacian : bool
-        Whether A is -Laplace, and so a sum of second differences along the axes.
     """
 
     operator: Operator
@@ -44,7 +42,6 @@ class Rung(NamedTuple):
     up: Sequence[Table] = ()
     cubic: Sequence[Table] = ()
     adjoint: bool = True
-    laplacian: bool = False
 
 
 def grids(grid: Grid, equation: Medium | Stencil, coarsest: int | None = None) -> list[Grid]:
@@ -91,20 +88,19 @@ def rungs(
         operator = of_stencil(finest, equation)
     else:
         operator = equation.operator()
-    laplacian = isinstance(equation, Medium) and equation.plain
     found: list[Rung] = []
     for fine, coarse in pairwise(chain):
         halved = [a is not b for a, b in zip(fine.axes, coarse.axes, strict=True)]
         up, cubic = (_along(fine, halved, name) for name in ("linear", "cubic"))
         down = _restrictions(fine, halved, restriction)
-        found.append(Rung(operator, down, up, cubic, restriction == "full", laplacian))
+        found.append(Rung(operator, down, up, cubic, restriction == "full"))
         if isinstance(equation, Stencil):
             full = _along(fine, halved, "full_weighting")
             operator = galerkin(operator, coarse, full, up)
         else:
             equation = equation.coarser(coarse, halved)
             operator = equation.operator()
-    return [*found, Rung(operator, laplacian=laplacian)]
+    return [*found, Rung(operator)]
 
 
 def colours(nodes: Sequence[np.ndarray], compact: bool) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -51,11 +52,15 @@ class Layout:
         self.first = (*(s.start - 1 for s in grid.unknown[:-1]), -step)
 
     def zeros(self) -> np.ndarray:
-        """An array whose rows begin on cache lines."""
-        size = prod(self.shape)
+        """An array for node values, whose rows begin on cache lines."""
+        return self.aligned(self.shape)
+
+    def aligned(self, shape: Sequence[int]) -> np.ndarray:
+        """Zeros that begin on a cache line."""
+        size = prod(shape)
         memory = np.zeros(size + 64 // self.dtype.itemsize, self.dtype)
         start = -memory.ctypes.data % 64 // self.dtype.itemsize
-        return memory[start : start + size].reshape(self.shape)
+        return memory[start : start + size].reshape(shape)
 
     def nodes(self, values: np.ndarray) -> np.ndarray:
         """The node array that lies in an array, as a view."""

@@ -26,3 +26,5 @@ WHY_PLAIN = None if config.DISABLE_JIT else why_no_vectors()
 FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fused}
 #: The passes for any sides and meshes in 2D, on one strip and on several.
 BOXES: tuple[Any, Any] = (box_fused.plane_strip, box_fused.plane)
+#: The same where coefficients vary.
+FIELDS: tuple[Any, Any] = (box_fused.varying_strip, box_fused.varying_plane)

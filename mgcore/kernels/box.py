@@ -18,7 +18,10 @@ __all__ = [
     "BEHIND",
     "BELOW",
     "CENTRE",
+    "COLUMNS",
+    "DIAGONAL",
     "EMPTY",
+    "FACE",
     "HERE",
     "HIGH",
     "INSIDE",
@@ -29,7 +32,9 @@ __all__ = [
     "MARGIN",
     "NOWHERE",
     "OLD",
+    "OWN",
     "PLACES",
+    "ROWS",
     "SUMS",
     "TARGET",
     "UPPER",
@@ -37,6 +42,7 @@ __all__ = [
     "Along",
     "Arrays",
     "Box",
+    "Faces",
     "Front",
     "G",
     "Near",
@@ -49,6 +55,7 @@ __all__ = [
     "at",
     "box_of",
     "entry",
+    "faces_of",
     "first_row",
     "front_of",
     "keep_borders",
@@ -71,7 +78,10 @@ U, G, R, SUMS, INVERSE, EMPTY, NOWHERE, OLD, SLOTS = 0, 5, 8, 10, 11, 13, 14, 15
 
 # Lines of tables, of both kinds; places.
 LOWER, UPPER, INSIDE, LOW, HIGH, BEFORE, CENTRE, BEHIND, LINES = 0, 2, 4, 6, 7, 8, 9, 10, 11
-HERE, BELOW, ABOVE, TARGET, PLACES = range(5)
+HERE, BELOW, ABOVE, TARGET, FACE, PLACES = range(6)
+# Halves of a row of fields: a on the faces to the left of nodes, and above them; the inverse of the
+# diagonal; c.
+COLUMNS, ROWS, DIAGONAL, OWN = 0, 2, 4, 6
 
 
 class Across(NamedTuple):
@@ -85,7 +95,7 @@ class Across(NamedTuple):
         CENTRE, BEHIND how coarse node i is weighted from nodes 2 i - 1, 2 i, 2 i + 1.
     places : ndarray of int
         Where things lie along this axis of an array: in line HERE node i, in BELOW and ABOVE the
-        coarse nodes on either side, in TARGET coarse node i.
+        coarse nodes on either side, in TARGET coarse node i, in FACE the row of fields of node i.
     first, stop : int
         The unknowns; a periodic axis has no end.
     begin, end : int
@@ -149,6 +159,10 @@ class Box(NamedTuple):
         From row to row of the arrays of this grid and the coarser one.
     origin : int
         Where column 0 lies in a row of an array.
+    field, field_stride : int
+        From half to half of a row of fields, and from row to row.
+    owned : bool
+        Whether there is a c.
     omega : float
     """
 
@@ -158,6 +172,9 @@ class Box(NamedTuple):
     stride: np.int64
     coarse_stride: np.int64
     origin: np.int64
+    field: np.int64
+    field_stride: np.int64
+    owned: np.bool_
     omega: np.floating
 
 
@@ -172,17 +189,18 @@ def box_of(numbers, omega, rows, rows_at, along):
     return Box(
         Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0),
         Along(along, m[8], m[9], m[10], m[11], m[12] != 0),
-        m[13], m[14], m[15], m[16], omega,
+        m[13], m[14], m[15], m[16], m[17], m[18], m[19] != 0, omega,
     )  # fmt: skip
 
 
 class Arrays(NamedTuple):
-    """The flat arrays of a pass: u, g, the coarser u and the coarser right-hand side."""
+    """The flat arrays of a pass: u, g, the coarser u and right-hand side, fields if any."""
 
     u: np.ndarray
     g: np.ndarray
     e: np.ndarray
     coarse: np.ndarray
+    fields: np.ndarray
 
 
 class Work(NamedTuple):
@@ -216,6 +234,16 @@ class Pull(NamedTuple):
     below: np.floating
 
 
+class Faces(NamedTuple):
+    """Where the fields of half a row lie: a on the faces around its nodes, and c."""
+
+    left: np.uint64
+    right: np.uint64
+    above: np.uint64
+    below: np.uint64
+    own: np.uint64
+
+
 class Front(NamedTuple):
     """Where all that the wave front touches lies in scratch, for nodes of one parity."""
 
@@ -238,7 +266,8 @@ class Row(NamedTuple):
     """What the stages know of their rows: places in memory, weights that are the same all along.
 
     The one that enters is read from `line`, another one is written to `to`, and what is weighted
-    along rows and across them goes to `out`.
+    along rows and across them goes to `out`. Of the rows that are relaxed, omega / diagonal, or
+    1 / diagonal where it is a field, lies in `red_from` and `black_from`.
     """
 
     line: np.ndarray
@@ -249,7 +278,12 @@ class Row(NamedTuple):
     red_pull: Pull
     black_pull: Pull
     left_pull: Pull
+    red_faces: Faces
+    black_faces: Faces
+    left_faces: Faces
+    red_from: np.ndarray
     red_inverse: np.uint64
+    black_from: np.ndarray
     black_inverse: np.uint64
     to: np.ndarray
     to_u: np.uint64
@@ -330,6 +364,18 @@ def pull(box, i):
     """The couplings of row i to the rows beside it."""
     weights, at_i = box.rows.weights, entry(i)
     return Pull(weights[LOWER, at_i], weights[UPPER, at_i])
+
+
+@inlined
+def faces_of(box, i, c):
+    """The fields of half c of row i."""
+    here = box.rows.places[FACE, entry(i)] * box.field_stride
+    below = box.rows.places[FACE, entry(i + 1)] * box.field_stride
+    return Faces(
+        offset(here + (COLUMNS + c) * box.field), offset(here + (COLUMNS + 1 - c) * box.field + c),
+        offset(here + (ROWS + c) * box.field), offset(below + (ROWS + c) * box.field),
+        offset(here + (OWN + c) * box.field),
+    )  # fmt: skip
 
 
 @inlined

@@ -1,9 +1,11 @@
-"""Red-black smoothing on a plane with any sides and meshes, fused: one pass over memory.
+"""Red-black smoothing of -div(a grad u) + c u on a plane, fused: one pass over memory.
 
-The operator is a sum of second differences along the axes, whose weights vary along their own axis
-alone. So they are tables along axes, and sides are what these tables hold: no coupling outwards at
-a Neumann side, one to a zero beyond at a Robin side, any numbers on a graded mesh. Transfers are
-tables in the same way. Periodic axes have their ends copied beyond each other.
+With a = 1 and c = 0 the operator is a sum of second differences along the axes, whose weights vary
+along their own axis alone. So they are tables along axes, and sides are what these tables hold: no
+coupling outwards at a Neumann side, one to a zero beyond at a Robin side, any numbers on a graded
+mesh. Transfers are tables in the same way. Periodic axes have their ends copied beyond each other.
+Where coefficients are `varying` they are fields: weights are entries of the tables times the a of
+faces.
 
 A wave front runs down the rows, as in plane_fused.py. When row i enters from its source (u, zero,
 or u + P e),
@@ -34,7 +36,9 @@ from mgcore.kernels.box import (
     BEFORE,
     BEHIND,
     CENTRE,
+    DIAGONAL,
     EMPTY,
+    FACE,
     HERE,
     HIGH,
     INSIDE,
@@ -52,6 +56,7 @@ from mgcore.kernels.box import (
     at,
     box_of,
     entry,
+    faces_of,
     first_row,
     front_of,
     keep_borders,
@@ -91,12 +96,19 @@ from mgcore.kernels.vectors import (
     total_of,
 )
 
-__all__ = ["plane", "plane_strip"]
+__all__ = ["plane", "plane_strip", "varying_plane", "varying_strip"]
 
 # Vectors of a row that all stages take before the next ones.
 _RUN = 16
 
-_EVEN, _ODD = np.int64(0), np.int64(1)
+_EVEN, _ODD, _NO, _YES = np.int64(0), np.int64(1), np.bool_(False), np.bool_(True)
+
+
+@inlined
+def inverse_of(box, i, c):
+    """Where the field of 1 / diagonal of half c of row i lies."""
+    here = box.rows.places[FACE, entry(i)] * box.field_stride
+    return offset(here + (DIAGONAL + c) * box.field)
 
 
 @inlined
@@ -172,10 +184,29 @@ def interpolated(S, e, rows, k):
 
 
 @inlined
-def defect(S, row, across, k, g, u, above, below, left, right, a, b):
+def weights_of(S, fields, faces, k, across, a, b, varying):
+    """The couplings to the left, to the right, above and below."""
+    above, below = spread(S, across.above), spread(S, across.below)
+    if varying:
+        a, b = a * load(fields, faces.left + k), b * load(fields, faces.right + k)
+        above = above * load(fields, faces.above + k)
+        below = below * load(fields, faces.below + k)
+    return a, b, above, below
+
+
+@inlined
+def defect(g, u, above, below, left, right, weights):
     """g - A u, from differences of neighbours: see kernels/common.py."""
+    a, b, n, s = weights
     r = g + a * (left - u) + b * (right - u)
-    r = r + spread(S, across.above) * (above - u) + spread(S, across.below) * (below - u)
+    return r + n * (above - u) + s * (below - u)
+
+
+@inlined
+def own_term(S, box, fields, faces, k, u, r):
+    """r - c u."""
+    if box.owned:
+        r = r - load(fields, faces.own + k) * u
     return r
 
 
@@ -205,20 +236,21 @@ def restrict(S, front, row, k, added):
 
 
 @inlined
-def upper_half(S, box, arrays, front, row, c, source, kept, lo, hi):
+def upper_half(S, box, arrays, front, row, c, source, kept, varying, lo, hi):
     """The stages of the rows i and i - 1: enter, red."""
     along, step, ahead = box.along, lanes(S), unsigned(AHEAD // S.itemsize)
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
     a, b = load(weights, to_left + lo), load(weights, to_right + lo)
-    w, inside = load(S, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
+    w, inside = load(row.red_from, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
     lows, highs = line(along, LOW), line(along, HIGH)
     part, other_part = load(weights, lows + lo), load(weights, highs + lo)
     before = load(S, front.red.beside + lo - step)
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
             a, b = load(weights, to_left + k), load(weights, to_right + k)
-            w = load(S, row.red_inverse + k)
+            if not varying:
+                w = load(S, row.red_inverse + k)
             if source == CORRECTED:
                 inside = load(weights, line(along, INSIDE) + k)
                 part, other_part = load(weights, lows + k), load(weights, highs + k)
@@ -237,22 +269,26 @@ def upper_half(S, box, arrays, front, row, c, source, kept, lo, hi):
         u, beside = load(S, front.red.here + k), load(S, front.red.beside + k)
         left, right = sides(c, before, beside)
         above = load(S, front.red.above + k)
-        r = defect(S, front.red, row.red_pull, k, g, u, above, below, left, right, a, b)
+        pulls = weights_of(S, arrays.fields, row.red_faces, k, row.red_pull, a, b, varying)
+        r = defect(g, u, above, below, left, right, pulls)
+        if varying:
+            r = own_term(S, box, arrays.fields, row.red_faces, k, u, r)
+            w = spread(S, box.omega) * load(row.red_from, row.red_inverse + k)
         store(S, front.red.here + k, u + w * r)
         before = beside
 
 
 @inlined
-def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
+def lower_half(S, box, fields, front, row, c, sink, varying, lo, hi, lagged, blacks, reds):
     """The stages of the rows i - 2 and i - 3: black, write, what remains, restrict."""
     along, step, across = box.along, lanes(S), row.black_pull
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
     a, b = load(weights, to_left + lo), load(weights, to_right + lo)
-    w, inside = load(S, row.black_inverse + lo), load(weights, line(along, INSIDE + c) + lo)
+    inside = load(weights, line(along, INSIDE + c) + lo)
+    w = load(row.black_from, row.black_inverse + lo)
     before, centre, behind = line(along, BEFORE), line(along, CENTRE), line(along, BEHIND)
     p, q, s = load(weights, before + lo), load(weights, centre + lo), load(weights, behind + lo)
-    rest = spread(S, across.above + across.below)
     before_p = load(S, front.black.beside + lo - step)
     before_q = before_r = before_p
     if sink != NOTHING:
@@ -261,7 +297,8 @@ def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
             a, b = load(weights, to_left + k), load(weights, to_right + k)
-            w = load(S, row.black_inverse + k)
+            if not varying:
+                w = load(S, row.black_inverse + k)
             if sink == NORM:
                 inside = load(weights, line(along, INSIDE + c) + k)
             if sink == RESTRICTION:
@@ -272,7 +309,11 @@ def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
         left, right = sides(c, before_p, beside)
         above, below = load(S, front.black.above + k), load(S, front.black.below + k)
         g = load(S, front.g_p + k)
-        r = defect(S, front.black, across, k, g, u, above, below, left, right, a, b)
+        pulls = weights_of(S, fields, row.black_faces, k, across, a, b, varying)
+        r = defect(g, u, above, below, left, right, pulls)
+        if varying:
+            r = own_term(S, box, fields, row.black_faces, k, u, r)
+            w = spread(S, box.omega) * load(row.black_from, row.black_inverse + k)
         relaxed = u + w * r
         store(S, front.black.here + k, relaxed)
         write(S, row, k, c, relaxed, beside if c == 0 else before_p)
@@ -280,12 +321,18 @@ def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
 
         if sink != NOTHING:
             # Black nodes' neighbours change no more; of rounding, it is what it did to u.
-            r = r - (rest + (a + b)) * (relaxed - u)
+            change = relaxed - u
+            r = r - ((pulls[2] + pulls[3]) + (pulls[0] + pulls[1])) * change
+            if varying:
+                r = own_term(S, box, fields, row.black_faces, k, change, r)
             store(S, front.r_p + k, r)
             u, beside = load(S, front.left.here + k), load(S, front.left.beside + k)
             left, right = sides(c, before_q, beside)
             above, g = load(S, front.left.above + k), load(S, front.g_q + k)
-            red = defect(S, front.left, row.left_pull, k, g, u, above, relaxed, left, right, a, b)
+            pulls = weights_of(S, fields, row.left_faces, k, row.left_pull, a, b, varying)
+            red = defect(g, u, above, relaxed, left, right, pulls)
+            if varying:
+                red = own_term(S, box, fields, row.left_faces, k, u, red)
             before_q = beside
             if sink == NORM:
                 blacks = add_squares(blacks, inside * r)
@@ -300,7 +347,7 @@ def lower_half(S, box, front, row, c, sink, lo, hi, lagged, blacks, reds):
 
 
 @inlined
-def stages(S, box, arrays, front, row, work, c, source, sink):
+def stages(S, box, arrays, front, row, work, c, source, sink, varying):
     """All stages of the wave front; the sum of squares of what remains.
 
     ::
@@ -309,7 +356,7 @@ def stages(S, box, arrays, front, row, work, c, source, sink):
     """
     size, run = unsigned(box.along.size), unsigned(_RUN) * lanes(S)
     lagged, blacks, reds = spread(S, 0), no_squares(S), no_squares(S)
-    kept = sink != NOTHING
+    kept, fields = sink != NOTHING, arrays.fields
     lo = hi = unsigned(0)
     while hi < size:
         lo, hi = hi, hi + run
@@ -317,19 +364,23 @@ def stages(S, box, arrays, front, row, work, c, source, sink):
             hi = size  # not a few vectors alone
         # A copy of the loops for each source and each sink.
         if not work.filled:
-            upper_half(S, box, arrays, front, row, c, ZERO, kept, lo, hi)
+            upper_half(S, box, arrays, front, row, c, ZERO, kept, varying, lo, hi)
         elif source == CORRECTED:
-            upper_half(S, box, arrays, front, row, c, CORRECTED, kept, lo, hi)
+            upper_half(S, box, arrays, front, row, c, CORRECTED, kept, varying, lo, hi)
         else:
-            upper_half(S, box, arrays, front, row, c, GIVEN, kept, lo, hi)
+            upper_half(S, box, arrays, front, row, c, GIVEN, kept, varying, lo, hi)
         if sink == NOTHING:
-            lower_half(S, box, front, row, c, NOTHING, lo, hi, lagged, blacks, reds)
+            lower_half(
+                S, box, fields, front, row, c, NOTHING, varying, lo, hi, lagged, blacks, reds
+            )
         elif sink == RESTRICTION:
             lagged, _, _ = lower_half(
-                S, box, front, row, c, RESTRICTION, lo, hi, lagged, blacks, reds
+                S, box, fields, front, row, c, RESTRICTION, varying, lo, hi, lagged, blacks, reds
             )
         else:
-            _, blacks, reds = lower_half(S, box, front, row, c, NORM, lo, hi, lagged, blacks, reds)
+            _, blacks, reds = lower_half(
+                S, box, fields, front, row, c, NORM, varying, lo, hi, lagged, blacks, reds
+            )
     total = 0.0
     if sink == NORM:
         total += total_of(blacks) if work.written else 0.0
@@ -394,15 +445,25 @@ def work_for(box, i, a, b, source, sink):
 
 
 @inlined
-def step(S, box, arrays, work, line, start, far, c, source, sink):
+def step(S, box, arrays, work, line, start, far, c, source, sink, varying):
     """The wave front's step to row i, which begins at line[start]; the sum of squares."""
     i, rows = work.i, box.rows
     r, p, q = i - 1, i - 2, i - 3
     front, odd, I = front_of(S, box, i, c), q % 2 == 1, entry((q - 1) // 2)
     nowhere, zeros = offset(at(S, box, NOWHERE, 0)), offset(at(S, box, EMPTY, 0))
     across_r, across_p = pull(box, r), pull(box, p)
-    red_inverse = inverses(S, box, across_r, c, _EVEN) if work.red else zeros
-    black_inverse = inverses(S, box, across_p, c, _ODD) if work.black else zeros
+    red_from = black_from = S
+    red_inverse = black_inverse = zeros
+    if work.red:
+        if varying:
+            red_from, red_inverse = arrays.fields, inverse_of(box, r, c)
+        else:
+            red_inverse = inverses(S, box, across_r, c, _EVEN)
+    if work.black:
+        if varying:
+            black_from, black_inverse = arrays.fields, inverse_of(box, p, c)
+        else:
+            black_inverse = inverses(S, box, across_p, c, _ODD)
     to = arrays.u if work.written else S
     to_u = offset(place(box, p)) if work.written else nowhere
     target, out = nowhere, S
@@ -411,19 +472,21 @@ def step(S, box, arrays, work, line, start, far, c, source, sink):
         target = offset(rows.places[TARGET, I] * box.coarse_stride + box.origin)
     row = Row(
         line, offset(start + box.origin), offset(place(box, r)), far, parents(box, i),
-        across_r, across_p, pull(box, q), red_inverse, black_inverse, to, to_u, odd, out, target,
+        across_r, across_p, pull(box, q), faces_of(box, r, c), faces_of(box, p, c),
+        faces_of(box, q, c), red_from, red_inverse, black_from, black_inverse, to, to_u, odd, out,
+        target,
         rows.weights[BEFORE, I], rows.weights[CENTRE, I], rows.weights[BEHIND, I],
     )  # fmt: skip
-    return stages(S, box, arrays, front, row, work, c, source, sink)
+    return stages(S, box, arrays, front, row, work, c, source, sink, varying)
 
 
 @inlined
-def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
+def strip_of(u, g, source, e, sink, coarse, sums, box, fields, varying, space, strip, strips):
     """The pass over one strip of rows."""
     rows, total = box.rows, 0.0
     a, b = first_row(box, strip, strips), first_row(box, strip + 1, strips)
     S, below = space[strip], space[(strip + 1) % strips]
-    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
+    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1), fields)
     far = u.size * u.itemsize > NEAR
     if strips == 1 and rows.periodic:
         keep_borders(arrays.u, box, space, strips)
@@ -435,9 +498,9 @@ def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
         elif i >= b:
             line, start = below, kept(box, i - b)
         if i % 2 == 1:
-            total += step(S, box, arrays, work, line, start, far, _EVEN, source, sink)
+            total += step(S, box, arrays, work, line, start, far, _EVEN, source, sink, varying)
         else:
-            total += step(S, box, arrays, work, line, start, far, _ODD, source, sink)
+            total += step(S, box, arrays, work, line, start, far, _ODD, source, sink, varying)
     if sink == NORM:
         sums[strip] = total
 
@@ -448,7 +511,17 @@ def plane_strip(
 ):
     """The pass over one strip of rows."""
     box = box_of(numbers, omega, rows, rows_at, along)
-    strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips)
+    strip_of(u, g, source, e, sink, coarse, sums, box, along, _NO, space, strip, strips)
+
+
+@serial
+def varying_strip(
+    u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strip,
+    strips,
+):  # fmt: skip
+    """The same for -div(a grad u) + c u."""
+    box = box_of(numbers, omega, rows, rows_at, along)
+    strip_of(u, g, source, e, sink, coarse, sums, box, fields, _YES, space, strip, strips)
 
 
 @serial
@@ -472,4 +545,18 @@ def plane(u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, al
         plane_strip(
             u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, space,
             np.int64(strip), strips,
+        )  # fmt: skip
+
+
+@parallel
+def varying_plane(
+    u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strips
+):
+    """The same for -div(a grad u) + c u, whose a and c lie in `fields`."""
+    if strips > 1:
+        begin(u, numbers, omega, rows, rows_at, along, space, strips)
+    for strip in prange(strips):
+        varying_strip(
+            u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields,
+            space, np.int64(strip), strips,
         )  # fmt: skip

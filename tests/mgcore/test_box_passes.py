@@ -9,7 +9,7 @@ import pytest
 import mgcore
 from mgcore import Robin, poisson_levels, threads
 from mgcore.box_level import BoxLevel
-from mgcore.kernels import BOXES, box, compilation
+from mgcore.kernels import BOXES, FIELDS, box, compilation
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.stencil_level import StencilLevel
 
@@ -43,13 +43,30 @@ CASES = {
     "three periodic strips": ((64, 15), [P, N], 3),
     "two strips": ((46, 90), D, 2),
 }
-MESHES = [False, True]
+#: Whether the mesh is graded, and which coefficients there are.
+MEDIA = {
+    "even": (False, ""),
+    "graded": (True, ""),
+    "even, a": (False, "a"),
+    "graded, a and c": (True, "ac"),
+    "graded, separable": (True, "s"),
+}
 
 
-def build(case, dtype, mesh, **how):
-    shape, sides, _ = CASES[case]
-    how |= {"sides": sides, "dtype": dtype, "coarsest": 1}
-    if mesh:
+def coefficients(shape, which):
+    """None; a; a and c; or an a for each axis, which varies along it or not at all."""
+    rng = np.random.default_rng(1)
+    if which == "s":
+        return {"coefficient": [rng.uniform(0.5, 2, (shape[0], 1)) + np.zeros(shape), 0.7]}
+    a = rng.uniform(0.5, 2, shape)
+    how = {"coefficient": a} if which else {}
+    return how | ({"reaction": rng.uniform(0, 3, shape)} if which == "ac" else {})
+
+
+def build(case, dtype, medium, **how):
+    (shape, sides, _), (graded_mesh, which) = CASES[case], MEDIA[medium]
+    how |= {"sides": sides, "dtype": dtype, "coarsest": 1, **coefficients(shape, which)}
+    if graded_mesh:
         how["coordinates"] = [graded(n, n - 1.0) for n in shape]
         how["extent"] = [1.06 * n for n in shape]
     else:
@@ -57,15 +74,16 @@ def build(case, dtype, mesh, **how):
     return poisson_levels(**how)
 
 
-@pytest.mark.parametrize("mesh", MESHES, ids=["even", "graded"])
+@pytest.mark.parametrize("medium", MEDIA)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 class TestPasses:
     @pytest.fixture(autouse=True)
-    def problem(self, case, dtype, mesh):
-        self.fused, self.plain = (build(case, dtype, mesh, fused=on)[0] for on in (True, False))
+    def problem(self, case, dtype, medium):
+        self.fused, self.plain = (build(case, dtype, medium, fused=on)[0] for on in (True, False))
         assert type(self.fused) is BoxLevel
         assert type(self.plain) is StencilLevel
+        assert self.fused._pass.varying == ("a" in MEDIA[medium][1])
         rng = np.random.default_rng(0)
         self.u, self.g = rng.standard_normal((2, *self.fused.grid.shape)).astype(dtype)
         self.e = rng.standard_normal(self.fused.coarse.grid.shape).astype(dtype)
@@ -105,7 +123,7 @@ class TestPasses:
         sums, coarse = np.zeros(self.strips), state.coarse_g
         for _ in range(2):  # the second time with what the first one left in scratch
             again = state.u.copy()
-            BOXES[1](
+            (FIELDS if fused._pass.varying else BOXES)[1](
                 again, state.g, source, e, sink, coarse, sums, *fused._pass.told, space,
                 self.strips,
             )  # fmt: skip
@@ -151,20 +169,25 @@ class TestPasses:
 @pytest.mark.parametrize("cycle", [mgcore.v_cycle, mgcore.w_cycle, mgcore.full_multigrid])
 @pytest.mark.parametrize("threads_", [1, 2])
 @pytest.mark.parametrize(
-    ("shape", "sides"),
+    ("shape", "sides", "which"),
     [
-        ((129, 128), [(D, N), P]),
-        ((200, 150), D),
-        ((128, 96), P),
+        ((129, 128), [(D, N), P], ""),
+        ((200, 150), D, ""),
+        ((129, 129), D, "a"),
+        ((128, 96), P, ""),
+        ((128, 96), P, "ac"),
     ],
 )
-def test_levels_fuse_without_a_trace(shape, sides, cycle, threads_):
+def test_levels_fuse_without_a_trace(shape, sides, which, cycle, threads_):
     if threads_ > threads.count():
         pytest.skip("needs two threads")
     g, u = np.random.default_rng(0).standard_normal((2, *shape))
     solutions, norms = [], []
     for fused in (True, False):
-        levels = poisson_levels(shape, extent=[n - 1.0 for n in shape], sides=sides, fused=fused)
+        levels = poisson_levels(
+            shape, extent=[n - 1.0 for n in shape], sides=sides, fused=fused,
+            **coefficients(shape, which),
+        )  # fmt: skip
         assert isinstance(levels[0], BoxLevel if fused else StencilLevel)
         assert isinstance(levels[-1], StencilLevel)
         assert ("plain kernels: fused=False" in str(levels)) != fused
