@@ -215,9 +215,9 @@ def _flux(operator: Diffusion, number: int, lengths: Sequence[np.ndarray], slabs
 
 
 def convolution(stencil: Stencil, slabs: Slabs, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The distances and weights of a constant stencil, filled up to a multiple of four."""
+    """The distances and weights of a constant stencil, filled up to a multiple of nine."""
     offsets = list(stencil.weights)
-    offsets += [(0,) * stencil.ndim] * (-len(offsets) % 4)
+    offsets += [(0,) * stencil.ndim] * (-len(offsets) % 9)
     weights = np.zeros(len(offsets), dtype)
     weights[: len(stencil.weights)] = [weight.item() for weight in stencil.weights.values()]
     distances = np.array([slabs.distances(offset) for offset in offsets], np.int64)

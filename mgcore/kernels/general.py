@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.compilation import allocating, parallel, serial, unsigned
+from mgcore.kernels.compilation import allocating, inlined, parallel, serial, unsigned
 from mgcore.kernels.runs import (
     CHUNK,
     NORM,
@@ -20,7 +20,6 @@ from mgcore.kernels.runs import (
     clear_slab,
     close_ends,
     close_slab,
-    keep,
     position,
     relax,
     relaxation,
@@ -45,7 +44,7 @@ def _parts(walk, strip, strips, stages):
     return parts
 
 
-@serial
+@inlined
 def _stage(u, g, r, A, walk, slab, stage, omega, halves, masks, apart, sink, scale, total):
     """What one stage of a coloured step does to a slab: one colour, or what comes out."""
     last = len(halves) - 1
@@ -142,7 +141,7 @@ def jacobi(u, g, new, A, walk, omega):
     close_ends(new, walk)
 
 
-@serial
+@inlined
 def _scaled_slab(u, g, r, A, walk, slab, omega, total):
     """r = omega D^-1 (g - A u) at a slab."""
     for c in range(2):
@@ -150,21 +149,26 @@ def _scaled_slab(u, g, r, A, walk, slab, omega, total):
         for at in range(0, run, CHUNK):
             x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
             chunk_defect(u, g, x, n, A, slab, c, at, total)
-            relaxed(n, A, slab, c, at, omega, total)
-            keep(n, u.dtype.type(1), total, r, x)
+            relaxed(n, A, slab, c, at, omega, total, r, x)
     close_slab(r, walk, slab)
 
 
-@serial
+@inlined
 def _add_kernel(u, r, x, n, c, distances, weights):
-    """u += K r at a chunk, four neighbours at a time."""
+    """u += K r at a chunk, nine neighbours at a time."""
     x = unsigned(x)
-    for k in range(0, weights.size, 4):
-        p, q = unsigned(x + distances[c, k]), unsigned(x + distances[c, k + 1])
-        s, t = unsigned(x + distances[c, k + 2]), unsigned(x + distances[c, k + 3])
-        a, b, d, e = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    for k in range(0, weights.size, 9):
+        to, w = distances[c, k : k + 9], weights[k : k + 9]
+        a, b, d = unsigned(x + to[0]), unsigned(x + to[1]), unsigned(x + to[2])
+        e, f, h = unsigned(x + to[3]), unsigned(x + to[4]), unsigned(x + to[5])
+        p, q, s = unsigned(x + to[6]), unsigned(x + to[7]), unsigned(x + to[8])
+        wa, wb, wd, we, wf, wh = w[0], w[1], w[2], w[3], w[4], w[5]
+        wp, wq, ws = w[6], w[7], w[8]
         for j in range(unsigned(n)):
-            u[x + j] += (a * r[p + j] + b * r[q + j]) + (d * r[s + j] + e * r[t + j])
+            first = wa * r[a + j] + wb * r[b + j] + wd * r[d + j]
+            second = we * r[e + j] + wf * r[f + j] + wh * r[h + j]
+            third = wp * r[p + j] + wq * r[q + j] + ws * r[s + j]
+            u[x + j] += first + second + third
 
 
 @serial
@@ -184,7 +188,7 @@ def convolution(u, g, r, A, walk, omega, distances, weights, strips):
     """u += K omega D^-1 (g - A u) in one pass; `r` is scratch.
 
     K is a constant stencil: `distances` (2, k) from even and odd places and `weights`, k a multiple
-    of four. Slabs beside another strip wait for its r, see :func:`coloured`.
+    of nine. Slabs beside another strip wait for its r, see :func:`coloured`.
     """
     for strip in prange(strips):
         total = np.empty(CHUNK, u.dtype)

@@ -21,7 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numba import config
+
 from mgcore.kernels.compilation import inlined, serial, summing, unsigned
+from mgcore.kernels.vectors import lanes, load, offset, prefetch, spread, store
+from mgcore.numba_private import why_no_vectors
 
 __all__ = [
     "CHUNK",
@@ -51,6 +55,11 @@ NOTHING, RESIDUAL, NORM = map(np.int64, range(3))
 
 #: Places that are worked through at a time.
 CHUNK = 512
+
+#: Whether vectors can be had.
+VECTORS = np.bool_(config.DISABLE_JIT or why_no_vectors() is None)
+
+_NO, _YES = np.bool_(False), np.bool_(True)
 
 
 class Walk(NamedTuple):
@@ -197,6 +206,29 @@ def _first_four_plain(u, g, x, n, A, slab, c, total):
 
 
 @inlined
+def _first_eight_plain(u, g, x, n, A, slab, c, total):
+    """total = g, and the first eight couplings."""
+    x, to = unsigned(x), A.distances
+    p, q, r, s = (
+        unsigned(x + to[c, 0]), unsigned(x + to[c, 1]), unsigned(x + to[c, 2]),
+        unsigned(x + to[c, 3]),
+    )  # fmt: skip
+    t, v, y, z = (
+        unsigned(x + to[c, 4]), unsigned(x + to[c, 5]), unsigned(x + to[c, 6]),
+        unsigned(x + to[c, 7]),
+    )  # fmt: skip
+    a, b, d, e = A.factors[0, slab], A.factors[1, slab], A.factors[2, slab], A.factors[3, slab]
+    k, l, m, o = A.factors[4, slab], A.factors[5, slab], A.factors[6, slab], A.factors[7, slab]
+    for j in range(unsigned(n)):
+        here = u[x + j]
+        first = a * (u[p + j] - here) + b * (u[q + j] - here)
+        second = d * (u[r + j] - here) + e * (u[s + j] - here)
+        third = k * (u[t + j] - here) + l * (u[v + j] - here)
+        fourth = m * (u[y + j] - here) + o * (u[z + j] - here)
+        total[j] = g[x + j] + ((first + second) + (third + fourth))
+
+
+@inlined
 def _add_two_plain(u, x, n, A, k, slab, c, total):
     """The couplings k and k + 1."""
     x = unsigned(x)
@@ -220,8 +252,13 @@ def chunk_defect(u, g, x, n, A, slab, c, at, total):
     """total = g - A u at n places, `at` places into half a slab."""
     most = A.distances.shape[1]
     if A.plain:
-        _first_four_plain(u, g, x, n, A, slab, c, total)
-        for k in range(4, most, 2):
+        done = 4
+        if most >= 8:
+            _first_eight_plain(u, g, x, n, A, slab, c, total)
+            done = 8
+        else:
+            _first_four_plain(u, g, x, n, A, slab, c, total)
+        for k in range(done, most, 2):
             _add_two_plain(u, x, n, A, k, slab, c, total)
         if A.owned:
             _add_own_plain(u, x, n, A, most, slab, total)
@@ -246,12 +283,12 @@ def relaxation(u, x, n, A, slab, c, at, omega, total, out):
 
 
 @inlined
-def relaxed(n, A, slab, c, at, omega, total):
-    """Total = omega D^-1 total."""
-    tables, k = A.tables, A.strides.size - 1
+def relaxed(n, A, slab, c, at, omega, total, r, x):
+    """r = omega D^-1 total."""
+    x, tables, k = unsigned(x), A.tables, A.strides.size - 1
     a, w = table(A, k, slab, c, at), omega * A.factors[k, slab]
     for j in range(unsigned(n)):
-        total[j] *= w * tables[a + j]
+        r[x + j] = w * tables[a + j] * total[j]
 
 
 @serial
@@ -280,6 +317,87 @@ def _squares(n, scale, slab, at, total):
     return result * np.float64(scale.slabs[slab]) ** 2
 
 
+# --- the same for six couplings, in registers -----------------------------------------------------
+
+
+class Six(NamedTuple):
+    """Where six neighbours of a run lie, and their weights, and that of the node itself."""
+
+    neighbours: tuple
+    tables: tuple
+    own: np.uint64
+    inverse: np.uint64
+
+
+@inlined
+def _six(x, A, slab, c, at):
+    d = A.distances
+    return Six(
+        (
+            offset(x + d[c, 0]), offset(x + d[c, 1]), offset(x + d[c, 2]),
+            offset(x + d[c, 3]), offset(x + d[c, 4]), offset(x + d[c, 5]),
+        ),
+        (
+            table(A, 0, slab, c, at), table(A, 1, slab, c, at), table(A, 2, slab, c, at),
+            table(A, 3, slab, c, at), table(A, 4, slab, c, at), table(A, 5, slab, c, at),
+        ),
+        table(A, 6, slab, c, at), table(A, 7, slab, c, at),
+    )  # fmt: skip
+
+
+@inlined
+def _pull(u, here, A, six, k, slab, j, plain):
+    """Coupling k at a vector of nodes."""
+    weight = spread(u, A.factors[k, slab])
+    if not plain:
+        weight = weight * load(A.tables, six.tables[k] + j)
+    return weight * (load(u, six.neighbours[k] + j) - here)
+
+
+@inlined
+def _six_defect(u, g, x, A, six, slab, j, here, plain):
+    """g - A u at a vector of nodes."""
+    first = _pull(u, here, A, six, 0, slab, j, plain) + _pull(u, here, A, six, 1, slab, j, plain)
+    second = _pull(u, here, A, six, 2, slab, j, plain) + _pull(u, here, A, six, 3, slab, j, plain)
+    third = _pull(u, here, A, six, 4, slab, j, plain) + _pull(u, here, A, six, 5, slab, j, plain)
+    rest = load(g, x + j) + ((first + second) + third)
+    if A.owned:
+        own = spread(u, A.factors[6, slab])
+        if not plain:
+            own = own * load(A.tables, six.own + j)
+        rest = rest - own * here
+    return rest
+
+
+@inlined
+def _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, plain):
+    six, w, x = _six(x, A, slab, c, at), spread(u, omega * A.factors[7, slab]), offset(x)
+    for j in range(unsigned(0), unsigned(n), lanes(u)):
+        prefetch(g, x + j + unsigned(512))
+        prefetch(u, six.neighbours[1] + j + unsigned(512))
+        here = load(u, x + j)
+        rest = _six_defect(u, g, x, A, six, slab, j, here, plain)
+        store(u, x + j, here + w * load(A.tables, six.inverse + j) * rest)
+        if sink == RESIDUAL:
+            store(r, x + j, spread(u, left) * rest)
+        elif sink == NORM:
+            store(total, j, rest)
+
+
+@inlined
+def _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
+    six, x = _six(x, A, slab, c, at), offset(x)
+    for j in range(unsigned(0), unsigned(n), lanes(u)):
+        rest = _six_defect(u, g, x, A, six, slab, j, load(u, x + j), plain)
+        if sink == RESIDUAL:
+            store(r, x + j, rest)
+        else:
+            store(total, j, rest)
+
+
+# --- half a slab --------------------------------------------------------------------------------
+
+
 @inlined
 def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
     """u += omega D^-1 (g - A u) in place at half a slab, where the mask is not zero.
@@ -287,15 +405,21 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
     Of relaxed points 1 - omega of the residual is left: that is what `sink` is for.
     """
     run, left, sums = walk.odd if c else walk.even, u.dtype.type(1) - omega, 0.0
+    six = VECTORS and A.distances.shape[1] == 6 and not len(masks)
     for at in range(0, run, CHUNK):
         x, n, to = begin(walk, slab, c) + at, min(CHUNK, run - at), c * walk.half + walk.start + at
-        chunk_defect(u, g, x, n, A, slab, c, at, total)
-        if len(masks):
-            _masked(n, masks, stage, to, total)
-        relaxation(u, x, n, A, slab, c, at, omega, total, u)
-        if sink == RESIDUAL:
-            keep(n, left, total, r, x)
-        elif sink == NORM:
+        if six and A.plain:
+            _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _YES)
+        elif six:
+            _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _NO)
+        else:
+            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            if len(masks):
+                _masked(n, masks, stage, to, total)
+            relaxation(u, x, n, A, slab, c, at, omega, total, u)
+            if sink == RESIDUAL:
+                keep(n, left, total, r, x)
+        if sink == NORM:
             sums += _squares(n, scale, slab, to, total)
     close_slab(u, walk, slab)
     return np.float64(left) ** 2 * sums
@@ -304,13 +428,18 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
 @serial
 def residual(u, g, r, A, walk, slab, c, sink, scale, total):
     """r = g - A u at half a slab, or its sum of squares."""
-    run, sums = walk.odd if c else walk.even, 0.0
+    run, sums, six = walk.odd if c else walk.even, 0.0, VECTORS and A.distances.shape[1] == 6
     for at in range(0, run, CHUNK):
         x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
-        chunk_defect(u, g, x, n, A, slab, c, at, total)
-        if sink == RESIDUAL:
-            keep(n, u.dtype.type(1), total, r, x)
+        if six and A.plain:
+            _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, _YES)
+        elif six:
+            _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, _NO)
         else:
+            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            if sink == RESIDUAL:
+                keep(n, u.dtype.type(1), total, r, x)
+        if sink != RESIDUAL:
             sums += _squares(n, scale, slab, c * walk.half + walk.start + at, total)
     return sums
 

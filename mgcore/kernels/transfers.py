@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.compilation import parallel, serial, unsigned
+from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
 
 __all__ = ["EVEN", "NATURAL", "ODD", "Transfer", "collect", "spread"]
 
@@ -68,14 +68,14 @@ class Transfer(NamedTuple):
 # --- one line -----------------------------------------------------------------------------------
 
 
-@serial
+@inlined
 def _half_line(walk, line, odd):
     """Where the even or odd unknowns of a line lie, from the beginning of its slab; how many."""
     place = 2 * walk.start + line * walk.line + odd
     return place % 2 * walk.half + place // 2, (walk.size + 1 - odd) // 2
 
 
-@serial
+@inlined
 def _read(values, y, walk, by, line, of):
     """The even and odd sequences of the lines that a line is combined from."""
     for m in range(by.lines.shape[0]):
@@ -91,7 +91,7 @@ def _read(values, y, walk, by, line, of):
                     of[x + k] += w * values[source + k]
 
 
-@serial
+@inlined
 def _merge(S, room, size):
     """The natural sequence from the even and the odd one."""
     even, odd, x = unsigned(0), unsigned(room), unsigned(2 * room)
@@ -102,7 +102,7 @@ def _merge(S, room, size):
         S[2 * room + size - 1] = S[size // 2]
 
 
-@serial
+@inlined
 def _split(S, room, size):
     """The even and the odd sequence from the natural one."""
     even, odd, x = unsigned(0), unsigned(room), unsigned(2 * room)
@@ -113,7 +113,7 @@ def _split(S, room, size):
         S[size // 2] = S[2 * room + size - 1]
 
 
-@serial
+@inlined
 def _along(by, of, to):
     """The transfer along a line, from sequences to sequences."""
     to[:] = 0
@@ -128,7 +128,7 @@ def _along(by, of, to):
         to[by.singles[s, 0]] += by.single_weights[s] * of[by.singles[s, 1]]
 
 
-@serial
+@inlined
 def _write(S, room, walk, line, out, x, added):
     """The even and odd sequences to their place in a slab."""
     for odd in range(2):
