@@ -11,7 +11,7 @@ from mgcore.axis import Axis, Table
 from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import general
-from mgcore.kernels.runs import Couplings, Scale
+from mgcore.kernels.slab import Couplings, Scale
 from mgcore.kernels.transfers import NATURAL, Transfer
 from mgcore.operators import Operator
 from mgcore.slabs import Slabs, three

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from mgcore.grid import Grid
-from mgcore.kernels.runs import Walk
+from mgcore.kernels.slab import Walk
 
 __all__ = ["Slabs", "three"]
 

@@ -13,7 +13,8 @@ from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import general, transfers
-from mgcore.kernels.runs import NORM, NOTHING, RESIDUAL, close
+from mgcore.kernels.runs import NORM, NOTHING, RESIDUAL
+from mgcore.kernels.slab import close
 from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Smoother

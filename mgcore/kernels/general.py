@@ -1,7 +1,7 @@
 """Passes of any stencil over all unknowns, in one, two and three dimensions.
 
-What they do to half a slab is in runs.py. A pass goes through the slabs once; stages that need
-their neighbours' follow one slab behind, while these are in the cache.
+What they do to half a slab is in runs.py, where things lie in slab.py. A pass goes through the
+slabs once; stages that need their neighbours' follow one slab behind, while these are in the cache.
 """
 
 from math import sqrt
@@ -15,18 +15,13 @@ from mgcore.kernels.runs import (
     NORM,
     NOTHING,
     RESIDUAL,
-    begin,
     chunk_defect,
-    clear_slab,
-    close_ends,
-    close_slab,
-    position,
     relax,
     relaxation,
     relaxed,
     residual,
-    table,
 )
+from mgcore.kernels.slab import begin, clear_slab, close_ends, close_slab, position, table
 
 __all__ = ["coloured", "convolution", "defect", "invert", "jacobi", "norm", "sequential"]
 

@@ -1,17 +1,16 @@
-"""Any stencil at a run of unknowns: what the passes of general.py are made of.
+"""Any stencil at half a slab: what the passes of general.py are made of.
 
-Arrays are flat. The unknowns lie in slabs, the even and the odd places of each apart (see
-mgcore/slabs.py): half a slab has one colour, is a run of neighbouring numbers, and a neighbour is
-at the same distance from all of them. So one set of loops serves all dimensions.
-
-Rows of A and g are weighted with the volumes of their nodes, in units of the mean one. Then A is
-symmetric where it stands for diffusion, and a node reads its coupling to the node before where that
-one stores it: one array for each axis.
+How slabs lie in memory, and couplings, is told in slab.py. Rows of A and g are weighted with the
+volumes of their nodes, in units of the mean one. Then A is symmetric where it stands for diffusion,
+and a node reads its coupling to the node before where that one stores it: one array for each axis.
 
 A run is worked through in chunks, of which what lies between stays in the first-level cache::
 
-    total = g - A u         one loop for four neighbours, then one for every two more
+    total = g - A u         one loop for four or eight neighbours, then one for every two more
     u += omega D^-1 total, or r = total
+
+Six neighbours, those of -div(a grad u) in space, are one loop over vectors from u to u, in which
+nothing lies between.
 
 In 3D runs go across the layer between two lines of a slab. There the inverse of the diagonal is
 zero, so that u stays as it is; residuals are set to zero.
@@ -20,10 +19,10 @@ zero, so that u stays as it is; residuals are set to zero.
 from typing import NamedTuple
 
 import numpy as np
-
 from numba import config
 
 from mgcore.kernels.compilation import inlined, serial, summing, unsigned
+from mgcore.kernels.slab import begin, close_slab, table
 from mgcore.kernels.vectors import lanes, load, offset, prefetch, spread, store
 from mgcore.numba_private import why_no_vectors
 
@@ -32,22 +31,12 @@ __all__ = [
     "NORM",
     "NOTHING",
     "RESIDUAL",
-    "Couplings",
-    "Scale",
-    "Walk",
-    "begin",
     "chunk_defect",
-    "clear_slab",
-    "close",
-    "close_ends",
-    "close_slab",
     "keep",
-    "position",
     "relax",
     "relaxation",
     "relaxed",
     "residual",
-    "table",
 ]
 
 #: What a pass gives besides u: nothing, the residual, its norm.
@@ -56,104 +45,14 @@ NOTHING, RESIDUAL, NORM = map(np.int64, range(3))
 #: Places that are worked through at a time.
 CHUNK = 512
 
-#: Whether vectors can be had.
-VECTORS = np.bool_(config.DISABLE_JIT or why_no_vectors() is None)
+# Whether vectors can be had; how many places ahead of their use numbers are asked for.
+_VECTORS = np.bool_(config.DISABLE_JIT or why_no_vectors() is None)
+_AHEAD = 512
 
 _NO, _YES = np.bool_(False), np.bool_(True)
 
 
-class Walk(NamedTuple):
-    """Where the unknowns of a grid lie in a flat array.
-
-    Attributes
-    ----------
-    slabs, pitch : int
-        Slabs of an array, and from one to the next; a slab of the layer comes first.
-    half, start : int
-        From the even places of a slab to the odd ones, and from the beginning of either to where
-        unknowns begin.
-    even, odd : int
-        How many even and odd places lie from the first unknown of a slab to its last.
-    lines, line, size : int
-        Lines of a slab, places from one to the next, unknowns of a line.
-    first, middle, last : bool
-        Which axes are periodic: the one across slabs, the one across lines of a slab in 3D, and the
-        one along lines.
-    """
-
-    slabs: np.int64
-    pitch: np.int64
-    half: np.int64
-    start: np.int64
-    even: np.int64
-    odd: np.int64
-    lines: np.int64
-    line: np.int64
-    size: np.int64
-    first: np.bool_
-    middle: np.bool_
-    last: np.bool_
-
-
-class Couplings(NamedTuple):
-    """A u = sum_k w_k (u_x - u_{x + o_k}) + own u_x, for the kernels.
-
-    A weight is a number for each slab times, unless these are `plain`, an entry of a table: one
-    all slabs, or a table for each. After the k couplings come the weights of `own` and those of
-    the inverse of the diagonal, which are zero where there are no unknowns.
-
-    Attributes
-    ----------
-    plain : bool
-        Whether weights are numbers.
-    owned : bool
-        Whether there is an `own`.
-    distances : ndarray
-        (2, k), from even and from odd places; k is even, and four or more.
-    factors : ndarray
-        (k + 2, slabs): the numbers.
-    tables : ndarray
-        All tables, one after the other, flat.
-    places, strides : ndarray
-        (2, k + 2) and (k + 2,): where in `tables` the weights of the first slab begin, at even and
-        at odd places; from one slab to the next.
-    """
-
-    plain: np.bool_
-    owned: np.bool_
-    distances: np.ndarray
-    factors: np.ndarray
-    tables: np.ndarray
-    places: np.ndarray
-    strides: np.ndarray
-
-
-class Scale(NamedTuple):
-    """What rows are divided by, their weights: a product of one number for each slab and place.
-
-    Attributes
-    ----------
-    slabs, places : ndarray
-        The inverses, (slabs,) and (pitch,); zero where there are no unknowns.
-    """
-
-    slabs: np.ndarray
-    places: np.ndarray
-
-
 # --- A u at a chunk -----------------------------------------------------------------------------
-
-
-@serial
-def begin(walk, slab, c):
-    """Where the even (c = 0) or odd unknowns of a slab begin."""
-    return (slab + 1) * walk.pitch + c * walk.half + walk.start
-
-
-@serial
-def table(A, k, slab, c, at):
-    """Where the weights of coupling k begin, `at` places into half a slab."""
-    return unsigned(A.places[c, k] + slab * A.strides[k] + at)
 
 
 @inlined
@@ -331,6 +230,7 @@ class Six(NamedTuple):
 
 @inlined
 def _six(x, A, slab, c, at):
+    """Where these are, `at` places into half a slab."""
     d = A.distances
     return Six(
         (
@@ -371,10 +271,11 @@ def _six_defect(u, g, x, A, six, slab, j, here, plain):
 
 @inlined
 def _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, plain):
+    """u += omega D^-1 (g - A u); what is left to r, or the residual before the step to total."""
     six, w, x = _six(x, A, slab, c, at), spread(u, omega * A.factors[7, slab]), offset(x)
     for j in range(unsigned(0), unsigned(n), lanes(u)):
-        prefetch(g, x + j + unsigned(512))
-        prefetch(u, six.neighbours[1] + j + unsigned(512))
+        prefetch(g, x + j + unsigned(_AHEAD))
+        prefetch(u, six.neighbours[1] + j + unsigned(_AHEAD))
         here = load(u, x + j)
         rest = _six_defect(u, g, x, A, six, slab, j, here, plain)
         store(u, x + j, here + w * load(A.tables, six.inverse + j) * rest)
@@ -382,10 +283,22 @@ def _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, plain)
             store(r, x + j, spread(u, left) * rest)
         elif sink == NORM:
             store(total, j, rest)
+    if sink == RESIDUAL:
+        _clear_behind(r, x, n)
+
+
+@inlined
+def _clear_behind(r, x, n):
+    """Zeros behind the end of a run, where the last vector has written: r may become a u."""
+    stop = unsigned(n)
+    while stop % lanes(r) != 0:
+        r[x + stop] = 0
+        stop += unsigned(1)
 
 
 @inlined
 def _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
+    """g - A u, to r or to total."""
     six, x = _six(x, A, slab, c, at), offset(x)
     for j in range(unsigned(0), unsigned(n), lanes(u)):
         rest = _six_defect(u, g, x, A, six, slab, j, load(u, x + j), plain)
@@ -393,6 +306,8 @@ def _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
             store(r, x + j, rest)
         else:
             store(total, j, rest)
+    if sink == RESIDUAL:
+        _clear_behind(r, x, n)
 
 
 # --- half a slab --------------------------------------------------------------------------------
@@ -405,7 +320,7 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
     Of relaxed points 1 - omega of the residual is left: that is what `sink` is for.
     """
     run, left, sums = walk.odd if c else walk.even, u.dtype.type(1) - omega, 0.0
-    six = VECTORS and A.distances.shape[1] == 6 and not len(masks)
+    six = _VECTORS and A.distances.shape[1] == 6 and not len(masks)
     for at in range(0, run, CHUNK):
         x, n, to = begin(walk, slab, c) + at, min(CHUNK, run - at), c * walk.half + walk.start + at
         if six and A.plain:
@@ -428,7 +343,7 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
 @serial
 def residual(u, g, r, A, walk, slab, c, sink, scale, total):
     """r = g - A u at half a slab, or its sum of squares."""
-    run, sums, six = walk.odd if c else walk.even, 0.0, VECTORS and A.distances.shape[1] == 6
+    run, sums, six = walk.odd if c else walk.even, 0.0, _VECTORS and A.distances.shape[1] == 6
     for at in range(0, run, CHUNK):
         x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
         if six and A.plain:
@@ -442,54 +357,3 @@ def residual(u, g, r, A, walk, slab, c, sink, scale, total):
         if sink != RESIDUAL:
             sums += _squares(n, scale, slab, c * walk.half + walk.start + at, total)
     return sums
-
-
-@serial
-def position(walk, slab, place):
-    """Where a place of a slab lies."""
-    return (slab + 1) * walk.pitch + place % 2 * walk.half + place // 2
-
-
-@serial
-def close_slab(u, walk, slab):
-    """Fill the layer within a slab, along periodic axes."""
-    if walk.last:
-        for line in range(walk.lines):
-            x = 2 * walk.start + line * walk.line
-            u[position(walk, slab, x - 1)] = u[position(walk, slab, x + walk.size - 1)]
-            u[position(walk, slab, x + walk.size)] = u[position(walk, slab, x)]
-    if walk.middle:
-        x, lines = 2 * walk.start - 1, walk.lines * walk.line
-        for j in range(walk.line):
-            u[position(walk, slab, x + j - walk.line)] = u[
-                position(walk, slab, x + j + lines - walk.line)
-            ]
-            u[position(walk, slab, x + j + lines)] = u[position(walk, slab, x + j)]
-
-
-@serial
-def clear_slab(r, walk, slab):
-    """Zeros between the lines of a slab."""
-    if walk.lines > 1:
-        for line in range(walk.lines):
-            x = 2 * walk.start + line * walk.line
-            for beyond in range(walk.size, walk.line):
-                r[position(walk, slab, x + beyond)] = 0
-
-
-@serial
-def close_ends(u, walk):
-    """Fill the layer along a periodic first axis."""
-    if walk.first:
-        end = walk.slabs * walk.pitch
-        for k in range(walk.pitch):
-            u[k] = u[end + k]
-            u[end + walk.pitch + k] = u[walk.pitch + k]
-
-
-@serial
-def close(u, walk):
-    """Fill the layer along all periodic axes."""
-    for slab in range(walk.slabs):
-        close_slab(u, walk, slab)
-    close_ends(u, walk)
