@@ -1,6 +1,6 @@
 """Everything that rests on Numba's internals, which another version may lack or change.
 
-- an option that is not documented: :data:`LEAN`;
+- options that are not documented: :data:`LEAN`, :data:`INLINED` and :func:`copied`;
 - how a dispatcher keeps compiled code: :func:`keep`, :func:`dumps`;
 - the locks that a fork must wait for: :data:`LOCKS`;
 - what processor Numba compiles for: :data:`REGISTER_BITS`;
@@ -27,6 +27,7 @@ from numba.extending import intrinsic, models, overload, register_model
 from numba.np.ufunc import parallel
 
 __all__ = [
+    "INLINED",
     "KNOWN",
     "LEAN",
     "LOCKS",
@@ -34,6 +35,7 @@ __all__ = [
     "VERSIONS",
     "Vector",
     "add_squares",
+    "copied",
     "dumps",
     "evens",
     "global_compiler_lock",
@@ -78,6 +80,11 @@ except ImportError:
 #: memory that nobody counts.
 LEAN = {"_nrt": False} if KNOWN else {}
 
+#: Options for functions of which only callers' copies are wanted: see :func:`copied`.
+INLINED: dict[str, bool] = {"forceinline": True}
+if KNOWN:
+    INLINED |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 #: What one thread may hold while another one forks, in the order in which Numba takes them: to
 #: compile, to start a threading layer, to call LLVM.
 LOCKS = (
@@ -85,6 +92,27 @@ LOCKS = (
     getattr(parallel, "_backend_init_thread_lock", nullcontext()),
     getattr(binding.ffi.lib, "_lock", nullcontext()),
 )
+
+
+# --- functions that are copied into their callers -----------------------------------------------
+
+
+def copied(dispatcher: Any) -> Any:
+    """Let a dispatcher of :data:`INLINED` functions refuse to be called from Python.
+
+    They have no code that Python could call, which was most of what a short function with records
+    among its arguments compiled to. Numba would call it all the same, at address zero.
+    """
+
+    def add(code: Any) -> None:
+        dispatcher.overloads[tuple(code.signature.args)] = code
+
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise TypeError(f"{dispatcher.__name__} is there for compiled functions alone")
+
+    if KNOWN:
+        dispatcher.add_overload, dispatcher._compile_for_args = add, refuse
+    return dispatcher
 
 
 # --- compiled code on disk ----------------------------------------------------------------------

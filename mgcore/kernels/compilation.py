@@ -13,7 +13,7 @@ from numba.core import event
 
 from mgcore import threads
 from mgcore.kernels.cache import keep
-from mgcore.numba_private import LEAN
+from mgcore.numba_private import INLINED, LEAN, copied
 
 __all__ = ["SMALL", "allocating", "inlined", "parallel", "serial", "summing", "unsigned"]
 
@@ -51,8 +51,12 @@ def allocating(function: Callable) -> Any:
 
 
 def inlined(function: Callable) -> Any:
-    """Like `serial`, copied to wherever it is called: constants among the arguments prune it."""
-    return _compiled(function, **{**_OPTIONS, "forceinline": True})
+    """Like `serial`, copied to wherever it is called: constants among the arguments prune it.
+
+    Only compiled functions may call it, and only their code is kept.
+    """
+    compiled = numba.njit(**{**_OPTIONS, **INLINED})(function)
+    return compiled if compiled is function else copied(compiled)
 
 
 def summing(function: Callable) -> Any:

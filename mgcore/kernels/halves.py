@@ -13,7 +13,7 @@ Numba would look for negative ones, which keeps loops from vectorising.
 import numpy as np
 
 from mgcore.kernels.common import cubic
-from mgcore.kernels.compilation import serial, unsigned
+from mgcore.kernels.compilation import inlined, serial, unsigned
 
 __all__ = [
     "AHEAD",
@@ -70,7 +70,7 @@ def scratch(nodes, slots, strips, dtype):
     return memory[start : start + size].reshape(shape)
 
 
-@serial
+@inlined
 def at(slot, c, half):
     """Where even[0] (c = 0) or odd[0] (c = 1) of the line in `slot` lies."""
     return (2 * slot + c) * half + PAD

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import direct_solution
+from numba import config
 from processes import python
 
 import mgcore
 from mgcore import numba_private
 from mgcore.kernels import cache
-from mgcore.kernels.compilation import serial
+from mgcore.kernels.compilation import inlined, serial
 
 PACKAGE = Path(mgcore.__file__).parent
 U = direct_solution(np.arange(257.0))
@@ -191,6 +192,22 @@ def test_recompiling_replaces_files(tmp_path, monkeypatch):
     assert twice(3) == 6
     assert files_in(tmp_path) == [path]
     assert path.read_bytes()
+
+
+@pytest.mark.skipif(not numba_private.KNOWN or config.DISABLE_JIT, reason="it can be called")
+def test_inlined_functions_are_for_compiled_ones():
+    @inlined
+    def twice(x):
+        return x + x
+
+    @serial
+    def four_times(x):
+        return twice(twice(x))
+
+    assert four_times(3) == 12
+    for _ in range(2):  # compiled or not
+        with pytest.raises(TypeError, match="twice is there for compiled functions alone"):
+            twice(3)
 
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path, monkeypatch):
