@@ -11,6 +11,7 @@ import numpy as np
 from mgcore.kernels.compilation import inlined, serial, unsigned
 from mgcore.kernels.halves import copy
 from mgcore.kernels.vectors import lanes, offset
+from mgcore.kernels.wave import Near
 
 __all__ = [
     "ABOVE",
@@ -40,18 +41,15 @@ __all__ = [
     "UPPER",
     "Across",
     "Along",
-    "Arrays",
     "Box",
     "Faces",
     "Front",
     "G",
-    "Near",
     "Parents",
     "Pull",
     "R",
     "Row",
     "U",
-    "Work",
     "at",
     "box_of",
     "entry",
@@ -193,40 +191,6 @@ def box_of(numbers, omega, rows, rows_at, along):
     )  # fmt: skip
 
 
-class Arrays(NamedTuple):
-    """The flat arrays of a pass: u, g, the coarser u and right-hand side, fields if any."""
-
-    u: np.ndarray
-    g: np.ndarray
-    e: np.ndarray
-    coarse: np.ndarray
-    fields: np.ndarray
-
-
-class Work(NamedTuple):
-    """What there is to do when row i enters; rows without work go through all the same.
-
-    Then the stage's factors are zero, or what it gives goes where nobody reads.
-    """
-
-    i: np.int64
-    filled: np.bool_
-    red: np.bool_
-    black: np.bool_
-    written: np.bool_
-    counted: np.bool_
-    restricted: np.bool_
-
-
-class Near(NamedTuple):
-    """Where half a row lies in scratch, and its neighbours: those beside it in the other half."""
-
-    here: np.uint64
-    above: np.uint64
-    below: np.uint64
-    beside: np.uint64
-
-
 class Pull(NamedTuple):
     """The couplings of a row's nodes to other rows; the rest of their diagonal is along the row."""
 
@@ -278,6 +242,7 @@ class Row(NamedTuple):
     red_pull: Pull
     black_pull: Pull
     left_pull: Pull
+    fields: np.ndarray
     red_faces: Faces
     black_faces: Faces
     left_faces: Faces

@@ -7,27 +7,19 @@ mesh. Transfers are tables in the same way. Periodic axes have their ends copied
 Where coefficients are `varying` they are fields: weights are entries of the tables times the a of
 faces.
 
-A wave front runs down the rows, as in plane_fused.py. When row i enters from its source (u, zero,
-or u + P e),
-
-::
-
-    row i      enters      u_i from memory, even and odd columns apart
-    row i - 1  red         relaxed, from rows i - 2, i - 1, i
-    row i - 2  black       relaxed, from rows i - 3, i - 2, i - 1; then written to memory
-    row i - 3  remaining   the residual of red nodes, from rows i - 4, i - 3, i - 2
-
-and all stages work on columns of the same parity c (plane_fused.py has a picture). Two loops over a
-run of nodes carry them out, for the first two rows and for the last two. A stage without work, near
-the ends of a strip, does it all the same: with factors of zero, or for a place that nobody reads.
+A wave front runs down the rows: see wave.py. Rows enter from u, from zero, or from u + P e. All
+stages of one step work on columns of the same parity c (plane_fused.py has a picture). Two loops
+over a run of nodes carry them out, for the first two rows and for the last two. A stage without
+work, near the ends of a strip, does it all the same: with factors of zero, or for a place that
+nobody reads.
 
 Between the ends of a row weights mostly are equal, and stay in registers. Elsewhere, and all along
 the rows of a graded mesh, they are loaded for each vector of nodes.
 
-Each thread owns a strip of rows, and computes the few rows around its borders again that it needs
-from its neighbours, from copies made before. Where the first axis is periodic the first strip has a
-neighbour, too: the last one.
+Where the first axis is periodic the first strip has a neighbour before it, too: the last one.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -48,11 +40,10 @@ from mgcore.kernels.box import (
     NOWHERE,
     TARGET,
     UPPER,
-    Arrays,
+    Box,
     R,
     Row,
     U,
-    Work,
     at,
     box_of,
     entry,
@@ -80,20 +71,24 @@ from mgcore.kernels.halves import (
 )
 from mgcore.kernels.vectors import (
     add_squares,
-    evens,
-    high,
     lagging,
     lanes,
-    leading,
     load,
-    low,
     no_squares,
-    odds,
     offset,
-    prefetch,
     spread,
     store,
     total_of,
+)
+from mgcore.kernels.wave import (
+    Arrays,
+    Lines,
+    around,
+    ask,
+    coloured,
+    separated,
+    work_at,
+    write,
 )
 
 __all__ = ["plane", "plane_strip", "varying_plane", "varying_strip"]
@@ -133,40 +128,47 @@ def invert(S, x, weights, size, c, rest, omega):
         S[x + k] = weights[inside + k] * omega / diagonal
 
 
+class Strip(NamedTuple):
+    """A strip of rows: its scratch S, its level, the arrays of the pass.
+
+    Fields are read where coefficients are `varying`. `far` is what :class:`~mgcore.kernels.box.Row`
+    says.
+    """
+
+    S: np.ndarray
+    box: Box
+    arrays: Arrays
+    fields: np.ndarray
+    varying: np.bool_
+    far: np.bool_
+
+
+class Carried(NamedTuple):
+    """What goes on from one run of nodes to the next: the last red residuals, sums of squares."""
+
+    lagged: NamedTuple
+    blacks: NamedTuple
+    reds: NamedTuple
+
+
+class Weights(NamedTuple):
+    """Couplings of a vector of nodes to those around them."""
+
+    left: NamedTuple
+    right: NamedTuple
+    above: NamedTuple
+    below: NamedTuple
+
+
 # --- for the vector of nodes at k of a row --------------------------------------------------------
 
 
 @inlined
-def sides(c, before, here):
-    """The left and the right neighbours of nodes of parity c.
-
-    ::
-
-        c = 0, nodes even[k]      before = odd[k - 1]     here = odd[k]         (first elements)
-        c = 1, nodes odd[k]       before = even[k]        here = even[k + lanes]
-    """
-    if c == 0:
-        return lagging(before, here), here
-    return before, leading(before, here)
-
-
-@inlined
-def separated(S, line, x, far, ahead):
-    """The nodes from line[x] on, even and odd ones apart; where far, ask for those ahead."""
-    step = lanes(S)
-    if far:
-        prefetch(line, x + ahead)
-        prefetch(line, x + step + ahead)
-    first, second = load(line, x), load(line, x + step)
-    return evens(first, second), odds(first, second)
-
-
-@inlined
-def enter(S, e, row, k, ahead, inside, part, other_part, source):
+def enter(S, e, row, k, inside, part, other_part, source):
     """u from its source, at even and odd nodes."""
     x = y = spread(S, 0)
     if source != ZERO:
-        x, y = separated(S, row.line, row.from_u + k + k, row.far, ahead)
+        x, y = separated(S, row.line, row.from_u + k + k)
     if source == CORRECTED:
         here, there = interpolated(S, e, row.parents, k)
         x = x + inside * here  # the last coarse node may be an odd one
@@ -184,38 +186,29 @@ def interpolated(S, e, rows, k):
 
 
 @inlined
-def weights_of(S, fields, faces, k, across, a, b, varying):
-    """The couplings to the left, to the right, above and below."""
+def weights_of(S, row, faces, k, across, a, b, varying):
+    """The couplings of a vector of nodes."""
     above, below = spread(S, across.above), spread(S, across.below)
     if varying:
-        a, b = a * load(fields, faces.left + k), b * load(fields, faces.right + k)
-        above = above * load(fields, faces.above + k)
-        below = below * load(fields, faces.below + k)
-    return a, b, above, below
+        a, b = a * load(row.fields, faces.left + k), b * load(row.fields, faces.right + k)
+        above = above * load(row.fields, faces.above + k)
+        below = below * load(row.fields, faces.below + k)
+    return Weights(a, b, above, below)
 
 
 @inlined
-def defect(g, u, above, below, left, right, weights):
-    """g - A u, from differences of neighbours: see kernels/common.py."""
-    a, b, n, s = weights
-    r = g + a * (left - u) + b * (right - u)
-    return r + n * (above - u) + s * (below - u)
+def defect(w, g, u):
+    """g - A u where c = 0, from differences of neighbours: see kernels/common.py."""
+    r = g + w.left * (u.left - u.here) + w.right * (u.right - u.here)
+    return r + w.above * (u.above - u.here) + w.below * (u.below - u.here)
 
 
 @inlined
-def own_term(S, box, fields, faces, k, u, r):
+def less_own(box, row, faces, k, r, u):
     """r - c u."""
     if box.owned:
-        r = r - load(fields, faces.own + k) * u
+        r = r - load(row.fields, faces.own + k) * u
     return r
-
-
-@inlined
-def write(S, row, k, c, relaxed, beside):
-    """A row of u to memory: black nodes as they are now, and the red ones beside them."""
-    x, y = (relaxed, beside) if c == 0 else (beside, relaxed)
-    store(row.to, row.to_u + k + k, low(x, y))
-    store(row.to, row.to_u + k + k + lanes(S), high(x, y))
 
 
 @inlined
@@ -236,8 +229,9 @@ def restrict(S, front, row, k, added):
 
 
 @inlined
-def upper_half(S, box, arrays, front, row, c, source, kept, varying, lo, hi):
+def upper_half(strip, front, row, c, source, kept, lo, hi):
     """The stages of the rows i and i - 1: enter, red."""
+    S, box, arrays, varying = strip.S, strip.box, strip.arrays, strip.varying
     along, step, ahead = box.along, lanes(S), unsigned(AHEAD // S.itemsize)
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
@@ -255,32 +249,30 @@ def upper_half(S, box, arrays, front, row, c, source, kept, varying, lo, hi):
                 inside = load(weights, line(along, INSIDE) + k)
                 part, other_part = load(weights, lows + k), load(weights, highs + k)
 
-        x, y = enter(S, arrays.e, row, k, ahead, inside, part, other_part, source)
+        if row.far:
+            if source != ZERO:
+                ask(S, row.line, row.from_u + k + k + ahead)
+            ask(S, arrays.g, row.from_g + k + k + ahead)
+        x, y = enter(S, arrays.e, row, k, inside, part, other_part, source)
         store(S, front.even + k, x)
         store(S, front.odd + k, y)
 
-        g, other = separated(S, arrays.g, row.from_g + k + k, row.far, ahead)
-        below = x if c == 0 else y
-        if c == 1:
-            g, other = other, g
+        g, other = coloured(S, arrays.g, row.from_g + k + k, c)
         store(S, front.g_black + k, other)
         if kept:
             store(S, front.g_red + k, g)
-        u, beside = load(S, front.red.here + k), load(S, front.red.beside + k)
-        left, right = sides(c, before, beside)
-        above = load(S, front.red.above + k)
-        pulls = weights_of(S, arrays.fields, row.red_faces, k, row.red_pull, a, b, varying)
-        r = defect(g, u, above, below, left, right, pulls)
+        u, before = around(S, front.red, k, c, before, x if c == 0 else y)
+        r = defect(weights_of(S, row, row.red_faces, k, row.red_pull, a, b, varying), g, u)
         if varying:
-            r = own_term(S, box, arrays.fields, row.red_faces, k, u, r)
+            r = less_own(box, row, row.red_faces, k, r, u.here)
             w = spread(S, box.omega) * load(row.red_from, row.red_inverse + k)
-        store(S, front.red.here + k, u + w * r)
-        before = beside
+        store(S, front.red.here + k, u.here + w * r)
 
 
 @inlined
-def lower_half(S, box, fields, front, row, c, sink, varying, lo, hi, lagged, blacks, reds):
+def lower_half(strip, front, row, c, sink, lo, hi, carried):
     """The stages of the rows i - 2 and i - 3: black, write, what remains, restrict."""
+    S, box, varying, (lagged, blacks, reds) = strip.S, strip.box, strip.varying, carried
     along, step, across = box.along, lanes(S), row.black_pull
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
@@ -305,35 +297,29 @@ def lower_half(S, box, fields, front, row, c, sink, varying, lo, hi, lagged, bla
                 p, q = load(weights, before + k), load(weights, centre + k)
                 s = load(weights, behind + k)
 
-        u, beside = load(S, front.black.here + k), load(S, front.black.beside + k)
-        left, right = sides(c, before_p, beside)
-        above, below = load(S, front.black.above + k), load(S, front.black.below + k)
-        g = load(S, front.g_p + k)
-        pulls = weights_of(S, fields, row.black_faces, k, across, a, b, varying)
-        r = defect(g, u, above, below, left, right, pulls)
+        u, beside = around(S, front.black, k, c, before_p, load(S, front.black.below + k))
+        pulls = weights_of(S, row, row.black_faces, k, across, a, b, varying)
+        r = defect(pulls, load(S, front.g_p + k), u)
         if varying:
-            r = own_term(S, box, fields, row.black_faces, k, u, r)
+            r = less_own(box, row, row.black_faces, k, r, u.here)
             w = spread(S, box.omega) * load(row.black_from, row.black_inverse + k)
-        relaxed = u + w * r
+        relaxed = u.here + w * r
         store(S, front.black.here + k, relaxed)
-        write(S, row, k, c, relaxed, beside if c == 0 else before_p)
+        write(S, row.to, row.to_u + k + k, c, relaxed, beside if c == 0 else before_p)
         before_p = beside
 
         if sink != NOTHING:
             # Black nodes' neighbours change no more; of rounding, it is what it did to u.
-            change = relaxed - u
-            r = r - ((pulls[2] + pulls[3]) + (pulls[0] + pulls[1])) * change
+            change = relaxed - u.here
+            r = r - ((pulls.above + pulls.below) + (pulls.left + pulls.right)) * change
             if varying:
-                r = own_term(S, box, fields, row.black_faces, k, change, r)
+                r = less_own(box, row, row.black_faces, k, r, change)
             store(S, front.r_p + k, r)
-            u, beside = load(S, front.left.here + k), load(S, front.left.beside + k)
-            left, right = sides(c, before_q, beside)
-            above, g = load(S, front.left.above + k), load(S, front.g_q + k)
-            pulls = weights_of(S, fields, row.left_faces, k, row.left_pull, a, b, varying)
-            red = defect(g, u, above, relaxed, left, right, pulls)
+            u, before_q = around(S, front.left, k, c, before_q, relaxed)
+            pulls = weights_of(S, row, row.left_faces, k, row.left_pull, a, b, varying)
+            red = defect(pulls, load(S, front.g_q + k), u)
             if varying:
-                red = own_term(S, box, fields, row.left_faces, k, u, red)
-            before_q = beside
+                red = less_own(box, row, row.left_faces, k, red, u.here)
             if sink == NORM:
                 blacks = add_squares(blacks, inside * r)
                 reds = add_squares(reds, inside * red)
@@ -343,20 +329,20 @@ def lower_half(S, box, fields, front, row, c, sink, varying, lo, hi, lagged, bla
                 added = p * lagging(lag, odd) + q * even + s * odd
                 lagged, before_r = red, beside
                 restrict(S, front, row, k, added)
-    return lagged, blacks, reds
+    return Carried(lagged, blacks, reds)
 
 
 @inlined
-def stages(S, box, arrays, front, row, work, c, source, sink, varying):
+def stages(strip, front, row, work, c, source, sink):
     """All stages of the wave front; the sum of squares of what remains.
 
     ::
 
         coarse[k]     before[k] odd[k - 1] + centre[k] even[k] + behind[k] odd[k]
     """
-    size, run = unsigned(box.along.size), unsigned(_RUN) * lanes(S)
-    lagged, blacks, reds = spread(S, 0), no_squares(S), no_squares(S)
-    kept, fields = sink != NOTHING, arrays.fields
+    S, box = strip.S, strip.box
+    size, run, kept = unsigned(box.along.size), unsigned(_RUN) * lanes(S), sink != NOTHING
+    carried = Carried(spread(S, 0), no_squares(S), no_squares(S))
     lo = hi = unsigned(0)
     while hi < size:
         lo, hi = hi, hi + run
@@ -364,30 +350,24 @@ def stages(S, box, arrays, front, row, work, c, source, sink, varying):
             hi = size  # not a few vectors alone
         # A copy of the loops for each source and each sink.
         if not work.filled:
-            upper_half(S, box, arrays, front, row, c, ZERO, kept, varying, lo, hi)
+            upper_half(strip, front, row, c, ZERO, kept, lo, hi)
         elif source == CORRECTED:
-            upper_half(S, box, arrays, front, row, c, CORRECTED, kept, varying, lo, hi)
+            upper_half(strip, front, row, c, CORRECTED, kept, lo, hi)
         else:
-            upper_half(S, box, arrays, front, row, c, GIVEN, kept, varying, lo, hi)
+            upper_half(strip, front, row, c, GIVEN, kept, lo, hi)
         if sink == NOTHING:
-            lower_half(
-                S, box, fields, front, row, c, NOTHING, varying, lo, hi, lagged, blacks, reds
-            )
+            lower_half(strip, front, row, c, NOTHING, lo, hi, carried)
         elif sink == RESTRICTION:
-            lagged, _, _ = lower_half(
-                S, box, fields, front, row, c, RESTRICTION, varying, lo, hi, lagged, blacks, reds
-            )
+            carried = lower_half(strip, front, row, c, RESTRICTION, lo, hi, carried)
         else:
-            _, blacks, reds = lower_half(
-                S, box, fields, front, row, c, NORM, varying, lo, hi, lagged, blacks, reds
-            )
+            carried = lower_half(strip, front, row, c, NORM, lo, hi, carried)
     total = 0.0
     if sink == NORM:
-        total += total_of(blacks) if work.written else 0.0
-        total += total_of(reds) if work.counted else 0.0
+        total += total_of(carried.blacks) if work.written else 0.0
+        total += total_of(carried.reds) if work.residual else 0.0
     if box.along.periodic:
         if sink == RESTRICTION and c == 1:
-            store(S, offset(at(S, box, EMPTY, 1)), lagged)
+            store(S, offset(at(S, box, EMPTY, 1)), carried.lagged)
             first_coarse(S, box, front, row)
         close_row(S, box, work.i, c)
     return total
@@ -428,25 +408,9 @@ def beyond(S, box, x, c):
 
 
 @inlined
-def work_for(box, i, a, b, source, sink):
-    """What there is to do when row i enters a strip of the rows a <= i < b."""
-    first, stop = box.rows.first, box.rows.stop
-    r, p, q = i - 1, i - 2, i - 3
-    restricted = sink == RESTRICTION and a < q <= min(b, 2 * box.rows.coarse_stop - 1)
-    return Work(
-        i,
-        source in (GIVEN, CORRECTED) and first <= i < stop and i <= b + 3,
-        max(a - 2, first) <= r < min(b + 3, stop),
-        max(a - 1, first) <= p < min(b + 2, stop),
-        max(a, first) <= p < min(b, stop),
-        sink == NORM and max(a, first) <= q < min(b, stop),
-        restricted and q % 2 == 1,
-    )
-
-
-@inlined
-def step(S, box, arrays, work, line, start, far, c, source, sink, varying):
+def step(strip, work, line, start, c, source, sink):
     """The wave front's step to row i, which begins at line[start]; the sum of squares."""
+    S, box, arrays, fields, varying, far = strip
     i, rows = work.i, box.rows
     r, p, q = i - 1, i - 2, i - 3
     front, odd, I = front_of(S, box, i, c), q % 2 == 1, entry((q - 1) // 2)
@@ -456,12 +420,12 @@ def step(S, box, arrays, work, line, start, far, c, source, sink, varying):
     red_inverse = black_inverse = zeros
     if work.red:
         if varying:
-            red_from, red_inverse = arrays.fields, inverse_of(box, r, c)
+            red_from, red_inverse = fields, inverse_of(box, r, c)
         else:
             red_inverse = inverses(S, box, across_r, c, _EVEN)
     if work.black:
         if varying:
-            black_from, black_inverse = arrays.fields, inverse_of(box, p, c)
+            black_from, black_inverse = fields, inverse_of(box, p, c)
         else:
             black_inverse = inverses(S, box, across_p, c, _ODD)
     to = arrays.u if work.written else S
@@ -472,12 +436,11 @@ def step(S, box, arrays, work, line, start, far, c, source, sink, varying):
         target = offset(rows.places[TARGET, I] * box.coarse_stride + box.origin)
     row = Row(
         line, offset(start + box.origin), offset(place(box, r)), far, parents(box, i),
-        across_r, across_p, pull(box, q), faces_of(box, r, c), faces_of(box, p, c),
-        faces_of(box, q, c), red_from, red_inverse, black_from, black_inverse, to, to_u, odd, out,
-        target,
-        rows.weights[BEFORE, I], rows.weights[CENTRE, I], rows.weights[BEHIND, I],
+        across_r, across_p, pull(box, q), fields, faces_of(box, r, c), faces_of(box, p, c),
+        faces_of(box, q, c), red_from, red_inverse, black_from, black_inverse, to, to_u, odd,
+        out, target, rows.weights[BEFORE, I], rows.weights[CENTRE, I], rows.weights[BEHIND, I],
     )  # fmt: skip
-    return stages(S, box, arrays, front, row, work, c, source, sink, varying)
+    return stages(strip, front, row, work, c, source, sink)
 
 
 @inlined
@@ -486,21 +449,22 @@ def strip_of(u, g, source, e, sink, coarse, sums, box, fields, varying, space, s
     rows, total = box.rows, 0.0
     a, b = first_row(box, strip, strips), first_row(box, strip + 1, strips)
     S, below = space[strip], space[(strip + 1) % strips]
-    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1), fields)
-    far = u.size * u.itemsize > NEAR
+    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
+    task = Strip(S, box, arrays, fields, varying, u.size * u.itemsize > NEAR)
+    lines = Lines(a, b, rows.first, rows.stop, rows.coarse_stop)
     if strips == 1 and rows.periodic:
         keep_borders(arrays.u, box, space, strips)
     for i in range(a - 3, b + 4):
-        work = work_for(box, i, a, b, source, sink)
+        work = work_at(i, lines, source, sink)
         line, start = arrays.u, rows.places[HERE, entry(i)] * box.stride
         if i < a:
             line, start = S, kept(box, i - a)
         elif i >= b:
             line, start = below, kept(box, i - b)
         if i % 2 == 1:
-            total += step(S, box, arrays, work, line, start, far, _EVEN, source, sink, varying)
+            total += step(task, work, line, start, _EVEN, source, sink)
         else:
-            total += step(S, box, arrays, work, line, start, far, _ODD, source, sink, varying)
+            total += step(task, work, line, start, _ODD, source, sink)
     if sink == NORM:
         sums[strip] = total
 

@@ -6,18 +6,8 @@ norm be taken. So ``descend`` and ``ascend`` of a cycle are one pass each, and s
 and full multigrid's arrival on a new grid. All give what the kernels of plane.py give one after the
 other, to rounding.
 
-A wave front runs down the rows. When row i enters,
-
-::
-
-    row i      enters      u_i from its source, even and odd columns apart
-    row i - 1  red         from rows i - 2, i - 1, i
-    row i - 2  black       from rows i - 3, i - 2, i - 1; then written to memory
-    row i - 3  residual    of its red nodes, from what black nodes around it have changed by
-
-so each row of u and g is read from memory once and u is written once; what lies between stays in
-the cache, in rings of a few rows. Red nodes lie in the even columns of even rows and in the odd
-columns of odd rows, so all stages of one step work on columns of the same parity c:
+A wave front runs down the rows: see wave.py. Red nodes lie in the even columns of even rows and in
+the odd columns of odd rows, so all stages of one step work on columns of the same parity c:
 
 ::
 
@@ -35,7 +25,7 @@ look ahead.
 
 Between the first and the last rows of a strip all stages have work. There the loops do not ask
 what is the same along a row: :func:`sweep_strip` has a copy of them for each pair of source and
-sink that V(1,1) and full multigrid use.
+sink that V(1,1), full multigrid and plain steps use.
 
 Relaxation, u += w r with w = omega / d and d the diagonal of A, leaves 1 - omega of a node's
 residual r; when its neighbours are relaxed, w r of theirs is added, times their weights in A.
@@ -50,11 +40,9 @@ For red nodes it is the change of u as it was rounded, which r2 of their neighbo
 1 - omega there would take the rounding for a residual, one that is smooth in part: in float32 an
 error of hundreds of eps, where now it is one. That of black nodes nobody has seen, and what the
 formula lacks is A times their rounding errors: these stay what they are.
-
-Each thread owns a strip of rows. The rows around a border between strips are copied first, and both
-sides compute the few rows there that they need from each other, so strips do not wait for one
-another.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -82,21 +70,27 @@ from mgcore.kernels.halves import (
 )
 from mgcore.kernels.vectors import (
     add_squares,
-    evens,
-    high,
     lagging,
     lanes,
-    leading,
     load,
-    low,
     masked,
     no_squares,
-    odds,
     offset,
-    prefetch,
     spread,
     store,
     total_of,
+)
+from mgcore.kernels.wave import (
+    Arrays,
+    Lines,
+    Near,
+    Work,
+    around,
+    ask,
+    coloured,
+    separated,
+    work_at,
+    write,
 )
 
 __all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
@@ -114,30 +108,133 @@ _RUN = 16
 _NO, _YES, _EVEN, _ODD = np.bool_(False), np.bool_(True), np.int64(0), np.int64(1)
 
 
+class Strip(NamedTuple):
+    """A strip of rows of n nodes, and its scratch S, with `half` elements between halves of rows.
+
+    `far` is what :class:`Row` says.
+    """
+
+    S: np.ndarray
+    half: np.int64
+    n: np.int64
+    lines: Lines
+    arrays: Arrays
+    far: np.bool_
+    omega: np.floating
+    a0: np.floating
+    a1: np.floating
+
+
+class Row(NamedTuple):
+    """Where the rows lie that a step reads and writes in whole vectors, m pairs of nodes each.
+
+    Row i of u is read from `line`, row i - 1 of g from `g`, the rows of e around row i from `e`;
+    row i - 2 of u is written to `to`, and the coarse row at row i - 4 to `out`. Where `far`, u and
+    g come from memory, and are to be asked for in time. Rows in scratch may be `short`, fill less
+    than a vector.
+    """
+
+    m: np.int64
+    line: np.ndarray
+    from_u: np.uint64
+    g: np.ndarray
+    from_g: np.uint64
+    e: np.ndarray
+    above: np.uint64
+    below: np.uint64
+    to: np.ndarray
+    to_u: np.uint64
+    out: np.ndarray
+    target: np.uint64
+    far: np.bool_
+    short: np.bool_
+
+
+class Front(NamedTuple):
+    """Where all that the wave front touches lies in scratch, for nodes of one parity.
+
+    For `residual`, the nodes are r1 in row i - 3, and those around them r2 of their neighbours.
+    """
+
+    even: np.uint64
+    odd: np.uint64
+    interpolated: np.uint64
+    red: Near
+    black: Near
+    residual: Near
+    g_r: np.uint64
+    g_p: np.uint64
+    r1_r: np.uint64
+    even_sum: np.uint64
+    odd_sum: np.uint64
+
+
+class Weights(NamedTuple):
+    """A, its diagonal d, omega / d, what is left of r, each in all lanes of a vector."""
+
+    a0: NamedTuple
+    a1: NamedTuple
+    d: NamedTuple
+    w: NamedTuple
+    rest: NamedTuple
+
+
 def workspace(shape, strips, dtype):
     """Scratch for `strips` strips of a grid of `shape` nodes."""
     return scratch(shape[1], _SLOTS, strips, dtype)
 
 
-@serial
-def places(half, i, c, step):
-    """Where the nodes of parity c of row i lie, and those beside them: see :func:`sides`."""
-    other = at(_U + i % 4, 1 - c, half) + c * np.int64(step)
-    return offset(at(_U + i % 4, c, half)), offset(other)
+# --- where things lie ---------------------------------------------------------------------------
 
 
-@serial
-def sides(c, before, here):
-    """The left and the right neighbours of the nodes of parity c.
+@inlined
+def ring(S, half, i, c):
+    """Where half c of row i of u lies, and the nodes beside it in the other half."""
+    beside = at(_U + i % 4, 1 - c, half) + c * np.int64(lanes(S))
+    return offset(at(_U + i % 4, c, half)), offset(beside)
 
-    ::
 
-        c = 0, nodes even[k]      before = odd[k - 1]     here = odd[k]         (first elements)
-        c = 1, nodes odd[k]       before = even[k]        here = even[k + lanes]
-    """
-    if c == 0:
-        return lagging(before, here), here
-    return before, leading(before, here)
+@inlined
+def front_of(S, half, i, c):
+    """The wave front when row i enters, for rows whose nodes of parity c are relaxed."""
+    r, p, q = i - 1, i - 2, i - 3
+    even, odd = offset(at(_U + i % 4, 0, half)), offset(at(_U + i % 4, 1, half))
+    u_r, beside_r = ring(S, half, r, c)
+    u_p, beside_p = ring(S, half, p, c)
+    u_q, _ = ring(S, half, q, c)
+    residual = Near(
+        offset(at(_R + q % 3, 0, half)),
+        offset(at(_R + (q - 1) % 3, 1, half)),
+        offset(at(_R + p % 3, 1, half)),
+        offset(at(_R + q % 3, 1, half) + c * np.int64(lanes(S))),
+    )
+    return Front(
+        even, odd, offset(at(_ROW, 0, half)),
+        Near(u_r, u_p, even if c == 0 else odd, beside_r), Near(u_p, u_q, u_r, beside_p), residual,
+        offset(at(_G + r % 2, 0, half)), offset(at(_G + p % 2, 0, half)),
+        offset(at(_R + r % 3, 0, half)),
+        offset(at(_SUMS, 0, half)), offset(at(_SUMS, 1, half)),
+    )  # fmt: skip
+
+
+@inlined
+def row_of(strip, i):
+    """The rows of a step, in memory."""
+    n, N, far, (u, g, e, coarse) = strip.n, strip.n // 2 + 1, strip.far, strip.arrays
+    r, p, q = i - 1, i - 2, i - 3
+    return Row(
+        n // 2, u, offset(i * n), g, offset(r * n), e, offset(i // 2 * N), offset((i + 1) // 2 * N),
+        u, offset(p * n), coarse, offset(q // 2 * N), far, _NO,
+    )  # fmt: skip
+
+
+@inlined
+def weights_of(strip):
+    """The weights of A and of relaxation."""
+    S, a0, a1 = strip.S, strip.a0, strip.a1
+    d = a0 + a0 + a1 + a1
+    w, rest = spread(S, strip.omega / d), spread(S, 1 - strip.omega)
+    return Weights(spread(S, a0), spread(S, a1), spread(S, d), w, rest)
 
 
 @serial
@@ -162,246 +259,250 @@ def beyond(p, q, s, t, n):
     return 3 * (p - q) + s if n == 3 else 4 * (p + s) - 6 * q - t
 
 
+# --- stages, for the vector of nodes at k of a row ----------------------------------------------
+
+
 @inlined
-def advance(S, half, i, n, source, sink, inside, c, strip, memory, far, weights):
+def enter(S, row, front, k, source):
+    """u from its source, at even and odd nodes."""
+    x = y = spread(S, 0)
+    if source == INTERPOLATED:
+        x, y = between(S, front.interpolated + k)
+    elif source != ZERO:
+        x, y = separated(S, row.line, row.from_u + k + k)
+    if source == CORRECTED:
+        one = unsigned(1)
+        here = load(row.e, row.above + k) + load(row.e, row.below + k)
+        there = load(row.e, row.above + k + one) + load(row.e, row.below + k + one)
+        x = x + spread(S, 1 / 2) * here
+        y = y + spread(S, 1 / 4) * (here + there)
+    return x, y
+
+
+@inlined
+def between(S, x):
+    """Coarse nodes, and the midpoints behind them by cubic interpolation."""
+    one = unsigned(1)
+    here, behind = load(S, x), load(S, x + one)
+    before, last = load(S, x - one), load(S, x + one + one)
+    return here, spread(S, 9 / 16) * (here + behind) - spread(S, 1 / 16) * (before + last)
+
+
+@inlined
+def defect(w, g, u):
+    """g - A u."""
+    rows = second_difference(u.above, u.here, u.below)
+    return g + w.a1 * second_difference(u.left, u.here, u.right) + w.a0 * rows
+
+
+@inlined
+def red(S, row, front, w, k, c, before, below, sink):
+    """Relax red nodes, the ones below have just entered; those beside are for the next vector."""
+    g, other = coloured(S, row.g, row.from_g + k + k, c)
+    u, beside = around(S, front.red, k, c, before, below)
+    r = defect(w, g, u)
+    relaxed = u.here + w.w * r
+    store(S, front.red.here + k, relaxed)
+    store(S, front.g_r + k, other)
+    if sink != NOTHING:
+        store(S, front.r1_r + k, r - w.d * (relaxed - u.here))
+    return beside
+
+
+@inlined
+def black(S, front, w, k, c, before):
+    """Black nodes, their residual, and those beside them."""
+    below = load(S, front.black.below + k)
+    u, beside = around(S, front.black, k, c, before, below)
+    return u.here, defect(w, load(S, front.g_p + k), u), beside
+
+
+@inlined
+def residual(S, front, w, k, c, before, below):
+    """What remains of red nodes' r1; r2 of those beside them, added, and for the next vector."""
+    r, beside = around(S, front.residual, k, c, before, below)
+    w0, w1, horizontal = w.w * w.a0, w.w * w.a1, r.left + r.right
+    return r.here + w1 * horizontal + w0 * r.above + w0 * below, horizontal, beside
+
+
+@inlined
+def weight_even(S, front, w, k, r, horizontal):
+    """Weights 1 2 1 along an even row: red nodes in even columns, black ones on either side."""
+    store(S, front.even_sum + k, spread(S, 2) * r + w.rest * horizontal)
+
+
+@inlined
+def weight_odd(S, row, front, w, k, last, middle, r, restricted):
+    """Along an odd row: black in even columns, red on either side; and 1 2 1 across the rows."""
+    two, sixteenth = spread(S, 2), spread(S, 1 / 16)
+    added = lagging(last, r) + (two * (w.rest * middle) + r)
+    if restricted:
+        total = load(S, front.odd_sum + k) + two * load(S, front.even_sum + k)
+        store(row.out, row.target + k, sixteenth * total + sixteenth * added)
+    store(S, front.odd_sum + k, added)
+
+
+@inlined
+def interior(x, row, k, c):
+    """x without a row's first node, which is border, and without what lies behind a short row."""
+    if k == 0 and (c == 0 or row.short):
+        return masked(x, c == 0, row.m)
+    return x
+
+
+# --- the wave front -----------------------------------------------------------------------------
+
+
+@inlined
+def upper_half(S, row, front, w, work, c, source, sink, lo, hi):
+    """The stages of the rows i and i - 1: enter, red."""
+    step, ahead = lanes(S), unsigned(AHEAD // S.itemsize)
+    before = load(S, front.red.beside + lo - step)
+    for k in range(lo, hi, step):
+        if row.far:
+            ask(S, row.line, row.from_u + k + k + ahead)
+            ask(S, row.g, row.from_g + k + k + ahead)
+        x = y = spread(S, 0)
+        if work.filled:
+            x, y = enter(S, row, front, k, source)
+        store(S, front.even + k, x)
+        store(S, front.odd + k, y)
+        if work.red:
+            before = red(S, row, front, w, k, c, before, x if c == 0 else y, sink)
+
+
+@inlined
+def lower_half(S, row, front, w, work, c, sink, lo, hi, last, squares):
+    """The stages of the rows i - 2 and i - 3: black, write, residual, restrict."""
+    step = lanes(S)
+    before_p, before_q = load(S, front.black.beside + lo - step), spread(S, 0)
+    if sink != NOTHING:
+        before_q = load(S, front.residual.beside + lo - step)
+    for k in range(lo, hi, step):
+        r2 = spread(S, 0)
+        if work.black:
+            u, r2, beside = black(S, front, w, k, c, before_p)
+            if work.written:
+                reds = beside if c == 0 else before_p
+                write(S, row.to, row.to_u + k + k, c, u + w.w * r2, reds)
+                if sink == NORM:
+                    squares = add_squares(squares, interior(w.rest * r2, row, k, c))
+            before_p = beside
+        if sink != NOTHING:
+            store(S, front.residual.below + k, r2)
+        if work.residual:
+            r1, horizontal, beside = residual(S, front, w, k, c, before_q, r2)
+            if sink == NORM:
+                squares = add_squares(squares, interior(r1, row, k, c))
+            elif c == 0:
+                weight_even(S, front, w, k, r1, horizontal)
+            else:
+                weight_odd(S, row, front, w, k, last, before_q, r1, work.restricted)
+            last, before_q = r1, beside
+    return last, squares
+
+
+@inlined
+def advance(strip, row, work, c, source, sink):
     """The wave front's step to row i; the sum of squared residuals, for NORM.
 
-    Parameters
-    ----------
-    S, half : array, int
-        The strip's rings, and the elements between the halves of a row.
-    i, n, c : int
-        The row, its nodes, and the parity (i - 1) % 2.
-    source, sink : int
-        What the pass begins and ends with.
-    inside : bool
-        Whether all stages have work. Where it, `c`, `source` and `sink` are constants, loops
-        without branches are left.
-    strip : (a, b, last)
-        First row of this strip, of the next one, and last of the grid.
-    memory : (line, at_line, e, rows, g, at_g, u, at_u, coarse, at_c)
-        Row i of u, where it is read, begins at line[at_line + i n], row i of g at g[at_g + i n],
-        row I of e, which has so many `rows`, at e[I N], N the nodes of a coarse row. Row i of u is
-        written to u[at_u + i n], row I of the coarse right-hand side to coarse[at_c + I N]. All are
-        read and written in whole vectors.
-    far : bool
-        Whether u and g come from memory, and are to be asked for in time.
-    weights : (omega, a0, a1)
+    c is the parity of i - 1. Where it, `work`, `source` and `sink` are constants, loops without
+    branches are left.
     """
-    (a, b, last), (omega, a0, a1) = strip, weights
-    line, at_line, e, rows, g, at_g, u, at_u, coarse, at_c = memory
-    m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
-    border = not inside and (i == 0 or i == last)
-    enters = inside or i <= min(b + 3, last)
-    red = inside or max(a - 2, 1) <= r < min(b + 3, last)
-    black = inside or max(a - 1, 1) <= p < min(b + 2, last)
-    written = inside or a <= p < b
-    residual = sink != NOTHING and (inside or a <= q < (b if sink == NORM else min(b + 1, last)))
-    restricted = sink == RESTRICTION and residual and c == 1 and (inside or q > a)
-
-    step, one = lanes(S), unsigned(1)
-    ahead = unsigned(AHEAD // S.itemsize)
-    d = a0 + a0 + a1 + a1
-    w, rest = spread(S, omega / d), spread(S, 1 - omega)
-    d, a0, a1 = spread(S, d), spread(S, a0), spread(S, a1)
-    w0, w1, nothing, squares = w * a0, w * a1, spread(S, 0), no_squares(S)
-    two, sixteenth = spread(S, 2), spread(S, 1 / 16)
-
-    even, odd = offset(at(_U + i % 4, 0, half)), offset(at(_U + i % 4, 1, half))
-    u_q = places(half, q, c, step)[0]
-    u_r, beside_r = places(half, r, c, step)
-    u_p, beside_p = places(half, p, c, step)
-    g_r, g_p = offset(at(_G + r % 2, 0, half)), offset(at(_G + p % 2, 0, half))
-    r1_r, r1_q = offset(at(_R + r % 3, 0, half)), offset(at(_R + q % 3, 0, half))
-    r2_p, r2_above = offset(at(_R + p % 3, 1, half)), offset(at(_R + (q - 1) % 3, 1, half))
-    beside_q = offset(at(_R + q % 3, 1, half) + c * np.int64(step))
-    even_sum, odd_sum = offset(at(_SUMS, 0, half)), offset(at(_SUMS, 1, half))
-    from_u, from_g, to_u = offset(at_line + i * n), offset(at_g + r * n), offset(at_u + p * n)
-    above_e, below_e, to_c = offset(i // 2 * N), offset((i + 1) // 2 * N), offset(at_c + q // 2 * N)
-    row_e = offset(at(_ROW, 0, half))
-    if source == INTERPOLATED and enters and not border:
-        row_of_e(e, rows, N, i, S, at(_ROW, 0, half))
-
-    before_r, before_p = load(S, beside_r - step), load(S, beside_p - step)
-    before_q, before = load(S, beside_q - step), nothing
-    for lo in range(unsigned(0), unsigned(m), unsigned(_RUN) * step):
-        hi = min(lo + unsigned(_RUN) * step, unsigned(m))
-        for k in range(lo, hi, step):
-            k2 = k + k
-            k3 = k2 + step
-            if far:
-                prefetch(line, from_u + k2 + ahead)
-                prefetch(line, from_u + k3 + ahead)
-                prefetch(g, from_g + k2 + ahead)
-                prefetch(g, from_g + k3 + ahead)
-
-            x = y = nothing
-            if enters:
-                if border:
-                    pass
-                elif source == INTERPOLATED:
-                    x, x2 = load(S, row_e + k), load(S, row_e + k + one)
-                    x1, x3 = load(S, row_e + k - one), load(S, row_e + k + one + one)
-                    y = spread(S, 9 / 16) * (x + x2) - spread(S, 1 / 16) * (x1 + x3)
-                elif source != ZERO:
-                    first, second = load(line, from_u + k2), load(line, from_u + k3)
-                    x, y = evens(first, second), odds(first, second)
-                    if source == CORRECTED:
-                        here = load(e, above_e + k) + load(e, below_e + k)
-                        there = load(e, above_e + k + one) + load(e, below_e + k + one)
-                        x = x + spread(S, 1 / 2) * here
-                        y = y + spread(S, 1 / 4) * (here + there)
-                store(S, even + k, x)
-                store(S, odd + k, y)
-
-            if red:
-                u1, above, below = load(S, u_r + k), load(S, u_p + k), x if c == 0 else y
-                beside = load(S, beside_r + k)
-                first, second = load(g, from_g + k2), load(g, from_g + k3)
-                x, y = evens(first, second), odds(first, second)
-                g1, g2 = (x, y) if c == 0 else (y, x)
-                left, right = sides(c, before_r, beside)
-                rows = second_difference(above, u1, below)
-                r1 = g1 + a1 * second_difference(left, u1, right) + a0 * rows
-                relaxed = u1 + w * r1
-                store(S, u_r + k, relaxed)
-                store(S, g_r + k, g2)
-                if sink != NOTHING:
-                    store(S, r1_r + k, r1 - d * (relaxed - u1))
-                before_r = beside
-
-        for k in range(lo, hi, step):
-            k2 = k + k
-            k3 = k2 + step
-            r2 = nothing
-            if black:
-                u2, above, below = load(S, u_p + k), load(S, u_q + k), load(S, u_r + k)
-                g2, beside = load(S, g_p + k), load(S, beside_p + k)
-                left, right = sides(c, before_p, beside)
-                rows = second_difference(above, u2, below)
-                r2 = g2 + a1 * second_difference(left, u2, right) + a0 * rows
-                if written:
-                    u2 = u2 + w * r2
-                    x, y = (u2, beside) if c == 0 else (before_p, u2)
-                    store(u, to_u + k2, low(x, y))
-                    store(u, to_u + k3, high(x, y))
-                    if sink == NORM:
-                        remaining = rest * r2
-                        squares = add_squares(squares, interior(remaining, k, c, m, inside))
-                before_p = beside
-            if sink != NOTHING:
-                store(S, r2_p + k, r2)
-
-            if residual:
-                r1, above = load(S, r1_q + k), load(S, r2_above + k)
-                beside = load(S, beside_q + k)
-                left, right = sides(c, before_q, beside)
-                horizontal = left + right
-                r1 = r1 + w1 * horizontal + w0 * above + w0 * r2
-                if sink == NORM:
-                    squares = add_squares(squares, interior(r1, k, c, m, inside))
-                elif c == 1:  # an odd row: black nodes in even columns, red ones on either side
-                    added = lagging(before, r1) + (two * (rest * before_q) + r1)
-                    if restricted:
-                        above, middle = load(S, odd_sum + k), load(S, even_sum + k)
-                        above = sixteenth * (above + two * middle)
-                        store(coarse, to_c + k, above + sixteenth * added)
-                    store(S, odd_sum + k, added)
-                    before = r1
-                else:  # an even row: red nodes in even columns, black ones on either side
-                    store(S, even_sum + k, two * r1 + rest * horizontal)
-                before_q = beside
-
+    S, half, m = strip.S, strip.half, row.m
+    front, w = front_of(S, half, work.i, c), weights_of(strip)
+    if source == INTERPOLATED and work.filled:
+        row_of_e(row.e, strip.lines.stop // 2 + 1, m + 1, work.i, S, at(_ROW, 0, half))
+    last, squares = spread(S, 0), no_squares(S)
+    run, pairs = unsigned(_RUN) * lanes(S), unsigned(m)
+    for lo in range(unsigned(0), pairs, run):
+        hi = min(lo + run, pairs)
+        upper_half(S, row, front, w, work, c, source, sink, lo, hi)
+        last, squares = lower_half(S, row, front, w, work, c, sink, lo, hi, last, squares)
     if c == 0:  # the first column is border
-        S[u_r] = S[r2_p] = 0
-        if written:
-            u[to_u] = 0
-    if restricted:
-        coarse[to_c] = 0
+        S[front.red.here] = S[front.residual.below] = 0
+        if work.written:
+            row.to[row.to_u] = 0
+    if work.restricted:
+        row.out[row.target] = 0
     return total_of(squares)
 
 
 @inlined
-def interior(x, k, c, m, inside):
-    """x without a row's first node, which is border, and without what lies behind a short row."""
-    if k == 0 and not (inside and c == 1):
-        return masked(x, c == 0, m)
-    return x
-
-
-@inlined
-def advance_inside(S, half, start, stop, n, source, sink, strip, memory, far, weights):
+def advance_inside(strip, start, stop, source, sink):
     """The wave front's steps to the rows start <= i < stop, where all stages have work."""
-    total = 0.0
+    total, remains, restricts = 0.0, sink != NOTHING, sink == RESTRICTION
     for i in range(start, stop):
+        row = row_of(strip, i)
         if i % 2 == 1:
-            total += advance(S, half, i, n, source, sink, _YES, _EVEN, strip, memory, far, weights)
+            work = Work(i, _YES, _YES, _YES, _YES, remains, _NO)
+            total += advance(strip, row, work, _EVEN, source, sink)
         else:
-            total += advance(S, half, i, n, source, sink, _YES, _ODD, strip, memory, far, weights)
+            work = Work(i, _YES, _YES, _YES, _YES, remains, restricts)
+            total += advance(strip, row, work, _ODD, source, sink)
     return total
 
 
 @serial
-def advance_anywhere(S, half, i, n, source, sink, strip, memory, far, weights):
+def advance_anywhere(strip, row, i, source, sink):
     """The wave front's step to row i, where some stages may have no work."""
-    return advance(S, half, i, n, source, sink, _NO, (i - 1) % 2, strip, memory, far, weights)
+    return advance(strip, row, work_at(i, strip.lines, source, sink), (i - 1) % 2, source, sink)
 
 
 @serial
-def advance_by_slots(S, half, i, n, source, sink, strip, memory, weights):
+def advance_by_slots(strip, i, source, sink):
     """The same by way of slots; u's row is in the first of them, where it is read.
 
     So rows may be shorter than a vector, or be those that were kept.
     """
-    a, b, last = strip
-    _, _, e, rows, g, _, u, _, coarse, _ = memory
-    m, N, r, p, q = n // 2, n // 2 + 1, i - 1, i - 2, i - 3
+    S, half, n, (u, g, e, coarse) = strip.S, strip.half, strip.n, strip.arrays
+    m, r, p, q, work = n // 2, i - 1, i - 2, i - 3, work_at(i, strip.lines, source, sink)
     start, size = at(_SINGLE, 0, half), 2 * half
-    if source == CORRECTED and 0 < i < last:
-        I, K = i // 2 * N, (i + 1) // 2 * N
+    if source == CORRECTED and work.filled:
+        I, K = i // 2 * (m + 1), (i + 1) // 2 * (m + 1)
         for J in range(m):
             here, there = e[I + J] + e[K + J], e[I + J + 1] + e[K + J + 1]
             S[start + 2 * J] += S.dtype.type(1 / 2) * here
             S[start + 2 * J + 1] += S.dtype.type(1 / 4) * (here + there)
-    if 0 < r < last:
+        source = GIVEN
+    if work.red:
         copy(g, r * n, S, start + size, 2 * m)
-    slots = (
-        S, start - i * n, e, rows, S, start + size - r * n, S, start + 2 * size - p * n,
-        S, start + 3 * size - q // 2 * N,
+    in_slots = Row(
+        m, S, offset(start), S, offset(start + size), e, offset(0), offset(0),
+        S, offset(start + 2 * size), S, offset(start + 3 * size), _NO, _YES,
     )  # fmt: skip
-    source = GIVEN if source == CORRECTED else source
-    squares = advance_anywhere(S, half, i, n, source, sink, strip, slots, _NO, weights)
+    squares = advance_anywhere(strip, in_slots, i, source, sink)
     behind = max(np.int64(lanes(S)) - m, 0)  # behind a short row there are zeros again
     for row in range(p, i + 1):
         fill(S, at(_U + row % 4, 0, half) + m, behind, 0)
         fill(S, at(_U + row % 4, 1, half) + m, behind, 0)
     fill(S, at(_R + p % 3, 1, half) + m, behind, 0)
-    if a <= p < b:
+    if work.written:
         copy(S, start + 2 * size, u, p * n, 2 * m)
-    if sink == RESTRICTION and q % 2 == 1 and a < q < min(b + 1, last):
-        copy(S, start + 3 * size, coarse, q // 2 * N, m)
+    if work.restricted:
+        copy(S, start + 3 * size, coarse, q // 2 * (m + 1), m)
     return squares
 
 
 @serial
-def advance_ends(S, below, half, start, stop, n, source, sink, strip, memory, far, weights):
+def advance_ends(strip, below, start, stop, source, sink):
     """The wave front's steps to the rows start <= i < stop near the borders of a strip.
 
-    The rows that were kept are in S, and in `below`, the scratch of the next strip.
+    The rows that were kept are in the strip's scratch, and in `below`, that of the next strip.
     """
-    a, b, last = strip
+    S, half, n, (a, b, _, last, _) = strip.S, strip.half, strip.n, strip.lines
     short, slot, total = n // 2 < np.int64(lanes(S)), at(_SINGLE, 0, half), 0.0
     for i in range(start, stop):
         if a <= i < b and not short:
-            total += advance_anywhere(S, half, i, n, source, sink, strip, memory, far, weights)
+            total += advance_anywhere(strip, row_of(strip, i), i, source, sink)
             continue
         if 0 < i < a:
             copy(S, at(_OLD + i - a + 3, 0, half), S, slot, n)
         elif b <= i < min(b + 4, last):
             copy(below, at(_OLD + i - b + 3, 0, half), S, slot, n)
         elif a <= i < b:
-            copy(memory[0], i * n, S, slot, n)
-        total += advance_by_slots(S, half, i, n, source, sink, strip, memory, weights)
+            copy(strip.arrays.u, i * n, S, slot, n)
+        total += advance_by_slots(strip, i, source, sink)
     return total
 
 
@@ -409,31 +510,33 @@ def advance_ends(S, below, half, start, stop, n, source, sink, strip, memory, fa
 def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, space, strip, strips):
     """The pass over one strip."""
     rows, n = u.shape
-    half, last, zero = half_size(n), rows - 1, np.int64(0)
+    last = rows - 1
     a = first_line(strip, strips, rows)
     b = first_line(strip + 1, strips, rows) if strip + 1 < strips else last
-    S, below, u_, g_ = space[strip], space[min(strip + 1, strips - 1)], u.reshape(-1), g.reshape(-1)
-    memory = u_, zero, e.reshape(-1), e.shape[0], g_, zero, u_, zero, coarse.reshape(-1), zero
-    task = (a, b, last), memory, u.size * u.itemsize > NEAR, (omega, a0, a1)
+    S, below = space[strip], space[min(strip + 1, strips - 1)]
+    arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
+    lines, far = Lines(a, b, np.int64(1), last, last // 2), u.size * u.itemsize > NEAR
+    task = Strip(S, half_size(n), n, lines, arrays, far, omega, a0, a1)
 
-    short = n // 2 < np.int64(lanes(S))
-    inner = b if short else min(a + 4, b)
-    how = S, half, inner, b, n
-    total = advance_ends(S, below, half, max(a - 3, 0), inner, n, source, sink, *task)
-    # A copy of the loops for each pair of V(1,1) and full multigrid, and one for all others.
+    inner = b if n // 2 < np.int64(lanes(S)) else min(a + 4, b)
+    total = advance_ends(task, below, max(a - 3, 0), inner, source, sink)
+    # A copy of the loops for each pair of V(1,1) and full multigrid, for a plain step, and one for
+    # all others.
     if source == GIVEN and sink == RESTRICTION:
-        total += advance_inside(*how, GIVEN, RESTRICTION, *task)
+        total += advance_inside(task, inner, b, GIVEN, RESTRICTION)
     elif source == ZERO and sink == RESTRICTION:
-        total += advance_inside(*how, ZERO, RESTRICTION, *task)
+        total += advance_inside(task, inner, b, ZERO, RESTRICTION)
     elif source == INTERPOLATED and sink == RESTRICTION:
-        total += advance_inside(*how, INTERPOLATED, RESTRICTION, *task)
+        total += advance_inside(task, inner, b, INTERPOLATED, RESTRICTION)
     elif source == CORRECTED and sink == NOTHING:
-        total += advance_inside(*how, CORRECTED, NOTHING, *task)
+        total += advance_inside(task, inner, b, CORRECTED, NOTHING)
     elif source == CORRECTED and sink == NORM:
-        total += advance_inside(*how, CORRECTED, NORM, *task)
+        total += advance_inside(task, inner, b, CORRECTED, NORM)
+    elif source == GIVEN and sink == NOTHING:
+        total += advance_inside(task, inner, b, GIVEN, NOTHING)
     else:
-        total += advance_inside(*how, source, sink, *task)
-    total += advance_ends(S, below, half, b, min(b + 3, last) + 4, n, source, sink, *task)
+        total += advance_inside(task, inner, b, source, sink)
+    total += advance_ends(task, below, b, min(b + 3, last) + 4, source, sink)
     if sink == NORM:
         sums[strip] = total
 

@@ -10,7 +10,7 @@ import pytest
 
 import mgcore
 from mgcore import Grid, threads
-from mgcore.kernels import FUSED, KERNELS, compilation
+from mgcore.kernels import FUSED, KERNELS, compilation, wave
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -153,7 +153,8 @@ class TestPasses:
             return call
 
         for operation in (self.fused.load, self.fused.store):
-            monkeypatch.setattr(self.fused, operation.__name__, watched(operation))
+            for module in (self.fused, wave):  # that of the pass, and what passes share
+                monkeypatch.setattr(module, operation.__name__, watched(operation))
         for sink in (RESTRICTION, NORM):
             coarse, sums = np.zeros_like(self.e), np.zeros(shape[0])
             self.fused.sweep(
