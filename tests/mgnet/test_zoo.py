@@ -153,7 +153,9 @@ def test_what_is_ours_is_documented():
         assert result.command in results
         assert f"Last epoch: {result.ours} %" in results
         assert f"{table.cost(name, result.data)[0]:,} parameters" in results
-    assert {name for name, _ in measured} == {"mgnet-pooled", "mgnet-fast", "mgnet-narrow"}
+    assert {name for name, _ in measured} == {
+        "mgnet-pooled", "mgnet-fast", "mgnet-narrow", "one-hidden-layer",
+    }  # fmt: skip
 
 
 def test_what_is_ours_comes_with_a_command():
@@ -179,6 +181,8 @@ def test_the_table():
     assert "91.14" in row
     assert commands.splitlines()[1:] == [
         "  python -m mgnet.baselines mnist", f"    {', '.join(BASELINES)}",
+        "  python examples/reproduce.py --data DIR --tables mnist --compile",
+        "    one-hidden-layer",
         "  python examples/train_cifar.py --compile", "    mgnet-pooled",
         "  python examples/train_cifar.py --network mgnet-fast --epochs 24 --cutout 8 --compile",
         "    mgnet-fast",
