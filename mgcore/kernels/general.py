@@ -15,15 +15,15 @@ from mgcore.kernels.runs import (
     NORM,
     NOTHING,
     RESIDUAL,
-    chunk_defect,
     relax,
-    relaxation,
-    relaxed,
     residual,
+    scaled,
 )
 from mgcore.kernels.slab import begin, clear_slab, close_ends, close_slab, position, table
 
 __all__ = ["coloured", "convolution", "defect", "invert", "jacobi", "norm", "sequential"]
+
+_NO, _YES = np.bool_(False), np.bool_(True)
 
 
 @allocating
@@ -127,11 +127,7 @@ def jacobi(u, g, new, A, walk, omega):
     for slab in prange(walk.slabs):
         total = np.empty(CHUNK, u.dtype)
         for c in range(2):
-            run = walk.odd if c else walk.even
-            for at in range(0, run, CHUNK):
-                x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
-                chunk_defect(u, g, x, n, A, slab, c, at, total)
-                relaxation(u, x, n, A, slab, c, at, omega, total, new)
+            scaled(u, g, new, A, walk, slab, c, omega, _YES, total)
         close_slab(new, walk, slab)
     close_ends(new, walk)
 
@@ -140,11 +136,7 @@ def jacobi(u, g, new, A, walk, omega):
 def _scaled_slab(u, g, r, A, walk, slab, omega, total):
     """r = omega D^-1 (g - A u) at a slab."""
     for c in range(2):
-        run = walk.odd if c else walk.even
-        for at in range(0, run, CHUNK):
-            x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
-            chunk_defect(u, g, x, n, A, slab, c, at, total)
-            relaxed(n, A, slab, c, at, omega, total, r, x)
+        scaled(u, g, r, A, walk, slab, c, omega, _NO, total)
     close_slab(r, walk, slab)
 
 

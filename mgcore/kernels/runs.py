@@ -9,7 +9,7 @@ A run is worked through in chunks, of which what lies between stays in the first
     total = g - A u         one loop for four or eight neighbours, then one for every two more
     u += omega D^-1 total, or r = total
 
-Six neighbours, those of -div(a grad u) in space, are one loop over vectors from u to u, in which
+Four or six neighbours, those of -div(a grad u), are one loop over vectors from u to u, in which
 nothing lies between.
 
 In 3D runs go across the layer between two lines of a slab. There the inverse of the diagonal is
@@ -31,12 +31,9 @@ __all__ = [
     "NORM",
     "NOTHING",
     "RESIDUAL",
-    "chunk_defect",
-    "keep",
     "relax",
-    "relaxation",
-    "relaxed",
     "residual",
+    "scaled",
 ]
 
 #: What a pass gives besides u: nothing, the residual, its norm.
@@ -216,11 +213,11 @@ def _squares(n, scale, slab, at, total):
     return result * np.float64(scale.slabs[slab]) ** 2
 
 
-# --- the same for six couplings, in registers -----------------------------------------------------
+# --- the same for four or six couplings, in registers ---------------------------------------------
 
 
-class Six(NamedTuple):
-    """Where six neighbours of a run lie, and their weights, and that of the node itself."""
+class Near(NamedTuple):
+    """Where four or six neighbours of a run lie, their weights, and that of the node itself."""
 
     neighbours: tuple
     tables: tuple
@@ -229,56 +226,73 @@ class Six(NamedTuple):
 
 
 @inlined
-def _six(x, A, slab, c, at):
-    """Where these are, `at` places into half a slab."""
-    d = A.distances
-    return Six(
+def _near(x, A, slab, c, at):
+    """Where these are, `at` places into half a slab; of four, the last one stands for more."""
+    d, most = A.distances, A.distances.shape[1]
+    fifth, sixth = min(4, most - 1), min(5, most - 1)
+    return Near(
         (
             offset(x + d[c, 0]), offset(x + d[c, 1]), offset(x + d[c, 2]),
-            offset(x + d[c, 3]), offset(x + d[c, 4]), offset(x + d[c, 5]),
+            offset(x + d[c, 3]), offset(x + d[c, fifth]), offset(x + d[c, sixth]),
         ),
         (
             table(A, 0, slab, c, at), table(A, 1, slab, c, at), table(A, 2, slab, c, at),
-            table(A, 3, slab, c, at), table(A, 4, slab, c, at), table(A, 5, slab, c, at),
+            table(A, 3, slab, c, at), table(A, fifth, slab, c, at), table(A, sixth, slab, c, at),
         ),
-        table(A, 6, slab, c, at), table(A, 7, slab, c, at),
+        table(A, most, slab, c, at), table(A, most + 1, slab, c, at),
     )  # fmt: skip
 
 
 @inlined
-def _pull(u, here, A, six, k, slab, j, plain):
-    """Coupling k at a vector of nodes."""
-    weight = spread(u, A.factors[k, slab])
-    if not plain:
-        weight = weight * load(A.tables, six.tables[k] + j)
-    return weight * (load(u, six.neighbours[k] + j) - here)
+def _is_near(A):
+    """Whether there are so many."""
+    return _VECTORS and A.distances.shape[1] <= 6
 
 
 @inlined
-def _six_defect(u, g, x, A, six, slab, j, here, plain):
+def _pull(u, here, A, near, k, slab, j, plain):
+    """Coupling k at a vector of nodes."""
+    weight = spread(u, A.factors[k, slab])
+    if not plain:
+        weight = weight * load(A.tables, near.tables[k] + j)
+    return weight * (load(u, near.neighbours[k] + j) - here)
+
+
+@inlined
+def _near_defect(u, g, x, A, near, slab, j, here, plain):
     """g - A u at a vector of nodes."""
-    first = _pull(u, here, A, six, 0, slab, j, plain) + _pull(u, here, A, six, 1, slab, j, plain)
-    second = _pull(u, here, A, six, 2, slab, j, plain) + _pull(u, here, A, six, 3, slab, j, plain)
-    third = _pull(u, here, A, six, 4, slab, j, plain) + _pull(u, here, A, six, 5, slab, j, plain)
-    rest = load(g, x + j) + ((first + second) + third)
+    most = A.distances.shape[1]
+    first = _pull(u, here, A, near, 0, slab, j, plain) + _pull(u, here, A, near, 1, slab, j, plain)
+    second = _pull(u, here, A, near, 2, slab, j, plain) + _pull(u, here, A, near, 3, slab, j, plain)
+    pulls = first + second
+    if most == 6:
+        third = _pull(u, here, A, near, 4, slab, j, plain)
+        pulls = pulls + (third + _pull(u, here, A, near, 5, slab, j, plain))
+    rest = load(g, x + j) + pulls
     if A.owned:
-        own = spread(u, A.factors[6, slab])
+        own = spread(u, A.factors[most, slab])
         if not plain:
-            own = own * load(A.tables, six.own + j)
+            own = own * load(A.tables, near.own + j)
         rest = rest - own * here
     return rest
 
 
 @inlined
-def _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, plain):
+def _relaxing(u, A, slab, omega):
+    """Omega times the factor of D^-1, in all lanes."""
+    return spread(u, omega * A.factors[A.distances.shape[1] + 1, slab])
+
+
+@inlined
+def _near_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, plain):
     """u += omega D^-1 (g - A u); what is left to r, or the residual before the step to total."""
-    six, w, x = _six(x, A, slab, c, at), spread(u, omega * A.factors[7, slab]), offset(x)
+    near, w, x = _near(x, A, slab, c, at), _relaxing(u, A, slab, omega), offset(x)
     for j in range(unsigned(0), unsigned(n), lanes(u)):
         prefetch(g, x + j + unsigned(_AHEAD))
-        prefetch(u, six.neighbours[1] + j + unsigned(_AHEAD))
+        prefetch(u, near.neighbours[1] + j + unsigned(_AHEAD))
         here = load(u, x + j)
-        rest = _six_defect(u, g, x, A, six, slab, j, here, plain)
-        store(u, x + j, here + w * load(A.tables, six.inverse + j) * rest)
+        rest = _near_defect(u, g, x, A, near, slab, j, here, plain)
+        store(u, x + j, here + w * load(A.tables, near.inverse + j) * rest)
         if sink == RESIDUAL:
             store(r, x + j, spread(u, left) * rest)
         elif sink == NORM:
@@ -297,17 +311,28 @@ def _clear_behind(r, x, n):
 
 
 @inlined
-def _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
+def _near_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
     """g - A u, to r or to total."""
-    six, x = _six(x, A, slab, c, at), offset(x)
+    near, x = _near(x, A, slab, c, at), offset(x)
     for j in range(unsigned(0), unsigned(n), lanes(u)):
-        rest = _six_defect(u, g, x, A, six, slab, j, load(u, x + j), plain)
+        rest = _near_defect(u, g, x, A, near, slab, j, load(u, x + j), plain)
         if sink == RESIDUAL:
             store(r, x + j, rest)
         else:
             store(total, j, rest)
     if sink == RESIDUAL:
         _clear_behind(r, x, n)
+
+
+@inlined
+def _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, plain):
+    """out = omega D^-1 (g - A u), or that added to u."""
+    near, w, x = _near(x, A, slab, c, at), _relaxing(u, A, slab, omega), offset(x)
+    for j in range(unsigned(0), unsigned(n), lanes(u)):
+        here = load(u, x + j)
+        change = w * load(A.tables, near.inverse + j)
+        change = change * _near_defect(u, g, x, A, near, slab, j, here, plain)
+        store(out, x + j, here + change if added else change)
 
 
 # --- half a slab --------------------------------------------------------------------------------
@@ -320,13 +345,13 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
     Of relaxed points 1 - omega of the residual is left: that is what `sink` is for.
     """
     run, left, sums = walk.odd if c else walk.even, u.dtype.type(1) - omega, 0.0
-    six = _VECTORS and A.distances.shape[1] == 6 and not len(masks)
+    near = _is_near(A) and not len(masks)
     for at in range(0, run, CHUNK):
         x, n, to = begin(walk, slab, c) + at, min(CHUNK, run - at), c * walk.half + walk.start + at
-        if six and A.plain:
-            _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _YES)
-        elif six:
-            _six_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _NO)
+        if near and A.plain:
+            _near_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _YES)
+        elif near:
+            _near_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _NO)
         else:
             chunk_defect(u, g, x, n, A, slab, c, at, total)
             if len(masks):
@@ -340,16 +365,34 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
     return np.float64(left) ** 2 * sums
 
 
+@inlined
+def scaled(u, g, out, A, walk, slab, c, omega, added, total):
+    """out = omega D^-1 (g - A u) at half a slab, or that added to u."""
+    run = walk.odd if c else walk.even
+    for at in range(0, run, CHUNK):
+        x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
+        if _is_near(A) and A.plain:
+            _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, _YES)
+        elif _is_near(A):
+            _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, _NO)
+        else:
+            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            if added:
+                relaxation(u, x, n, A, slab, c, at, omega, total, out)
+            else:
+                relaxed(n, A, slab, c, at, omega, total, out, x)
+
+
 @serial
 def residual(u, g, r, A, walk, slab, c, sink, scale, total):
     """r = g - A u at half a slab, or its sum of squares."""
-    run, sums, six = walk.odd if c else walk.even, 0.0, _VECTORS and A.distances.shape[1] == 6
+    run, sums, near = walk.odd if c else walk.even, 0.0, _is_near(A)
     for at in range(0, run, CHUNK):
         x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
-        if six and A.plain:
-            _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, _YES)
-        elif six:
-            _six_residual(u, g, r, x, n, A, slab, c, at, sink, total, _NO)
+        if near and A.plain:
+            _near_residual(u, g, r, x, n, A, slab, c, at, sink, total, _YES)
+        elif near:
+            _near_residual(u, g, r, x, n, A, slab, c, at, sink, total, _NO)
         else:
             chunk_defect(u, g, x, n, A, slab, c, at, total)
             if sink == RESIDUAL:
