@@ -253,7 +253,7 @@ def row_of_e(e, rows, n, i, S, x):
     S[last + 1] = beyond(S[last], S[last - 1], S[last - 2], S[last - third], n)
 
 
-@serial
+@inlined
 def beyond(p, q, s, t, n):
     """The value next to p, q, s, t of a cubic; on axes of three nodes, of a parabola."""
     return 3 * (p - q) + s if n == 3 else 4 * (p + s) - 6 * q - t
