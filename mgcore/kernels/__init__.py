@@ -1,13 +1,13 @@
 """Numba functions on arrays and nothing else: no classes, no policy.
 
 One file for each dimension, with the same functions; plane_fused.py and space_fused.py do what one
-half of a cycle needs in one pass over memory, on scratch that halves.py lays out. Their arrays are
-C-contiguous node arrays of one dtype, border nodes included; borders of `u` hold zero unless said
-otherwise and are never written. `a` holds h^-2 of each axis, `k` 1 for each axis that the coarser
-grid halves and 0 for the others. general.py and transfers.py are for any operator and all
-dimensions, on flat arrays that mgcore/slabs.py lays out; box_fused.py has the passes in 2D
-for any sides and meshes, on arrays that mgcore/layout.py lays out. Nothing is checked here:
-callers vouch for shapes and dtypes.
+half of a cycle needs in one pass over memory, in stages that wave.py introduces, on scratch that
+halves.py lays out. Their arrays are C-contiguous node arrays of one dtype, border nodes included;
+borders of `u` hold zero unless said otherwise and are never written. `a` holds h^-2 of each axis,
+`k` 1 for each axis that the coarser grid halves and 0 for the others. general.py and transfers.py
+are for any operator and all dimensions, on flat arrays that mgcore/slabs.py lays out; box_fused.py
+has the passes in 2D for any sides, meshes and coefficients, on arrays that mgcore/layout.py lays
+out. Nothing is checked here: callers vouch for shapes and dtypes.
 """
 
 from types import ModuleType
