@@ -445,6 +445,7 @@ def plot_factors(
     for number, (name, (x, factors)) in enumerate(measured.items()):
         marker = ("o", "s", "D", "^")[number % 4]
         ax.plot(x, factors, marker, color=COLOURS[number % 7], markersize=9, label=name)
+    ax.margins(y=0.15)
     ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, None))
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)

@@ -50,15 +50,27 @@ def _():
     kind = mo.ui.dropdown(list(kinds), value="V", label="cycle")
     grids = mo.ui.slider(2, 6, 1, value=5, label="grids", show_value=True)
     steps = mo.ui.slider(1, 3, 1, value=1, label=r"steps $\nu$", show_value=True)
-    return grids, kind, kinds, steps
+    play = mo.ui.refresh(options=["1s"], label="walk on")
+    first_visit, begin_at = mo.state(1)
+    ticks = set()  # of `play`, that have moved the slider
+    return begin_at, first_visit, grids, kind, kinds, play, steps, ticks
 
 
 @app.cell
-def _(grids, kind, kinds, steps):
+def _(first_visit, grids, kind, kinds, play, steps):
     path = kinds[kind.value](grids.value, steps.value, steps.value)
-    visit = mo.ui.slider(0, len(path), 1, value=1, label="visits made", show_value=True)
-    mo.hstack([kind, grids, steps, visit], justify="start", gap=1.5, wrap=True)
+    made = min(first_visit(), len(path))
+    visit = mo.ui.slider(0, len(path), 1, value=made, label="visits made", show_value=True)
+    mo.hstack([kind, grids, steps, visit, play], justify="start", gap=1.5, wrap=True)
     return path, visit
+
+
+@app.cell
+def _(begin_at, path, play, ticks, visit):
+    if play.value and play.value not in ticks:  # not when the slider was moved
+        ticks.add(play.value)
+        begin_at((visit.value + 1) % (len(path) + 1))
+    return
 
 
 @app.cell

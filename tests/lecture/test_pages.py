@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import matplotlib as mpl
+import numpy as np
 import pytest
+from PIL import Image
 
 marimo = pytest.importorskip(
     "marimo", reason="the pages need marimo: pip install 'mgcore[lecture]'"
@@ -230,6 +232,45 @@ def test_every_slider_of_a_page_moves_its_number(served, name, tab, latencies, r
     assert not tab.complaints
     latencies[name] = waited
     record_property("milliseconds", waited)
+
+
+def page_named(name):
+    """The page, for the fixture `served`."""
+    return pytest.mark.parametrize(
+        "served", [ROOT / "docs" / "lecture" / f"{name}.py"], ids=[name], indirect=True
+    )
+
+
+@pytest.mark.slow
+@page_named("05_cycles")
+def test_a_cycle_walks_on_by_itself(served, tab):
+    tab.goto(served)
+    tab.wait_for_function(ANSWER, timeout=1000 * OPENING)
+    after = """made => document.querySelector("marimo-stat").getAttribute("data-label")
+        .includes(`after ${made} of`)"""
+    tab.locator("marimo-refresh button").click()
+    tab.wait_for_function(after, arg=2, timeout=30_000)
+    tab.locator("marimo-refresh select").select_option("1s")
+    for made in (3, 4):
+        tab.wait_for_function(after, arg=made, timeout=30_000)
+    assert not tab.complaints
+
+
+@pytest.mark.slow
+@page_named("08_mgnet")
+def test_a_picture_of_ones_own_is_seen(served, tab, tmp_path):
+    stripes = np.zeros((48, 64, 3), np.uint8)
+    stripes[:, ::8] = (255, 128, 0)
+    picture = tmp_path / "stripes.png"
+    Image.fromarray(stripes).save(picture)
+    tab.goto(served)
+    tab.wait_for_function(ANSWER, timeout=1000 * OPENING)
+    before = tab.evaluate(ANSWER)
+    tab.locator("input[type=file]").set_input_files(picture)
+    changed = f"before => {{ const now = ({ANSWER})(); return now !== null && now !== before }}"
+    tab.wait_for_function(changed, arg=before, timeout=30_000)
+    assert not tab.get_by_text("Traceback").count()
+    assert not tab.complaints
 
 
 @pytest.mark.slow
