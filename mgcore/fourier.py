@@ -14,6 +14,7 @@ Matrices here have the harmonics in C order of alpha, the mode ``theta`` itself 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from numbers import Integral
 from typing import Any
@@ -30,6 +31,7 @@ from mgcore.smoothers import smoother as smoother_record
 from mgcore.stencil import Stencil
 
 __all__ = [
+    "Zebra",
     "alias",
     "amplification",
     "high",
@@ -56,9 +58,27 @@ _BEGIN = {1: 257, 2: 33, 3: 13}
 # --- smoothers ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Zebra:
+    """Gauss-Seidel line by line: every second line along an axis at once, then the others.
+
+    A smoother for the analysis alone: no level has it. In space every line has neighbours of the
+    other kind on all sides, as squares of a chessboard have.
+
+    Parameters
+    ----------
+    axis : int
+        That the lines run along.
+    omega : float
+    """
+
+    axis: int = 0
+    omega: float = 1.0
+
+
 def smoother_symbol(
     operator: Stencil,
-    smoother: str | Smoother,
+    smoother: str | Smoother | Zebra,
     theta: Theta,
     *,
     halved: Sequence[bool] | None = None,
@@ -70,7 +90,7 @@ def smoother_symbol(
     operator : Stencil
         A, constant weights of up to 3^d points.
     smoother : str or record
-        See :mod:`mgcore.smoothers`.
+        See :mod:`mgcore.smoothers`; or a :class:`Zebra`.
     theta : sequence of array
         Frequencies along each axis, in radians a node; they broadcast.
     halved : sequence of bool, optional
@@ -90,11 +110,13 @@ def smoother_symbol(
     Notes
     -----
     A sweep over all points multiplies harmonics by ``1 - omega A / D``, a lexicographic one by
-    ``1 - omega A / (D + omega L)``, L the part of A that reads new values. A sweep over one colour
-    is that over all points but for a mask, and the mask, a sum of modes ``exp(i pi gamma . x)``,
-    moves harmonics around.
+    ``1 - omega A / (D + omega L)``, L the part of A that reads new values, one over lines by
+    ``1 - omega A / T``, T the part of A along them. A sweep over one colour is that over all points
+    but for a mask, and the mask, a sum of modes ``exp(i pi gamma . x)``, moves harmonics around.
     """
     halved = _halved(operator, halved)
+    if isinstance(smoother, Zebra):
+        return _zebra_symbol(operator, smoother, theta)
     record = _operator(operator, halved)
     sweeps = smoother_record(smoother).sweeps(record.grid, record)
     masks = colours([np.arange(2)] * operator.ndim, record.compact)
@@ -115,8 +137,26 @@ def smoother_symbol(
     return step
 
 
+def _zebra_symbol(operator: Stencil, zebra: Zebra, theta: Theta) -> np.ndarray:
+    """The same for lines."""
+    ndim, angles = operator.ndim, _harmonics(theta)
+    if not 0 <= zebra.axis < ndim:
+        raise ValueError(f"lines run along one of {ndim} axes, 0 to {ndim - 1}, got {zebra.axis}")
+    along = Stencil({
+        offset: w for offset, w in operator.weights.items()
+        if not any(o for axis, o in enumerate(offset) if axis != zebra.axis)
+    })  # fmt: skip
+    correction = zebra.omega * operator.symbol(angles) / along.symbol(angles)
+    across = [np.arange(2) * (axis != zebra.axis) for axis in range(ndim)]
+    second = np.add.reduce(np.broadcast_arrays(*np.ix_(*across))) % 2
+    step = np.broadcast_to(np.eye(2**ndim, dtype=complex), (*correction.shape, 2**ndim))
+    for mask in (1 - second, second):
+        step = step - _mixing(mask) @ (correction[..., None] * step)
+    return step
+
+
 def amplification(
-    operator: Stencil, smoother: str | Smoother, theta: Theta, steps: int = 1
+    operator: Stencil, smoother: str | Smoother | Zebra, theta: Theta, steps: int = 1
 ) -> np.ndarray:
     """What `steps` smoothing steps leave of a mode, in the 2-norm.
 
@@ -139,7 +179,7 @@ def amplification(
 
 def smoothing_factor(
     operator: Stencil,
-    smoother: str | Smoother = "redblack",
+    smoother: str | Smoother | Zebra = "redblack",
     *,
     steps: int = 1,
     halved: Sequence[bool] | None = None,
@@ -186,7 +226,7 @@ def smoothing_factor(
 
 def two_grid_symbol(
     operator: Stencil,
-    smoother: str | Smoother,
+    smoother: str | Smoother | Zebra,
     theta: Theta,
     *,
     pre: int = 1,
@@ -224,7 +264,7 @@ def two_grid_symbol(
 
 def two_grid_factor(
     operator: Stencil,
-    smoother: str | Smoother = "redblack",
+    smoother: str | Smoother | Zebra = "redblack",
     *,
     pre: int = 1,
     post: int = 1,
@@ -239,7 +279,7 @@ def two_grid_factor(
     operator : Stencil
         A, constant weights of up to 3^d points.
     smoother : str or record
-        See :mod:`mgcore.smoothers`.
+        See :mod:`mgcore.smoothers`; or a :class:`Zebra`.
     pre, post : int
         Smoothing steps before and after the correction. Only their sum matters, as it does on real
         grids but for what borders change.

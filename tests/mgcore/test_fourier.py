@@ -63,6 +63,23 @@ def test_anisotropy_and_what_halving_the_strong_axis_alone_mends(eps, mu):
         assert fourier.smoothing_factor(A, halved=strong) == pytest.approx(0.125, abs=1e-3)
 
 
+@pytest.mark.parametrize("eps", [1.0, 0.5, 0.1, 0.01, 1e-3])
+def test_lines_along_the_strong_axis_smooth_whatever_the_anisotropy(eps):
+    A = Stencil.laplacian((1.0, eps))
+    along, across = (fourier.smoothing_factor(A, fourier.Zebra(axis)) for axis in (0, 1))
+    # With eps = 0 lines are solved exactly; modes that are smooth along them are left 1/8 of.
+    assert 0.124 < along <= 0.2501
+    assert across == pytest.approx(max(1 / (1 + eps), 0.5) ** 2, abs=1e-3)
+    assert fourier.two_grid_factor(A, fourier.Zebra(0)) < 0.13
+    if eps == 1:
+        assert along == pytest.approx(0.25, abs=1e-3)  # Trottenberg et al., table 5.3
+
+
+def test_zebra_needs_an_axis_that_there_is():
+    with pytest.raises(ValueError, match="along one of 2 axes, 0 to 1, got 2"):
+        fourier.smoothing_factor(LAPLACIAN[2], fourier.Zebra(2))
+
+
 def test_the_best_symmetric_kernels():
     # Independent minimax: .1594 for a 3x3 kernel, 9/41 for five points with (12, 2)/41.
     five = Kernel(Stencil.of_array(np.array([[0, 2, 0], [2, 12, 2], [0, 2, 0]]) / 41))
@@ -104,6 +121,34 @@ def test_a_step_on_a_periodic_grid_does_to_harmonics_what_the_symbol_says(A, smo
     found = [(mode.conj() * after).mean() for mode in modes]
     expected = fourier.smoother_symbol(A, smoother, theta) @ amplitudes
     np.testing.assert_allclose(np.array(found) - found[0], expected - expected[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("A", [Stencil.laplacian((1.0, 0.1)), SKEW], ids=["five", "skew"])
+def test_a_zebra_step_does_to_harmonics_what_the_symbol_says(A, axis):
+    n, k = 24, (3, -2)
+    theta = [2 * np.pi * mode / n for mode in k]
+    i, j = np.ogrid[:n, :n]
+    modes = np.stack([
+        np.exp(1j * ((theta[0] + np.pi * a) * i + (theta[1] + np.pi * b) * j)).ravel()
+        for a in (0, 1) for b in (0, 1)
+    ])  # fmt: skip
+    matrix = np.zeros((n * n, n * n))
+    numbers = np.arange(n * n).reshape(n, n)
+    for offset, weight in A.weights.items():
+        matrix[numbers, np.roll(numbers, [-o for o in offset], (0, 1))] += np.asarray(weight).item()
+    rng = np.random.default_rng(0)
+    amplitudes = rng.standard_normal(4) + 1j * rng.standard_normal(4)
+    u = amplitudes @ modes
+    line = (numbers // n if axis == 1 else numbers % n).ravel()
+    for kind in (0, 1):
+        mine = line % 2 == kind
+        u[mine] = np.linalg.solve(
+            matrix[np.ix_(mine, mine)] * (line[mine][:, None] == line[mine]),
+            -(matrix[mine] * (line[mine][:, None] != line)) @ u,
+        )
+    expected = fourier.smoother_symbol(A, fourier.Zebra(axis), theta) @ amplitudes
+    np.testing.assert_allclose(modes.conj() @ u / n**2, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
