@@ -64,7 +64,7 @@ NEURONS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128]
 
 FRAMES = {
     "01_separation": [
-        Slider("penalty", [10.0**p for p in range(2, -17, -1)], "lambda"),
+        Slider("penalty", [10.0**p for p in range(2, -17, -1)], "λ"),
         Slider("stray", steps(0, 1, 0.1), "ringed point moved by"),
     ],
     "02_functions": [
@@ -77,15 +77,15 @@ FRAMES = {
     ],
     "04_iteration": [
         Slider("sweeps", range(11), "sweeps"),
-        Slider("omega", steps(0.1, 1.9, 0.1), "omega"),
+        Slider("omega", steps(0.1, 1.9, 0.1), "ω"),
     ],
     "05_cycles": [
         Slider("visit", range(10), "visits of a V cycle"),
         Slider("visit", range(34), "visits of full multigrid", fmg),
     ],
     "06_anisotropy": [
-        Slider("exponent", steps(-3, 0, 0.5), "log10 of eps, both axes halved"),
-        Slider("exponent", steps(-3, 0, 0.5), "log10 of eps, the strong axis halved first",
+        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, both axes halved"),
+        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, the strong axis halved first",
                lambda page: {"coarsening": At(True)}),
         Slider("degrees", range(0, 91, 15), "angle in degrees"),
     ],
