@@ -133,7 +133,7 @@ class Diffusion(Operator):
 
     @cached_property
     def couplings(self) -> Mapping[Offset, np.ndarray]:  # type: ignore[override]
-        """See :class:`Operator`."""
+        """See :class:`~mgcore.operators.Operator`."""
         grid, found = self.grid, {}
         for number, (axis, faces) in enumerate(zip(grid.axes, self.medium.faces, strict=True)):
             if faces.shape[number] == 1:
@@ -147,7 +147,7 @@ class Diffusion(Operator):
 
     @cached_property
     def own(self) -> np.ndarray:  # type: ignore[override]
-        """See :class:`Operator`."""
+        """See :class:`~mgcore.operators.Operator`."""
         grid = self.grid
         own = _at_unknowns(grid, self.medium.reaction)
         for number, axis in enumerate(grid.axes):
@@ -158,12 +158,12 @@ class Diffusion(Operator):
 
     @property
     def compact(self) -> bool:
-        """See :class:`Operator`."""
+        """See :class:`~mgcore.operators.Operator`."""
         return True
 
     @property
     def uniform_diagonal(self) -> float | None:
-        """See :class:`Operator`."""
+        """See :class:`~mgcore.operators.Operator`."""
         if self.own.size > 1 or any(faces.size > 1 for faces in self.medium.faces):
             return None
         total = self.own.item()
@@ -176,7 +176,7 @@ class Diffusion(Operator):
 
     @property
     def bound(self) -> float:
-        """See :class:`Operator`; with the largest of each term."""
+        """See :class:`~mgcore.operators.Operator`; with the largest of each term."""
         total = float(self.own.max())
         for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
             lower, upper, _ = axis.second_difference(np.ones(len(axis.widths)))
@@ -185,7 +185,10 @@ class Diffusion(Operator):
 
     @property
     def condition(self) -> float:
-        """See :class:`Operator`; with the largest and smallest a and mesh width of each axis."""
+        """See :class:`~mgcore.operators.Operator`.
+
+        With the largest and smallest a and mesh width of each axis.
+        """
         ratio = 1.0
         for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
             weights = np.concatenate(axis.second_difference(np.ones(len(axis.widths)))[:2])
