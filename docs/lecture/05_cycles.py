@@ -53,15 +53,17 @@ def _():
     play = mo.ui.refresh(options=["1s"], label="walk on")
     first_visit, begin_at = mo.state(1)
     ticks = set()  # of `play`, that have moved the slider
+    # Shown here, as a cell that names `play` runs at each tick, and all that depends on it.
+    mo.hstack([kind, grids, steps, play], justify="start", gap=1.5, wrap=True)
     return begin_at, first_visit, grids, kind, kinds, play, steps, ticks
 
 
 @app.cell
-def _(first_visit, grids, kind, kinds, play, steps):
+def _(first_visit, grids, kind, kinds, steps):
     path = kinds[kind.value](grids.value, steps.value, steps.value)
     made = min(first_visit(), len(path))
     visit = mo.ui.slider(0, len(path), 1, value=made, label="visits made", show_value=True)
-    mo.hstack([kind, grids, steps, visit, play], justify="start", gap=1.5, wrap=True)
+    visit
     return path, visit
 
 
