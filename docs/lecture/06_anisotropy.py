@@ -161,7 +161,7 @@ def _():
     | $-1$, angle 0, halve both axes | $\mu = .826$; factor $.668$, hardly less than $\mu^2$ |
     | $-1$, angle 0, the strong axis first | $\mu = .125$; factor $.083$ |
     | $-2$, angle 15°, halve both; the strong axis first | $.849$; $.652$: better, not good |
-    | $-2$, angle 45°, halve both | $.801$: no axis is the strong one |
+    | $-2$, angle 45°, halve both | $.804$: no axis is the strong one |
     | $-2$, angle 0; 15°; 45°, both axes, zebra lines on two grids | $.052$; $.369$; $.471$ |
 
     *Zebra lines*: every second line along the strong axis is solved at once, then the others. That
