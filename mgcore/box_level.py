@@ -56,14 +56,6 @@ class State:
         """Have the last pass of each cycle take the residual's norm."""
         self.watched = watched
 
-    def clear(self) -> None:
-        """Forget all numbers of iterates: passes multiply by zero where there are no unknowns."""
-        self.u.fill(0)
-        self.coarse_u.fill(0)
-        self.room.clear()
-        if isinstance(self.coarse, State):
-            self.coarse.clear()
-
 
 class BoxLevel(OperatorLevel[State]):
     """-div(a grad u) + c u = g on one grid, by red-black steps in one pass each.
@@ -118,8 +110,6 @@ class BoxLevel(OperatorLevel[State]):
         state = self._pool.take()
         if state is None or state.threads != count():
             state = self._state()
-        elif state.norm is None or not np.isfinite(state.norm):
-            state.clear()
         given = g if lift is None else self.without(g, lift)
         self._unknowns(state.g)[...] = given[self.grid.unknown]
         state.zero, state.watched, state.norm = u is None, False, None

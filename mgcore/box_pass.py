@@ -52,10 +52,6 @@ class Room:
     sums: np.ndarray
     relaxing: bool = True
 
-    def clear(self) -> None:
-        """Forget all numbers: weights of zero do not make zeros of what is not finite."""
-        self.space.fill(0)
-
 
 class BoxPass:
     """Red-black steps on one grid, with what comes before and after: see kernels/box_fused.py.
@@ -81,15 +77,13 @@ class BoxPass:
     ):  # fmt: skip
         step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
         self.dtype = dtype
-        self.varying = not medium.separable or bool(medium.reaction.any())
+        owned = bool(medium.reaction.any())
+        self.varying = owned or not medium.separable
         faces = [1.0 if self.varying else a.ravel() for a in medium.faces]
         first, coarse_first = layout.first[0], coarse_layout.first[0]
         rows = _across(grid.axes[0], coarse.axes[0], faces[0], first, coarse_first, dtype)
         along = _along(grid.axes[1], coarse.axes[1], faces[1], step, dtype)
-        owned = bool(medium.reaction.any())
-        fields, field = None, along.size + step
-        if self.varying:
-            fields = _fields(operator, int(field), layout, owned)
+        field = along.size + step
         stride, coarse_stride = layout.strides[0], coarse_layout.strides[0]
         # A vector before and behind half a row, and room for a row as it lies in an array.
         half = max(along.size + 2 * step, -(-stride // (2 * step)) * step)
@@ -100,7 +94,9 @@ class BoxPass:
         self.box = Box(rows, along, *lie)
         # As box.box_of takes it.
         numbers = np.array([*rows[2:], *along[1:], *lie[:-1]], np.int64)
-        tables = (*rows[:2], along.weights, *([] if fields is None else [fields]))
+        tables: tuple[np.ndarray, ...] = (*rows[:2], along.weights)
+        if self.varying:
+            tables = (*tables, _fields(operator, int(field), layout, owned))
         self.told = (numbers, self.box.omega, *tables)
         self._told_to_keep_u = (numbers, real(0), *tables)
         # Where scratch says what omega / diagonal was computed for: see box.known.

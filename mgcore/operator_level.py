@@ -125,9 +125,12 @@ class OperatorLevel(SolverLevel[S]):
     ) -> np.ndarray:
         """The iterate plus the lift; the state is for the next problem."""
         u = self._at_nodes(state, out)
+        norm = state.norm  # type: ignore[attr-defined]
+        # Passes multiply by zero where there are no unknowns: what lies there has to be finite.
+        if np.isfinite(np.linalg.norm(u) if norm is None else norm):
+            self._pool.give(state)
         if lift is not None:
             u += lift
-        self._pool.give(state)
         return u
 
     def solution(self, state: S) -> np.ndarray:

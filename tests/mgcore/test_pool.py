@@ -147,6 +147,26 @@ def test_the_memory_goes_with_the_levels_and_into_no_pickle(how):
     assert coarse() is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [
+        ((21,), {"sides": "neumann", "reaction": 1.0}),
+        ((21, 18), {"sides": "neumann"}),
+        ((21, 18), {"sides": "neumann", "reaction": 1.0}),
+        ((21, 18), {"sides": "neumann", "smoother": "jacobi"}),
+        ((9, 9, 9), {"sides": "neumann"}),
+    ],
+)
+def test_what_was_not_finite_is_forgotten(shape, how):
+    g, u0 = np.random.default_rng(0).standard_normal((2, *shape))
+    levels = poisson_levels(shape, coarsest=1, **how)
+    fresh = solve(levels, g, u0, rtol=0, maxiter=2).u
+    levels = poisson_levels(shape, coarsest=1, **how)
+    state = levels[0].start(np.full(shape, np.inf))
+    levels[0].finish(mgcore.run(levels, mgcore.v_cycle(len(levels)), state))
+    np.testing.assert_array_equal(solve(levels, g, u0, rtol=0, maxiter=2).u, fresh)
+
+
 def test_a_failed_solve_leaves_the_levels_usable():
     levels = poisson_levels(G.shape)
     expected = solve(levels, G).u
