@@ -21,6 +21,7 @@ import numpy as np
 from mgcore.diffusion import Medium
 from mgcore.operators import Operator
 from mgcore.stencil import Stencil
+from mgcore.threads import unforked
 
 __all__ = ["DENSE", "SEPARABLE", "Inverse", "inverse", "most_unknowns"]
 
@@ -87,6 +88,11 @@ def most_unknowns(problem: Medium | Stencil, ndim: int) -> int:
 
 def inverse(operator: Operator) -> Inverse:
     """The inverse of an operator; of a singular one that of what is orthogonal to constants."""
+    with unforked():
+        return _inverse(operator)
+
+
+def _inverse(operator: Operator) -> Inverse:
     lines = _lines(operator)
     # Along a line the dense inverse is one product; of a singular A it takes far longer to make.
     if lines is None or (operator.grid.ndim == 1 and not operator.singular):

@@ -6,14 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from numbers import Integral
+from typing import Any
 
 import numba
 
 from mgcore.numba_private import LOCKS, global_compiler_lock
 
-__all__ = ["count", "limited", "turn", "usable"]
+__all__ = ["count", "limited", "turn", "unforked", "usable"]
 
 _local = threading.local()  # .limit: the number asked for in this thread
 _forked = False
@@ -155,6 +156,15 @@ _cores = _Cores()
 
 def _most() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+def unforked() -> AbstractContextManager[Any]:
+    """A context in which other threads wait before they fork.
+
+    OpenBLAS takes its threads away before a fork, also while another thread waits for what they
+    work out: factorisations and large products would never end.
+    """
+    return global_compiler_lock
 
 
 def _layer() -> str | None:

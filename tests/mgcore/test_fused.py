@@ -319,16 +319,16 @@ def test_the_memory_of_a_state_is_used_again():
     g, h, u = np.random.default_rng(0).standard_normal((3, 65, 65))
     levels = mgcore.poisson_levels((65, 65), smoother="sor")
     fine, cycle = levels[0], mgcore.full_multigrid(len(levels))
-    state = mgcore.run(levels, cycle, fine.start(g))
-    fine.residual_norm(state)
-    for first in (None, u):
-        workspace = state.workspace
-        fine.finish(state)
-        with threads.limited(1):  # the same bits, however busy the cores are
+    with threads.limited(1):  # the same bits, however busy the cores are
+        state = mgcore.run(levels, cycle, fine.start(g))
+        fine.residual_norm(state)
+        for first in (None, u):
+            workspace = state.workspace
+            fine.finish(state)
             state, fresh = fine.start(h, first), fine.start(h, first)
             assert state.workspace is workspace
             assert fresh.workspace is not workspace
             assert fine.residual_norm(state) == fine.residual_norm(fresh)
             state = mgcore.run(levels, cycle, state)
             fresh = mgcore.run(levels, cycle, fresh)
-        np.testing.assert_array_equal(fine.solution(state), fine.solution(fresh))
+            np.testing.assert_array_equal(fine.solution(state), fine.solution(fresh))
