@@ -10,7 +10,7 @@ import numpy as np
 
 from mgcore.grid import Grid
 
-__all__ = ["Hierarchy", "Level", "Posed", "SolverLevel"]
+__all__ = ["Hierarchy", "Level", "Posed", "SolverLevel", "describe"]
 
 S = TypeVar("S")
 
@@ -210,10 +210,20 @@ class SolverLevel(Level[S], Protocol[S]):
 L = TypeVar("L")
 
 
+def describe(grid: Grid, method: str) -> dict[str, str]:
+    """A row of the table of levels."""
+    return {
+        "nodes": " x ".join(map(str, grid.shape)),
+        "mesh width": " x ".join(f"{h:.3g}" for h in dict.fromkeys(grid.spacing)),
+        "unknowns": f"{grid.size:,}",
+        "solver": method,
+    }
+
+
 class Hierarchy(Sequence[L], Generic[L]):
     """A chain of levels, the finest first; prints as a table.
 
-    Each level tells its row by `describe()`, a dict of column name to text.
+    Each level tells its row by a method `describe()`, a dict of column name to text.
     """
 
     def __init__(self, levels: Sequence[L], title: str):

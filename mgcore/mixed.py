@@ -15,8 +15,7 @@ import numpy as np
 
 from mgcore.cycle import cycle_pair, run
 from mgcore.kernels.common import scaled
-from mgcore.level import Hierarchy, Posed, SolverLevel
-from mgcore.poisson_level import describe
+from mgcore.level import Hierarchy, Posed, SolverLevel, describe
 
 __all__ = ["MixedLevel"]
 

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mgcore.array_level import ArrayLevel
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
-from mgcore.gate import clear_sides, node_array, output_array
-from mgcore.level import Posed, SolverLevel
-from mgcore.poisson_level import describe
+from mgcore.gate import clear_sides
+from mgcore.level import Posed
 from mgcore.pool import Pool
 from mgcore.sides import continuation
 from mgcore.smoothers import Smoother
@@ -21,7 +21,7 @@ __all__ = ["OperatorLevel"]
 S = TypeVar("S")
 
 
-class OperatorLevel(SolverLevel[S]):
+class OperatorLevel(ArrayLevel[S]):
     """A level of an :class:`~mgcore.operators.Operator`: its properties, and norms of node values.
 
     Where the unknowns lie in a state is the business of subclasses.
@@ -35,16 +35,9 @@ class OperatorLevel(SolverLevel[S]):
         The next coarser level; without one, `smooth` solves directly.
     """
 
-    #: What the heading of the table of levels says besides.
-    remark = ""
-
     def __init__(self, rung: Rung, smoother: Smoother, dtype: str, coarse: Any):
-        self.operator, self.smoother, self.coarse = rung.operator, smoother, coarse
-        self.grid = self.operator.grid
-        self.dtype = np.dtype(dtype)
-        self.size = self.grid.size
-        self.eps = float(np.finfo(self.dtype).eps)
-        self.room = float(np.finfo(self.dtype).max) / 256
+        super().__init__(rung.operator.grid, smoother, dtype, coarse)
+        self.operator = rung.operator
         self.adjoint = rung.adjoint
         self._pool: Pool[S] = Pool()
         self._sweeps = smoother.sweeps(self.grid, self.operator)  # checks that it fits
@@ -68,19 +61,6 @@ class OperatorLevel(SolverLevel[S]):
     def condition(self) -> float:  # type: ignore[override]
         """Condition number of A."""
         return self.operator.condition
-
-    @property
-    def direct(self) -> bool:
-        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
-        return self.coarse is None
-
-    def nodes(self, values: Any, name: str) -> np.ndarray:
-        """`values` as a node array of this level's dtype."""
-        return node_array(values, self.grid, self.dtype, name)
-
-    def check_out(self, out: Any) -> None:
-        """Refuse what cannot take the solution."""
-        output_array(out, self.grid, self.dtype)
 
     def pose(self, g: np.ndarray, boundary: Any) -> Posed:
         """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
@@ -109,10 +89,6 @@ class OperatorLevel(SolverLevel[S]):
     def roundoff(self, u: np.ndarray) -> np.float64:
         """eps ||A|| ||u||_2, with ||A|| at most twice the largest diagonal entry."""
         return np.float64(self.eps * self.operator.bound * self.norm(u))
-
-    def describe(self) -> dict[str, str]:
-        """The level's row in the table of levels."""
-        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
 
     # --- iterates as node values ------------------------------------------------------------------
 

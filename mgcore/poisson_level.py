@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from mgcore.array_level import ArrayLevel
 from mgcore.boundary import Lift
 from mgcore.cached import cached_property
 from mgcore.diffusion import Medium
-from mgcore.gate import clear_sides, node_array, output_array, stiffness
+from mgcore.gate import clear_sides, stiffness
 from mgcore.grid import Grid
 from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import FUSED, KERNELS, WHY_PLAIN, compilation
@@ -25,7 +26,7 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
 )
-from mgcore.level import Posed, SolverLevel
+from mgcore.level import Posed
 from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
@@ -33,7 +34,7 @@ from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
-__all__ = ["PoissonLevel", "State", "Workspace", "describe", "title"]
+__all__ = ["PoissonLevel", "State", "Workspace", "title"]
 
 # Unknowns of the slabs in which a lift is made.
 _SLAB = 16_000
@@ -97,7 +98,7 @@ class State:
         self.source, self.norm = source, None
 
 
-class PoissonLevel(SolverLevel[State]):
+class PoissonLevel(ArrayLevel[State]):
     """-Laplace u = g with zero Dirichlet values on one grid, second-order finite differences.
 
     Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
@@ -116,12 +117,8 @@ class PoissonLevel(SolverLevel[State]):
         *,
         fused: bool = True,
     ):
-        self.grid, self.smoother, self.coarse = grid, smoother, coarse
+        super().__init__(grid, smoother, dtype, coarse)
         self.restriction = restriction
-        self.dtype = np.dtype(dtype)
-        self.size = grid.size
-        self.eps = float(np.finfo(self.dtype).eps)
-        self.room = float(np.finfo(self.dtype).max) / 256  # full weighting adds up to 64 of them
         halved = grid.halved_axes()
         real = self.dtype.type
         self._a = tuple(map(real, stiffness(grid, dtype)))
@@ -136,8 +133,6 @@ class PoissonLevel(SolverLevel[State]):
         fits = fits and len(halved) > 1 and all(halved)
         self.fused = fits and fused and WHY_PLAIN is None
         self._pool: Pool[Workspace] = Pool()
-        #: What the table of levels says of plain kernels where fused passes might have run.
-        self.remark = ""
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
 
@@ -282,19 +277,6 @@ class PoissonLevel(SolverLevel[State]):
         return np.float64(state.norm)
 
     # --- what solve asks of the finest level ----------------------------------------------------
-
-    @property
-    def direct(self) -> bool:
-        """Whether `smooth` solves exactly, as it does on the coarsest grid."""
-        return self.coarse is None
-
-    def nodes(self, values: Any, name: str) -> np.ndarray:
-        """`values` as a node array of this level's dtype."""
-        return node_array(values, self.grid, self.dtype, name)
-
-    def check_out(self, out: Any) -> None:
-        """Refuse what cannot take the solution."""
-        output_array(out, self.grid, self.dtype)
 
     def scale(self, state: State) -> np.float64:
         """||g||_2 over the interior nodes, that of the state."""
@@ -467,20 +449,6 @@ class PoissonLevel(SolverLevel[State]):
             space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
             sums = np.zeros(self.grid.shape[0])
         return Workspace(coarse, count(), space, sums)
-
-    def describe(self) -> dict[str, str]:
-        """The level's row in the table of levels."""
-        return describe(self.grid, "direct" if self.coarse is None else str(self.smoother))
-
-
-def describe(grid: Grid, method: str) -> dict[str, str]:
-    """A row of the table of levels."""
-    return {
-        "nodes": " x ".join(map(str, grid.shape)),
-        "mesh width": " x ".join(f"{h:.3g}" for h in dict.fromkeys(grid.spacing)),
-        "unknowns": f"{grid.size:,}",
-        "solver": method,
-    }
 
 
 def title(grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:

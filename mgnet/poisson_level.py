@@ -19,8 +19,7 @@ from mgcore.gate import (
     real_array,
 )
 from mgcore.grid import Grid
-from mgcore.level import Posed
-from mgcore.poisson_level import describe
+from mgcore.level import Posed, describe
 from mgcore.sides import at_border, continuation
 from mgcore.smoothers import Smoother
 from mgnet.kernel import SymmetricKernel
