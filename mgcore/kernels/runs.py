@@ -144,7 +144,7 @@ def _add_own_plain(u, x, n, A, k, slab, total):
 
 
 @inlined
-def chunk_defect(u, g, x, n, A, slab, c, at, total):
+def _chunk_defect(u, g, x, n, A, slab, c, at, total):
     """total = g - A u at n places, `at` places into half a slab."""
     most = A.distances.shape[1]
     if A.plain:
@@ -170,7 +170,7 @@ def chunk_defect(u, g, x, n, A, slab, c, at, total):
 
 
 @inlined
-def relaxation(u, x, n, A, slab, c, at, omega, total, out):
+def _relaxation(u, x, n, A, slab, c, at, omega, total, out):
     """out = u + omega D^-1 total; in place where it is u."""
     x, tables, k = unsigned(x), A.tables, A.strides.size - 1
     a, w = table(A, k, slab, c, at), omega * A.factors[k, slab]
@@ -179,7 +179,7 @@ def relaxation(u, x, n, A, slab, c, at, omega, total, out):
 
 
 @inlined
-def relaxed(n, A, slab, c, at, omega, total, r, x):
+def _relaxed(n, A, slab, c, at, omega, total, r, x):
     """r = omega D^-1 total."""
     x, tables, k = unsigned(x), A.tables, A.strides.size - 1
     a, w = table(A, k, slab, c, at), omega * A.factors[k, slab]
@@ -196,7 +196,7 @@ def _masked(n, masks, stage, at, total):
 
 
 @serial
-def keep(n, factor, total, r, x):
+def _keep(n, factor, total, r, x):
     """r = factor total."""
     x = unsigned(x)
     for j in range(unsigned(n)):
@@ -353,12 +353,12 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
         elif near:
             _near_relaxed(u, g, r, x, n, A, slab, c, at, omega, left, sink, total, _NO)
         else:
-            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            _chunk_defect(u, g, x, n, A, slab, c, at, total)
             if len(masks):
                 _masked(n, masks, stage, to, total)
-            relaxation(u, x, n, A, slab, c, at, omega, total, u)
+            _relaxation(u, x, n, A, slab, c, at, omega, total, u)
             if sink == RESIDUAL:
-                keep(n, left, total, r, x)
+                _keep(n, left, total, r, x)
         if sink == NORM:
             sums += _squares(n, scale, slab, to, total)
     close_slab(u, walk, slab)
@@ -376,11 +376,11 @@ def scaled(u, g, out, A, walk, slab, c, omega, added, total):
         elif _is_near(A):
             _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, _NO)
         else:
-            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            _chunk_defect(u, g, x, n, A, slab, c, at, total)
             if added:
-                relaxation(u, x, n, A, slab, c, at, omega, total, out)
+                _relaxation(u, x, n, A, slab, c, at, omega, total, out)
             else:
-                relaxed(n, A, slab, c, at, omega, total, out, x)
+                _relaxed(n, A, slab, c, at, omega, total, out, x)
 
 
 @serial
@@ -394,9 +394,9 @@ def residual(u, g, r, A, walk, slab, c, sink, scale, total):
         elif near:
             _near_residual(u, g, r, x, n, A, slab, c, at, sink, total, _NO)
         else:
-            chunk_defect(u, g, x, n, A, slab, c, at, total)
+            _chunk_defect(u, g, x, n, A, slab, c, at, total)
             if sink == RESIDUAL:
-                keep(n, u.dtype.type(1), total, r, x)
+                _keep(n, u.dtype.type(1), total, r, x)
         if sink != RESIDUAL:
             sums += _squares(n, scale, slab, c * walk.half + walk.start + at, total)
     return sums
