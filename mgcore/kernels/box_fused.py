@@ -204,9 +204,9 @@ def defect(w, g, u):
 
 
 @inlined
-def less_own(box, row, faces, k, r, u):
+def less_own(strip, row, faces, k, r, u):
     """r - c u."""
-    if box.owned:
+    if strip.varying and strip.box.owned:
         r = r - load(row.fields, faces.own + k) * u
     return r
 
@@ -263,8 +263,8 @@ def upper_half(strip, front, row, c, source, kept, lo, hi):
             store(S, front.g_red + k, g)
         u, before = around(S, front.red, k, c, before, x if c == 0 else y)
         r = defect(weights_of(S, row, row.red_faces, k, row.red_pull, a, b, varying), g, u)
+        r = less_own(strip, row, row.red_faces, k, r, u.here)
         if varying:
-            r = less_own(box, row, row.red_faces, k, r, u.here)
             w = spread(S, box.omega) * load(row.red_from, row.red_inverse + k)
         store(S, front.red.here + k, u.here + w * r)
 
@@ -300,8 +300,8 @@ def lower_half(strip, front, row, c, sink, lo, hi, carried):
         u, beside = around(S, front.black, k, c, before_p, load(S, front.black.below + k))
         pulls = weights_of(S, row, row.black_faces, k, across, a, b, varying)
         r = defect(pulls, load(S, front.g_p + k), u)
+        r = less_own(strip, row, row.black_faces, k, r, u.here)
         if varying:
-            r = less_own(box, row, row.black_faces, k, r, u.here)
             w = spread(S, box.omega) * load(row.black_from, row.black_inverse + k)
         relaxed = u.here + w * r
         store(S, front.black.here + k, relaxed)
@@ -312,14 +312,12 @@ def lower_half(strip, front, row, c, sink, lo, hi, carried):
             # Black nodes' neighbours change no more; of rounding, it is what it did to u.
             change = relaxed - u.here
             r = r - ((pulls.above + pulls.below) + (pulls.left + pulls.right)) * change
-            if varying:
-                r = less_own(box, row, row.black_faces, k, r, change)
+            r = less_own(strip, row, row.black_faces, k, r, change)
             store(S, front.r_p + k, r)
             u, before_q = around(S, front.left, k, c, before_q, relaxed)
             pulls = weights_of(S, row, row.left_faces, k, row.left_pull, a, b, varying)
             red = defect(pulls, load(S, front.g_q + k), u)
-            if varying:
-                red = less_own(box, row, row.left_faces, k, red, u.here)
+            red = less_own(strip, row, row.left_faces, k, red, u.here)
             if sink == NORM:
                 blacks = add_squares(blacks, inside * r)
                 reds = add_squares(reds, inside * red)
