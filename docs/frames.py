@@ -134,7 +134,7 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
     import matplotlib as mpl
     from PIL import Image
 
-    page, shown = _module(path), []
+    page, shown = load(path), []
     show = marimo.image
     marimo.image = lambda picture, **options: shown.append(picture)
     try:
@@ -218,7 +218,7 @@ def _text(path: Path, frames: str) -> str:
     return f"{text}\n\n## The live page\n\n{live}"
 
 
-def _module(path: Path) -> Any:
+def load(path: Path) -> Any:
     """The page as a module, its cell with the number and the figure called `draw`."""
     module = types.ModuleType(f"lecture_{path.stem}")
     module.__file__ = str(path)

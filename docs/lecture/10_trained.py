@@ -98,7 +98,7 @@ def _():
     | .3, .075, .025 | .114, $\mu = .200$ |
     | .325, .0875, .0375 | .110, $\mu = .302$: a worse smoother in a better cycle |
     | trained; red-black; SOR 1.15 | .103; .120; .044 |
-    | trained below, from .2, 0, 0 | .116 |
+    | trained below, from .2, 0, 0 | .12 |
 
     In time the compiled red-black passes win, as half of a cycle is one pass over memory there; how
     much is measured anew with each picture, on this machine, all four in turns.
