@@ -12,6 +12,7 @@ from mgcore.box_pass import BoxPass, Room, fits
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.diffusion import Diffusion
+from mgcore.gate import given_on_sides
 from mgcore.kernels import transfers
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.kernels.transfers import Transfer
@@ -197,6 +198,16 @@ class BoxLevel(OperatorLevel[State]):
     def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
         """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""
         return self.general.defect(g, u)
+
+    def misfit(self, g: np.ndarray, u: np.ndarray) -> np.float64:
+        """||g - A u||_2 over the unknowns; `u` may have any values at Dirichlet nodes."""
+        if given_on_sides(u, self.grid):  # a pass knows zeros there
+            return super().misfit(g, u)
+        state = self.start(g, u)
+        norm = self.residual_norm(state)
+        if np.isfinite(norm):
+            self._pool.give(state)
+        return norm
 
     def residual(self, state: State) -> np.ndarray:
         """g - A u at the nodes, zero where Dirichlet's values belong."""

@@ -22,6 +22,7 @@ __all__ = [
     "check_shape",
     "clear_sides",
     "default_precision",
+    "given_on_sides",
     "node_array",
     "not_finite",
     "output_array",
@@ -213,6 +214,15 @@ def clear_sides(values: np.ndarray, grid: Grid) -> None:
         for side, end in zip(axis.sides, (0, -1), strict=True):
             if side == "dirichlet":
                 values[(*before, end)] = 0
+
+
+def given_on_sides(values: np.ndarray, grid: Grid) -> bool:
+    """Whether values on Dirichlet sides are other than zero."""
+    return any(
+        side == "dirichlet" and bool(np.take(values, end, number).any())
+        for number, axis in enumerate(grid.axes)
+        for side, end in zip(axis.sides, (0, -1), strict=True)
+    )
 
 
 def apart(values: Any, out: Any) -> Any:

@@ -127,4 +127,4 @@ class OperatorLevel(ArrayLevel[S]):
 
     def _centre(self, u: np.ndarray) -> None:
         """Take the mean over the box out of unknowns, in place."""
-        u -= self.dtype.type((u * self.volumes).mean(dtype=np.float64))
+        u -= self.dtype.type(self.operator.mean(u))

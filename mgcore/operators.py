@@ -98,6 +98,13 @@ class Operator:
         masses = [axis.mass[axis.unknown] for axis in self.grid.axes]
         return reduce(np.multiply.outer, masses)
 
+    def mean(self, values: np.ndarray) -> float:
+        """The mean over the box of what is given at the unknowns, in double precision."""
+        for axis in reversed(self.grid.axes):
+            mass = axis.mass[axis.unknown]
+            values = values @ (mass / mass.sum())
+        return float(values)
+
     @property
     def bound(self) -> float:
         """A bound of ||A||: twice the largest entry of the diagonal."""

@@ -49,7 +49,7 @@ def refine(levels: Sequence[Any], g: Any, u: Any, target: Any) -> tuple[Any, Any
         norm, limit = fine.misfit(g, u), EXACT * fine.eps * fine.norm(u)
         done = norm <= target
         if bool(done.all()):
-            break
+            return u, norm, norm < 0  # of no member
         error = fine.start(fine.defect(g, u))
         e = fine.solution(run(levels, cycle, error)) + 0.0  # states may go on changing
         step = fine.norm(e)

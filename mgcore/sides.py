@@ -50,8 +50,7 @@ def continuation(
     lift = _lift(values, grid, dtype)
     removed = 0.0
     if operator.singular and project:
-        volumes = operator.volumes()
-        removed = float((g * volumes).sum(dtype=np.float64) / volumes.sum())
+        removed = operator.mean(g)
         g = g - dtype.type(removed)
     return Posed(g, lift, removed)
 

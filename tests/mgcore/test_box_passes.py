@@ -234,3 +234,26 @@ def test_a_coarse_state_of_ones_own():
     found = levels[0].prolong(levels[0].start(g, g), levels[1].smooth(other, 1))
     expected = plain[0].prolong(plain[0].start(g, g), plain[1].smooth(plain[1].start(e), 1))
     np.testing.assert_allclose(levels[0].solution(found), plain[0].solution(expected), atol=1e-13)
+
+
+@pytest.mark.parametrize("which", ["s", "ac"])
+@pytest.mark.parametrize(
+    ("shape", "sides"),
+    [((84, 54), D), ((84, 55), N), ((84, 54), P), ((85, 55), [(D, R), (N, D)])],
+    ids=["dirichlet", "neumann", "periodic", "mixed"],
+)
+def test_a_misfit_is_that_of_the_general_kernels(shape, sides, which):
+    level = poisson_levels(
+        shape, extent=[n - 1.0 for n in shape], sides=sides, coarsest=1,
+        **coefficients(shape, which),
+    )[0]  # fmt: skip
+    assert isinstance(level, BoxLevel)
+    g, u = np.random.default_rng(0).standard_normal((2, *shape))
+    inside = np.zeros(shape)
+    inside[level.grid.unknown] = u[level.grid.unknown]
+    for values in (inside, u):  # Dirichlet sides that are zero, and others
+        assert level.misfit(g, values) == pytest.approx(level.general.misfit(g, values), rel=1e-12)
+    kept = len(level._pool)
+    inside[5, 5] = np.nan
+    assert np.isnan(level.misfit(g, inside))
+    assert len(level._pool) < kept  # no state with a NaN is for the next problem
