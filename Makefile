@@ -1,4 +1,4 @@
-# Two commands do everything on a machine with Python 3.11 to 3.13 and make:
+# On a machine with Python 3.11 to 3.13 and make:
 #   make demo    solve a Poisson problem and train a MgNet, with tables and figures
 #   make test    all tests
 #   make lecture the lecture's live pages in a browser
@@ -13,8 +13,9 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/installed
 	$(RUN) -m examples.demo
 
+# Two processes, as many as the smallest machine has cores; a file's tests share what they set up.
 test: $(VENV)/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .
