@@ -7,7 +7,7 @@ two bases on nodes x_i = i h, h = 1/n::
     ReLU   r_i(x)  = ReLU((x - x_{i-1}) / (2 h))
 
 Both span the piecewise linear functions that vanish at 0. In between lie wider hats: phi with
-support M instead of 1 is ReLU on [0, 1] as soon as 2 h M >= 1.
+support M instead of 1 is twice ReLU on [0, 1] as soon as h M >= 1.
 """
 
 from __future__ import annotations
