@@ -47,6 +47,8 @@ class Canvas:
 
         # Axes read their fonts when they are made, and there may be other pages in this process.
         mpl.rcParams["font.size"] = self.font
+        for axes in self._figure.axes:
+            self._figure.delaxes(axes)  # which Figure.clear would make anew before it does so
         self._figure.clear()
         self._figure.subplots_adjust(**self._margins)
         return self._figure
