@@ -72,7 +72,7 @@ FRAMES = {
         Slider("neurons", NEURONS, "neurons, k = 3", lambda page: {"degree": At(3)}),
     ],
     "03_features": [
-        Slider("width", steps(0, 4, 0.25), "width of the Gaussian"),
+        Slider("width", steps(0, 4, 0.5), "width of the Gaussian"),
         Slider("level", range(1, 5), "level of V"),
     ],
     "04_iteration": [
@@ -102,8 +102,8 @@ FRAMES = {
     ],
     "10_trained": [
         Slider("centre", steps(0.1, 0.45, 0.05), "centre"),
-        Slider("edge", steps(-0.05, 0.15, 0.025), "edge, the others as trained",
-               lambda page: {"centre": At(0.325), "corner": At(0.0325)}),
+        Slider("edge", steps(-0.05, 0.15, 0.025), "edge, the others near the trained ones",
+               lambda page: {"centre": At(0.325), "corner": At(0.0375)}),
     ],
 }  # fmt: skip
 
@@ -186,7 +186,7 @@ def _slider(folder: Path, number: int) -> str:
 <label>{label}: <output>{about["values"][start]}</output>
 <input type="range" min="0" max="{count - 1}" value="{start}"></label>
 <img src="{about["files"][start]}" alt="the figure of the live page">
-<figcaption>{count} states, drawn beforehand; the live page has all that lie between.</figcaption>
+<figcaption>{count} states, drawn beforehand; the live page has every one.</figcaption>
 </figure>
 ```
 """
@@ -213,7 +213,7 @@ def _text(path: Path, frames: str) -> str:
     live = (
         f"Live, in a clone: `make lecture`, or this page alone:\n\n"
         f"    marimo run docs/lecture/{path.name}\n\n"
-        f"{{download}}`Source <../lecture/{path.name}>`: a program of some hundred lines.\n"
+        f"{{download}}`Source <../lecture/{path.name}>`: a program of 130 to 250 lines.\n"
     )
     return f"{text}\n\n## The live page\n\n{live}"
 

@@ -128,10 +128,15 @@ def plot_field(ax: Any, u: Any, extent: Sequence[float] = (1.0, 1.0), **options:
     """
     box = (0.0, extent[0], 0.0, extent[1])
     image = ax.imshow(np.asarray(u).T, origin="lower", extent=box, **options)
-    ax.figure.colorbar(image, ax=ax, shrink=0.85)
+    _colours(ax, image)
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     return ax
+
+
+def _colours(ax: Any, image: Any, **options: Any) -> Any:
+    """The colour bar of a picture, as tall as that, whatever its place and its aspect."""
+    return ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0, 0.06, 1)), **options)
 
 
 def plot_solution(ax: Any, solution: Solution, **options: Any) -> Any:
@@ -335,8 +340,7 @@ def plot_spectrum(
     image = ax.imshow(
         size.T + 1e-300, origin="lower", extent=(0, 1, 0, 1), norm=norm, cmap="cividis"
     )
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, label="amplitude", format="{x:g}")
-    bar.minorticks_off()
+    _colours(ax, image, label="amplitude", format="{x:g}").minorticks_off()
     return _frequencies(ax, [k / (n + 1) for k, n in zip(mode, size.shape, strict=True)]
                         if mode is not None else None)  # fmt: skip
 
@@ -369,7 +373,7 @@ def plot_symbol(
         np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
         cmap="cividis",
     )  # fmt: skip
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="left by one step")
+    _colours(ax, image, label="left by one step")
     ax.set_title(title)
     return _frequencies(ax, at, halved)
 

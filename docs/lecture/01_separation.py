@@ -3,7 +3,9 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="1 Separation and logistic regression")
+app = marimo.App(
+    width="medium", app_title="1 Separation and logistic regression", css_file="pages.css"
+)
 
 with app.setup:
     import gc

@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="2 Function classes")
+app = marimo.App(width="medium", app_title="2 Function classes", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -82,7 +82,7 @@ def _(approximated, axes, degree, neurons, sigma):
     else:
         number = mo.stat(
             f"{found.errors[-1]:.3f}",
-            label="error, whatever n is",
+            label=f"error, from n = {len(found)} on",
             caption=f"{len(found)} neurons span all polynomials of degree {degree.value}",
             bordered=True,
         )

@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="3 Convolution and features")
+app = marimo.App(width="medium", app_title="3 Convolution and features", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -69,8 +69,7 @@ def _(kernel, level, photograph, width):
     number = mo.stat(
         f"{filters.left_out(photograph, level.value):.1%}",
         label=f"of the contrast is finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
-        caption=f"behind a Gaussian of width {width.value:g} the feature's mean is "
-        f"{seen.average.mean():.1e}",
+        caption=f"Gaussian of width {width.value:g}: the feature's mean is {seen.average.mean():.1e}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="a photograph on its way to a feature")])

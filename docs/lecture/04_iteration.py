@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="4 Iteration")
+app = marimo.App(width="medium", app_title="4 Iteration", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -24,8 +24,9 @@ def _():
     mo.md(r"""
     # 4 Iteration
 
-    $u^i = u^{i-1} + B\,(g - A u^{i-1})$ with $B = \omega\,\mathrm{diag}(A)^{-1}$ or a half of
-    Gauss-Seidel's: **which part of the error goes, and which stays however often you sweep?**
+    $u^i = u^{i-1} + B\,(g - A u^{i-1})$ with $B = \omega\,\mathrm{diag}(A)^{-1}$ (Jacobi) or
+    $B = (\mathrm{diag}(A) / \omega + L)^{-1}$, $L$ being the part of $A$ below the diagonal
+    (Gauss-Seidel): **which part of the error goes, and which stays however often you sweep?**
 
     /// admonition | Predict first
     The error below is noise: all frequencies are in it, equally strong. What does it look like
@@ -85,8 +86,8 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
 
     fig = canvas.clear()
     grid = fig.add_gridspec(
-        2, 3, width_ratios=[1.25, 1, 1], height_ratios=[1.6, 1], wspace=0.42, hspace=0.55,
-        left=0.01, right=0.95, bottom=0.1, top=0.93,
+        2, 3, width_ratios=[1.4, 1, 1], height_ratios=[1.6, 1], wspace=0.78, hspace=0.6,
+        left=0.01, right=0.92, bottom=0.1, top=0.93,
     )  # fmt: skip
     surface = fig.add_subplot(grid[:, 0], projection="3d")
     plot_surface(surface, error, 3.0).set_box_aspect(None, zoom=1.15)

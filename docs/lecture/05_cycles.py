@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="5 Cycles")
+app = marimo.App(width="medium", app_title="5 Cycles", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -104,7 +104,7 @@ def _(kinds):
     cost = {name: [seconds[name, s] for s in range(5, 10)] for name in ("V", "W")}
     for _grids in range(2, 7):  # as the page opens, so that no slider has to wait
         for _nu in counts:
-            walked("V", _grids, _nu), measured("V", _grids, _nu), measured("W", _grids, _nu)
+            walked("V", _grids, _nu), *(measured(_kind, _grids, _nu) for _kind in "VWF")
     gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return cost, counts, measured, predicted, sizes, walked
 
@@ -114,7 +114,7 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
     trace = walked(kind.value, grids.value, steps.value)
     step = trace[min(visit.value, len(path))]
     left = np.linalg.norm(step.errors[0]) / np.linalg.norm(trace[0].errors[0])
-    factor = measured("W" if kind.value == "W" else "V", grids.value, steps.value)
+    factor = measured(kind.value if kind.value in "VWF" else "V", grids.value, steps.value)
 
     fig = canvas.clear()
     top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.57, top=0.91, wspace=0.3)

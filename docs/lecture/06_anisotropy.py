@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="6 Anisotropy and borders")
+app = marimo.App(width="medium", app_title="6 Anisotropy and borders", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -123,14 +123,12 @@ def _(
 
     fig = canvas.clear()
     cells = fig.add_gridspec(
-        1, 3, width_ratios=[1, 1, 1.2], wspace=0.35, left=0.06, right=0.98, bottom=0.15, top=0.9
+        1, 3, width_ratios=[1, 1, 1.35], wspace=0.55, left=0.06, right=0.98, bottom=0.15, top=0.9
     )
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, error, cmap="RdBu_r", vmin=-1, vmax=1)
-    left.set(title=f"error after {sweeps.value} sweeps", yticks=[0, 0.5, 1])
+    left.set(title=f"error after {sweeps.value} sweeps", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     plot_symbol(middle, symbol, f"symbol, μ = {mu:.3f}", seen)
-    for ax in (left, middle):
-        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])  # short: those of colour bars lie beside them
     factors = {"both axes": curve(angle, False), "strong axis first": curve(angle, True),
                "zebra lines": curve(angle, False, lines)}  # fmt: skip
     point = ([exponent.value], [factor])
@@ -138,14 +136,15 @@ def _(
         right, factors, {"measured": point} if not strong else {"": ([], []), "measured": point},
         "log ε",
     ).set_ylim(0, 1.3)  # fmt: skip
-    right.set(xticks=[-3, -2, -1, 0], yticks=[0, 0.5, 1])
+    right.set(title="factor of a cycle", ylabel="", xticks=[-3, -2, -1, 0], yticks=[0, 0.5, 1])
     right.legend(loc="upper right", ncols=2, frameon=False, fontsize="small", handlelength=1.4,
                  columnspacing=1)  # fmt: skip
-    note = "" if kind == sides.value else "no Neumann sides at an angle: Dirichlet's instead; "
+    note = "" if kind == sides.value else "; no Neumann sides at an angle: Dirichlet's instead"
     number = mo.stat(
         f"{factor:.3f}",
-        label=f"factor of V(1,1); {sweeps.value} sweeps leave up to {mu**sweeps.value:.2g} of rough modes",
-        caption=f"{note}two grids, predicted: {predicted(eps, min(angle, 90 - angle), strong):.3f}",
+        label=f"factor of V(1,1); {sweeps.value} sweeps leave up to {mu**sweeps.value:.2g} of rough "
+        f"modes{note}",
+        caption=f"two grids, predicted: {predicted(eps, min(angle, 90 - angle), strong):.3f}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="error, symbol and factors")])
@@ -164,8 +163,8 @@ def _():
     | $-2$, angle 45°, halve both | $.804$: no axis is the strong one |
     | $-2$, angle 0; 15°; 45°, both axes, zebra lines on two grids | $.052$; $.369$; $.471$ |
 
-    *Zebra lines*: every second line along the strong axis is solved at once, then the others. That
-    is predicted alone; this solver smooths point by point, and halves the strong axis first.
+    *Zebra lines*: every second line along the strong axis is solved at once, then the others. Those
+    are predictions only; this solver smooths point by point, and can halve the strong axis first.
 
     Sides change little: try periodic ones, or fluxes given ("neumann").
 

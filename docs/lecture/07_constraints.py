@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="7 Constraints")
+app = marimo.App(width="medium", app_title="7 Constraints", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -59,8 +59,8 @@ def _():
         cycles = solve(g)
         return g, cycles, solve(g, levels=1, maxiter=len(cycles.residuals) - 1)
 
-    for _s in (3, 6):
-        solved(_s, 30, 0.4)  # compiled as the page opens, so that no slider has to wait
+    for _load in range(0, 101, 5):  # as the page opens, so that no slider has to wait
+        solved(6, _load, 0.4)
     gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return (solved,)
 
@@ -71,21 +71,20 @@ def _(distance, load, s, solved):
     held, cut = ((u[1:-1, 1:-1] <= 0).mean() for u in (cycles.u, solve_poisson(g).u))
 
     fig = canvas.clear()
-    cells = fig.add_gridspec(1, 3, wspace=0.35, left=0.06, right=0.98, bottom=0.15, top=0.9)
+    cells = fig.add_gridspec(1, 3, wspace=0.55, left=0.06, right=0.98, bottom=0.15, top=0.9)
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, g, cmap="cividis").set_title("g")
     plot_constraint(middle, cycles.u).set_title("u, zero outside")
     plot_convergence(
         right, {"V(2,2)": cycles.residuals, "the smoother alone": sweeps.residuals}
     ).set_title("what is left of the residual")
-    right.set_ylim(1e-9, 1e3)
+    right.set(ylabel="", ylim=(1e-9, 1e3))
     for ax in (left, middle):
         ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     number = mo.stat(
         f"{held:.1%}",
-        label="of the unknowns are held at zero",
-        caption=f"{cut:.1%} are negative without the constraint; "
-        f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
+        label=f"of the unknowns are held at zero; without the constraint {cut:.1%} are negative",
+        caption=f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="g, u and the residuals")])
@@ -113,14 +112,15 @@ def _():
             room = maximum_filter(lower - u, 3)[::2, ::2]
     ```
 
-    MgNet's $u \leftarrow u + \sigma \circ B * \sigma(g - A u)$ has its $\sigma$ in another place:
-    there each *step* is not negative, and so $u$ is not.
+    MgNet's $u \leftarrow u + \sigma(B * \sigma(g - A * u))$ has its $\sigma$ in another place:
+    there no *step* is negative, and so $u$ never is, either.
 
     ### Exercises
 
     1. *Explore.* Move the springs apart until there are two lakes. Does it take more cycles, or
        fewer?
-    2. *Extend.* A ceiling $u \leq 1$ as well: two more lines of `NonnegativeLevel`. Which ones?
+    2. *Extend.* A ceiling $u \leq 1$ as well: which lines of `examples/nonnegative.py` know of the
+       floor, and what has to stand beside each?
     """)
     return
 

@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="8 MgNet")
+app = marimo.App(width="medium", app_title="8 MgNet", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -106,8 +106,7 @@ def _(features, gap, level, patterns, picture, pixels, seen, trained):
     number = mo.stat(
         f"{share(A, FIVE_POINT):.1%}",
         label=f"of the trained A on level {level.value} lies along the five-point stencil",
-        caption=f"MgNet's residuals and those of pre-act ResNet differ by {gap:.0e} "
-        f"on {pixels.value} x {pixels.value} pixels",
+        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="features on every level; kernels")])
@@ -132,7 +131,7 @@ def _():
     | | multigrid, on its way down | MgNet |
     |:---|:---|:---|
     | begin | $u \leftarrow 0$ | $u \leftarrow 0, \quad g \leftarrow \sigma(\theta * f)$ |
-    | smooth | $u \leftarrow u + B (g - A u)$ | $u \leftarrow u + \sigma B * \sigma(g - A * u)$ |
+    | smooth | $u \leftarrow u + B (g - A u)$ | $u \leftarrow u + \sigma(B * \sigma(g - A * u))$ |
     | guess | $u' \leftarrow \Pi u$ | $u' \leftarrow \sigma(\Pi *_2 u)$ |
     | residual | $r = g - A u$ | $r = g - A * u$ |
     | restrict | $g' \leftarrow R\, r + A' u'$ | $g' \leftarrow \sigma(R *_2 r) + A' * u'$ |
@@ -195,15 +194,15 @@ def _():
     ### MgNet and pre-act ResNet are one theorem
 
     With $r = g - A * u$, a step of MgNet is a block of a pre-act ResNet with $-A$ for its second
-    kernel (He & Xu 2019): $r^i = r^{i-1} - A * \sigma B * \sigma(r^{i-1})$.
+    kernel (He & Xu 2019): $r^i = r^{i-1} - A * \sigma(B * \sigma(r^{i-1}))$.
 
     ```python
     # mgnet/theorem.py
     r = r - A(after[i](B[i % len(B)](before[i](r))))
     ```
 
-    The number under the picture is the largest difference between both on all levels, in double
-    precision, on the picture that you see.
+    The live page gives, above its picture, the largest difference between both on all levels,
+    relative to the largest residual, in double precision, on 32 x 32 pixels of what you see.
 
     ### Parameters against accuracy
 

@@ -3,7 +3,7 @@
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="9 Hat functions")
+app = marimo.App(width="medium", app_title="9 Hat functions", css_file="pages.css")
 
 with app.setup:
     import gc
@@ -96,14 +96,17 @@ def _():
 
     ### The slide's equation, and the lines that are it
 
-    $$\varphi_i(x) = \varphi\Bigl(\frac{x - x_{i-1}}{2h}\Bigr), \qquad
-    r_i(x) = \mathrm{ReLU}\Bigl(\frac{x - x_{i-1}}{2h}\Bigr)$$
+    $$\varphi_i(x) = \varphi\Bigl(\frac{x - x_{i-1}}{2h}\Bigr)$$
+
+    $$r_i(x) = \mathrm{ReLU}\Bigl(\frac{x - x_{i-1}}{2h}\Bigr)$$
 
     ```python
     # mgnet/frequency.py
     t = n / 2 * x - np.arange(n)[:, None] / 2  # (x - x_{i-1}) / (2 h)
     return 2 * np.maximum(np.minimum(t, support - t), 0)
     ```
+
+    The factor 2 makes the hat's height 1; $r_i$ has it here, too.
 
     Gradient descent for the $a_i$ leaves $(1 - \lambda / \lambda_{\max})^t$ of what an eigenvector
     of the mass matrix has in the error. For hats $\lambda = h (2 + \cos\theta) / 3$: all modes fall

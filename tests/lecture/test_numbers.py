@@ -119,10 +119,7 @@ def cycle_of(page):
 #: What cells between controls and figure make of the controls.
 MADE = {
     "03_features": ("photograph", lambda page: filters.photograph(page["name"].value)),
-    "05_cycles": (
-        "path",
-        lambda page: page["kinds"][page["kind"].value](page["grids"].value, 1, 1),
-    ),
+    "05_cycles": ("path", cycle_of),
 }
 
 #: Of each page: where its controls are, and the numbers that its table gives for that.
