@@ -24,7 +24,9 @@ with app.setup:
     from mgnet.plotting import plot_features, plot_picture, plot_sizes, plot_stencil
     from mgnet.table import published_sizes
 
-    canvas = Canvas(14, 8.6, left=0.005, right=0.995, bottom=0.02, top=0.95, hspace=0.45)
+    canvas = Canvas(
+        10.4, 6.4, font=11.9, left=0.005, right=0.995, bottom=0.02, top=0.95, hspace=0.45
+    )
     sizes = Canvas(12, 4.6, left=0.07, right=0.99, bottom=0.15, top=0.97)
     gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
