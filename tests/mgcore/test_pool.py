@@ -86,6 +86,10 @@ def test_a_time_loop_allocates_nothing_large(smoother, how):
     levels = poisson_levels((n, n), smoother=smoother)
     g, out = np.ones((n, n)), np.zeros((n, n))
     how = how | ({"u0": out} if "u0" in how else {})
+    # A busy machine may ask for the kernels for one thread, too: loaded before memory is counted.
+    with threads.limited(1):
+        solve(poisson_levels((n, n), smoother=smoother), g, out=out, **how)
+    out.fill(0)
     for _ in range(2):
         solve(levels, g, out=out, **how)
     g = g + 1
