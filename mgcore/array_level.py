@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 class ArrayLevel(SolverLevel[S]):
-    """A level of one dtype, with a smoother of which each step is known beforehand.
+    """A level whose node values are NumPy arrays of one dtype.
 
     Parameters
     ----------

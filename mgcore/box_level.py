@@ -205,8 +205,7 @@ class BoxLevel(OperatorLevel[State]):
             return super().misfit(g, u)
         state = self.start(g, u)
         norm = self.residual_norm(state)
-        if np.isfinite(norm):
-            self._pool.give(state)
+        self._recycle(state, norm)
         return norm
 
     def residual(self, state: State) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from numbers import Integral
 from typing import Any
@@ -209,20 +210,21 @@ def output_array(out: Any, grid: Grid, dtype: np.dtype) -> np.ndarray:
 
 def clear_sides(values: np.ndarray, grid: Grid) -> None:
     """Put zeros on Dirichlet sides, in place."""
-    for number, axis in enumerate(grid.axes):
-        before: tuple[Any, ...] = (slice(None),) * number
-        for side, end in zip(axis.sides, (0, -1), strict=True):
-            if side == "dirichlet":
-                values[(*before, end)] = 0
+    for face in _dirichlet_faces(grid):
+        values[face] = 0
 
 
 def given_on_sides(values: np.ndarray, grid: Grid) -> bool:
     """Whether values on Dirichlet sides are other than zero."""
-    return any(
-        side == "dirichlet" and bool(np.take(values, end, number).any())
-        for number, axis in enumerate(grid.axes)
-        for side, end in zip(axis.sides, (0, -1), strict=True)
-    )
+    return any(bool(values[face].any()) for face in _dirichlet_faces(grid))
+
+
+def _dirichlet_faces(grid: Grid) -> Iterator[tuple[Any, ...]]:
+    """Where the nodes of Dirichlet sides are, side by side."""
+    for number, axis in enumerate(grid.axes):
+        for side, end in zip(axis.sides, (0, -1), strict=True):
+            if side == "dirichlet":
+                yield (*(slice(None),) * number, end)
 
 
 def apart(values: Any, out: Any) -> Any:

@@ -102,12 +102,18 @@ class OperatorLevel(ArrayLevel[S]):
         """The iterate plus the lift; the state is for the next problem."""
         u = self._at_nodes(state, out)
         norm = state.norm  # type: ignore[attr-defined]
-        # Passes multiply by zero where there are no unknowns: what lies there has to be finite.
-        if np.isfinite(np.linalg.norm(u) if norm is None else norm):
-            self._pool.give(state)
+        self._recycle(state, np.linalg.norm(u) if norm is None else norm)
         if lift is not None:
             u += lift
         return u
+
+    def _recycle(self, state: S, norm: Any) -> None:
+        """Keep a state for the next problem, unless its norm says that it holds NaN or infinity.
+
+        Passes multiply by zero where there are no unknowns: what lies there has to be finite.
+        """
+        if np.isfinite(norm):
+            self._pool.give(state)
 
     def solution(self, state: S) -> np.ndarray:
         """u at the nodes, zero on Dirichlet sides; with mean zero where that is free."""

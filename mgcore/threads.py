@@ -93,6 +93,15 @@ def turn() -> Iterator[None]:
         yield
 
 
+def unforked() -> AbstractContextManager[Any]:
+    """A context in which other threads wait before they fork.
+
+    OpenBLAS takes its threads away before a fork, also while another thread waits for what they
+    work out: factorisations and large products would never end.
+    """
+    return global_compiler_lock
+
+
 class _Cores:
     """Whether the cores are there for us, told by how long threads wait for one.
 
@@ -156,15 +165,6 @@ _cores = _Cores()
 
 def _most() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-
-
-def unforked() -> AbstractContextManager[Any]:
-    """A context in which other threads wait before they fork.
-
-    OpenBLAS takes its threads away before a fork, also while another thread waits for what they
-    work out: factorisations and large products would never end.
-    """
-    return global_compiler_lock
 
 
 def _layer() -> str | None:

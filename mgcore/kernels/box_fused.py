@@ -206,6 +206,7 @@ def defect(w, g, u):
 @inlined
 def less_own(strip, row, faces, k, r, u):
     """r - c u."""
+    # Only where coefficients vary there is a c, and only that is known when this is compiled.
     if strip.varying and strip.box.owned:
         r = r - load(row.fields, faces.own + k) * u
     return r
