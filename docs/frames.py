@@ -132,7 +132,6 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
     """Run the page, then the cell that draws once for each value, and keep the pictures."""
     import marimo
     import matplotlib as mpl
-    from PIL import Image
 
     page, shown = load(path), []
     show = marimo.image
@@ -142,15 +141,14 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
             _, variables = page.app.run()
             known = {name: variables[name] for name in page.draw.refs if name in variables}
             folder.mkdir(parents=True, exist_ok=True)
-            shown.clear()  # pictures of other cells
             for k, slider in enumerate(sliders):
                 others, files = slider.others(variables), []
                 values = _values(slider, {**variables, **others})
                 for number, value in enumerate(values):
+                    shown.clear()
                     page.draw.run(**{**known, **others, slider.name: At(value)})
                     files.append(f"{k}-{number}.webp")
-                    with Image.open(io.BytesIO(shown.pop())) as picture:
-                        picture.save(folder / files[-1], quality=85)
+                    stacked(shown).save(folder / files[-1], quality=85)
                 first = getattr(variables[slider.name], "value", values[0])
                 about = {
                     "label": slider.label,
@@ -161,6 +159,14 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
                 (folder / f"{k}.json").write_text(json.dumps(about), encoding="utf-8")
     finally:
         marimo.image = show
+
+
+def stacked(pictures: Sequence[bytes]) -> Any:
+    """Pictures of equal width as one, each below the one before."""
+    from PIL import Image
+
+    parts = [np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")) for picture in pictures]
+    return Image.fromarray(np.vstack(parts))
 
 
 def _values(slider: Slider, variables: Mapping[str, Any]) -> list[Any]:

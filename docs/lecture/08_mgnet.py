@@ -25,8 +25,17 @@ with app.setup:
     from mgnet.table import published_sizes
 
     canvas = Canvas(
-        10.4, 6.4, font=11.9, left=0.005, right=0.995, bottom=0.02, top=0.95, hspace=0.45
+        10.4,
+        4.6,
+        font=11.9,
+        left=0.005,
+        right=0.995,
+        bottom=0.01,
+        top=0.93,
+        wspace=0.02,
+        hspace=0.3,
     )
+    row = Canvas(10.4, 1.8, font=11.9, left=0.005, right=0.995, bottom=0.02, top=0.84, wspace=0.05)
     sizes = Canvas(12, 4.6, left=0.07, right=0.99, bottom=0.15, top=0.97)
     gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
@@ -63,9 +72,24 @@ def _():
 def _():
     seer = mgnet.load_pretrained()
     exact = mgnet.load_pretrained().double()  # for the theorem: what differs is rounding
+    return exact, seer
+
+
+@app.cell
+def _(seer):
+    def drawn(number, A, B):
+        """A level's kernels as a picture, and what stands above them."""
+        panels = row.clear().subplots(1, 7)
+        plot_stencil(panels[0], FIVE_POINT, "solver's $A$")
+        for letter, weights, part in (("A", A, panels[1:4]), ("B", B, panels[4:])):
+            patterns, shares = principal_patterns(weights)
+            for ax, pattern, its in zip(part, patterns, shares, strict=False):
+                plot_stencil(ax, pattern, f"${letter}^{number}$: {its:.0%}")
+        return row.png(), ", ".join(ax.get_title().replace("$", "") for ax in panels)
+
     trained = [(each.A[0].weight, each.B[0].weight) for each in seer.network.levels]
-    patterns = [[principal_patterns(weights) for weights in pair] for pair in trained]
-    return exact, patterns, seer, trained
+    rows = [drawn(number, *pair) for number, pair in enumerate(trained, 1)]  # no state moves them
+    return rows, trained
 
 
 @app.cell
@@ -87,23 +111,16 @@ def _(exact, picture, seer):
 
 
 @app.cell
-def _(features, gap, level, patterns, picture, pixels, seen, trained):
+def _(features, gap, level, picture, pixels, rows, seen, trained):
     fig = canvas.clear()
-    upper, lower = fig.add_gridspec(2, 1, height_ratios=[2.6, 1], hspace=0.15)
-    grid = upper.subgridspec(3, 3, wspace=0.02, hspace=0.3)
+    grid = fig.add_gridspec(3, 3)
     words = f"{seen.names[0]}? {seen.probabilities.max():.0%}"
     plot_picture(fig.add_subplot(grid[:, 0]), picture.permute(1, 2, 0).numpy() / 255, words)
     for k, u in enumerate(features):
         words = f"$u^{k + 1}$: 8 of {u.shape[1]} channels, {u.shape[2]} x {u.shape[3]} pixels"
         plot_features(fig.add_subplot(grid[k, 1:]), u[0].numpy(), 8, words)
-    panels = lower.subgridspec(1, 7, wspace=0.05).subplots()
-    plot_stencil(panels[0], FIVE_POINT, "solver's $A$")
-    for letter, (found, shares), axes in zip(
-        "AB", patterns[level.value - 1], np.split(panels[1:], 2), strict=True
-    ):
-        for ax, pattern, part in zip(axes, found, shares, strict=False):
-            plot_stencil(ax, pattern, f"${letter}^{level.value}$: {part:.0%}")
 
+    kernels, titles = rows[level.value - 1]
     A, _ = trained[level.value - 1]
     number = mo.stat(
         f"{share(A, FIVE_POINT):.1%}",
@@ -111,7 +128,11 @@ def _(features, gap, level, patterns, picture, pixels, seen, trained):
         caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="features on every level; kernels")])
+    figure = [
+        mo.image(canvas.png(), alt="the picture, and features on every level"),
+        mo.image(kernels, alt=f"kernels: {titles}"),
+    ]
+    mo.vstack([number, *figure])
     return
 
 

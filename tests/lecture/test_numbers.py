@@ -42,11 +42,15 @@ def opened(name):
 def shown(monkeypatch):
     """Draw a page with its controls at some values; what its number and its figure then say."""
     said = []
-    stat, clear = marimo.stat, Canvas.clear
+    stat, image, clear = marimo.stat, marimo.image, Canvas.clear
 
     def heard(value, label=None, caption=None, **options):
         said.append(f"{value}; {label}; {caption}")
         return stat(value, label=label, caption=caption, **options)
+
+    def described(picture, alt, **options):
+        said.append(alt)
+        return image(picture, alt=alt, **options)
 
     figures = []
 
@@ -55,6 +59,7 @@ def shown(monkeypatch):
         return figures[-1]
 
     monkeypatch.setattr(marimo, "stat", heard)
+    monkeypatch.setattr(marimo, "image", described)
     monkeypatch.setattr(Canvas, "clear", cleared)
 
     def draw(name, controls):

@@ -107,13 +107,13 @@ def test_a_page_runs_with_its_controls_at_both_ends(page, end, monkeypatch):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 #: Key presses of each slider, and how long a page may take to open, in seconds.
 PRESSES, OPENING = 5, 120
-#: What a page answers: its number with what is said about it, and the picture.
+#: What a page answers: its number with what is said about it, and its pictures.
 ANSWER = """() => {
     const stat = document.querySelector("marimo-stat");
-    const image = document.querySelector(".output img, .output-area img");
-    if (!stat || !image || !image.complete) return null;
+    const images = [...document.querySelectorAll(".output img, .output-area img")];
+    if (!stat || !images.length || !images.every(image => image.complete)) return null;
     const said = ["value", "label", "caption"].map(name => stat.getAttribute("data-" + name));
-    return JSON.stringify([said, image.src]);
+    return JSON.stringify([said, images.map(image => image.src)]);
 }"""
 #: Milliseconds from the key that was pressed last to an answer that is not `before`.
 WAITED = f"""before => {{
