@@ -256,6 +256,14 @@ class Axis:
         return _tidy(index, weight)
 
     @cached_property
+    def joined(self) -> Table:
+        """Sums over the mesh widths that each one of the coarser axis consists of."""
+        first, m = self.kept[: len(self.coarser.widths)], len(self.widths)
+        each = np.arange(3)[:, None]  # three at most
+        there = each < np.diff(first, append=m)
+        return _tidy(np.minimum(first + each, m - 1), there.astype(float))
+
+    @cached_property
     def injection(self) -> Table:
         """The values at the nodes kept."""
         return Table(self.kept[None], np.ones((1, len(self.kept))))

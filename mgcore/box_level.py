@@ -21,6 +21,7 @@ from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Smoother
 from mgcore.stencil_level import StencilLevel
+from mgcore.sums import length
 from mgcore.threads import count
 
 __all__ = ["BoxLevel", "in_one_pass"]
@@ -193,7 +194,7 @@ class BoxLevel(OperatorLevel[State]):
 
     def scale(self, state: State) -> np.float64:
         """||g||_2 over the unknowns, that of the state."""
-        return np.float64(np.linalg.norm(self._unknowns(state.g).astype(float)))
+        return length(self._unknowns(state.g))
 
     def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
         """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""

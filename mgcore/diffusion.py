@@ -65,7 +65,8 @@ class Medium:
         if mean not in MEANS:
             raise ValueError(f"unknown mean {mean!r}; known are {', '.join(map(repr, MEANS))}")
         listed = isinstance(coefficient, tuple | list) and len(coefficient) == grid.ndim
-        each = coefficient if listed else [coefficient] * grid.ndim
+        each = [_checked(grid, a) for a in (coefficient if listed else [coefficient])]
+        each = each if listed else each * grid.ndim
         faces = [_faces(grid, a, axis, mean) for axis, a in enumerate(each)]
         c = real_array(reaction, "reaction").astype(float)
         if c.ndim:
@@ -77,7 +78,9 @@ class Medium:
     @property
     def plain(self) -> bool:
         """Whether this is -Laplace: a = 1, c = 0."""
-        return all((a == 1).all() for a in self.faces) and not self.reaction.any()
+        return all(a.flat[0] == 1 and (a == 1).all() for a in self.faces) and (
+            not self.reaction.any()
+        )
 
     @property
     def separable(self) -> bool:
@@ -97,12 +100,9 @@ class Medium:
                 if not half or a.shape[k] == 1:
                     continue
                 if k == number:
-                    h = axis.widths.reshape([-1 if j == k else 1 for j in range(a.ndim)])
-                    summed = np.add.reduceat(h / a, axis.kept[: len(coarse.axes[k].widths)], k)
-                    wide = coarse.axes[k].widths.reshape(
-                        [-1 if j == k else 1 for j in range(a.ndim)]
-                    )
-                    a = wide / summed
+                    along = [-1 if j == k else 1 for j in range(a.ndim)]
+                    summed = axis.joined.apply(axis.widths.reshape(along) / a, k)
+                    a = coarse.axes[k].widths.reshape(along) / summed
                 else:
                     a = axis.full_weighting.apply(a, k)
             faces.append(a)
@@ -217,20 +217,22 @@ def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.n
     return values[window]
 
 
-def _faces(grid: Grid, a: Any, number: int, mean: str) -> np.ndarray:
-    """a on the faces across one axis: mesh widths along that axis, along others nodes or 1."""
-    axis = grid.axes[number]
+def _checked(grid: Grid, a: Any) -> np.ndarray:
+    """A coefficient as a caller gives it, as a new array."""
     values = real_array(a, "coefficient").astype(float)
     cells = tuple(len(axis.widths) for axis in grid.axes)
-    if (
-        values.shape not in ((), grid.shape, cells)
-        or not (values > 0).all()
-        or not (values < inf).all()
-    ):
+    # NaN is neither more than zero nor less than infinity.
+    if values.shape not in ((), grid.shape, cells) or not 0 < values.min() <= values.max() < inf:
         raise ValueError(
             f"coefficient must be positive and finite: a number, one value for each of the nodes "
             f"{grid.shape} or of the cells {cells}, or a list with one of these for each axis"
         )
+    return values
+
+
+def _faces(grid: Grid, values: np.ndarray, number: int, mean: str) -> np.ndarray:
+    """a on the faces across one axis: mesh widths along that axis, along others nodes or 1."""
+    axis = grid.axes[number]
     if values.ndim == 0:
         return values.reshape((1,) * grid.ndim)
     if values.shape == grid.shape:

@@ -15,6 +15,7 @@ from mgcore.level import Posed
 from mgcore.pool import Pool
 from mgcore.sides import continuation
 from mgcore.smoothers import Smoother
+from mgcore.sums import length
 
 __all__ = ["OperatorLevel"]
 
@@ -68,7 +69,7 @@ class OperatorLevel(ArrayLevel[S]):
 
     def norm(self, values: np.ndarray) -> np.float64:
         """||values||_2 over the unknowns."""
-        return np.float64(np.linalg.norm(values[self.grid.unknown].astype(float)))
+        return length(values[self.grid.unknown])
 
     def largest(self, values: np.ndarray) -> np.float64:
         """The largest absolute value over the unknowns, NaN if there is one."""
@@ -102,7 +103,7 @@ class OperatorLevel(ArrayLevel[S]):
         """The iterate plus the lift; the state is for the next problem."""
         u = self._at_nodes(state, out)
         norm = state.norm  # type: ignore[attr-defined]
-        self._recycle(state, np.linalg.norm(u) if norm is None else norm)
+        self._recycle(state, length(u) if norm is None else norm)
         if lift is not None:
             u += lift
         return u

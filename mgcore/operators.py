@@ -18,6 +18,7 @@ from scipy import sparse
 from mgcore.axis import Table
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube
+from mgcore.sums import weighted
 
 __all__ = ["Operator", "galerkin", "of_stencil", "slim", "transfer_matrix"]
 
@@ -100,10 +101,8 @@ class Operator:
 
     def mean(self, values: np.ndarray) -> float:
         """The mean over the box of what is given at the unknowns, in double precision."""
-        for axis in reversed(self.grid.axes):
-            mass = axis.mass[axis.unknown]
-            values = values @ (mass / mass.sum())
-        return float(values)
+        masses = [axis.mass[axis.unknown] for axis in self.grid.axes]
+        return weighted(values, [mass / mass.sum() for mass in masses])
 
     @property
     def bound(self) -> float:
@@ -153,9 +152,10 @@ def _neighbour(grid: Grid, numbers: np.ndarray, offset: Offset) -> tuple[np.ndar
 
 def slim(weight: np.ndarray) -> np.ndarray:
     """The same with length 1 along axes along which nothing varies."""
-    for axis in range(weight.ndim):
-        first = np.take(weight, [0], axis)
-        if weight.shape[axis] > 1 and (weight == first).all():
+    for axis, n in enumerate(weight.shape):
+        first, last = np.take(weight, [0], axis), np.take(weight, [n - 1], axis)
+        # All are looked at where the last one says that nothing may vary.
+        if n > 1 and (last == first).all() and (weight == first).all():
             weight = first
     return weight
 

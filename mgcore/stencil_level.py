@@ -18,6 +18,7 @@ from mgcore.kernels.slab import close
 from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Smoother
+from mgcore.sums import length
 from mgcore.threads import count
 
 __all__ = ["StencilLevel", "stencil_levels"]
@@ -224,8 +225,7 @@ class StencilLevel(OperatorLevel[State]):
 
     def scale(self, state: State) -> np.float64:
         """||g||_2 over the unknowns, that of the state."""
-        g = self._unweighted(self._interior(self._opened(state).loads))
-        return np.float64(np.linalg.norm(g.astype(float)))
+        return length(self._unweighted(self._interior(self._opened(state).loads)))
 
     def defect(self, g: np.ndarray, u: np.ndarray) -> np.ndarray:
         """g - A u as a new array, zero at Dirichlet nodes; `u` may have any values there."""
