@@ -65,12 +65,20 @@ class Table:
     def apply(self, values: np.ndarray, axis: int) -> np.ndarray:
         """The map along one axis of an array of node values."""
         along = [-1 if k == axis else 1 for k in range(values.ndim)]
-        terms = zip(self.index, self.weight, strict=True)
-        return sum(_picked(values, index, axis) * w.reshape(along) for index, w in terms)
+        values = values.astype(np.result_type(values, self.weight), copy=False)
+        total: Any = 0.0
+        for index, w in zip(self.index, self.weight, strict=True):
+            term = _picked(values, index, axis)
+            term *= w.reshape(along)
+            total = np.add(total, term, out=term)
+        return total
 
 
 def _picked(values: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
-    """numpy.take, several times as fast where the index goes on in equal steps but for its ends."""
+    """What numpy.take gives, a new array too, several times as fast for most of our indices.
+
+    Those go on in equal steps but for their ends.
+    """
     before = (slice(None),) * axis
     inner = index[1:-1]
     steps = np.diff(inner)

@@ -12,6 +12,7 @@ from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import BOXES, FIELDS, box, compilation
 from mgcore.kernels.box import MARGIN, Across, Along, Box
+from mgcore.kernels.fields import lay_out
 from mgcore.kernels.halves import NORM
 from mgcore.layout import Layout
 from mgcore.threads import count, usable
@@ -257,40 +258,22 @@ def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> 
 def _fields(operator: Diffusion, size: int, layout: Layout, owned: bool) -> np.ndarray:
     """a, 1 / diagonal and c of :mod:`mgcore.kernels.box`, flat, each half of a row of so many."""
     grid, medium = operator.grid, operator.medium
-    inside, shape = grid.unknown, grid.interior
-    above, left = (_before(a, axis, k) for k, (a, axis) in enumerate(
-        zip(medium.faces, grid.axes, strict=True)
-    ))  # fmt: skip
-    columns = slice(None) if above.shape[1] == 1 else inside[1]
-    rows = slice(None) if left.shape[0] == 1 else inside[0]
-    above = np.broadcast_to(above[:, columns], (shape[0] + 1, shape[1]))
-    left = np.broadcast_to(left[rows], (shape[0], shape[1] + 1))
-    c = medium.reaction
-    c = c[tuple(slice(None) if n == 1 else w for n, w in zip(c.shape, inside, strict=True))]
-    c = np.broadcast_to(c, shape)
-    (to_above, to_below), (to_left, to_right) = (_couplings(axis, 1.0) for axis in grid.axes)
-    diagonal = to_above[:, None] * above[:-1] + to_below[:, None] * above[1:]
-    diagonal += to_left * left[:, :-1] + to_right * left[:, 1:] + c
-    halves = box.OWN + 2 * owned
-    memory = layout.aligned((shape[0] + 2, halves, size))
-    lines = [(box.COLUMNS, left), (box.ROWS, above), (box.DIAGONAL, 1 / diagonal)]
-    for half, values in [*lines, (box.OWN, c)][: halves // 2]:
-        for odd in (0, 1):
-            j = (odd - inside[1].start) % 2
-            k, part = (inside[1].start + j) // 2, values[:, j::2]
-            memory[1 : 1 + len(part), half + odd, k : k + part.shape[1]] = part
+    memory = layout.aligned((grid.interior[0] + 2, box.OWN + 2 * owned, size))
+    across, along = (np.stack(_couplings(axis, 1.0)) for axis in grid.axes)
+    lay_out(
+        *map(np.ascontiguousarray, (*medium.faces, medium.reaction)),
+        *map(_faces_before, grid.axes), across, along,
+        tuple(inside.start for inside in grid.unknown), memory,
+    )  # fmt: skip
     return memory.reshape(-1)
 
 
-def _before(a: np.ndarray, axis: Axis, number: int) -> np.ndarray:
-    """a on the faces before the unknowns along an axis, and before the node behind them.
+def _faces_before(axis: Axis) -> np.ndarray:
+    """The face before each unknown of an axis, and before the node behind them; -1 for none.
 
-    It is one where there is no face: a Robin side has a coupling there that a is no part of.
+    A Robin side has a coupling there that a is no part of.
     """
     count = len(axis.widths)
     face = np.arange(axis.unknown.start, axis.unknown.stop + 1) - 1
     face = face % count if axis.periodic else face
-    there = (face >= 0) & (face < count)
-    along = tuple(-1 if k == number else 1 for k in range(a.ndim))
-    taken = np.take(a, np.where(there, face, 0) if a.shape[number] > 1 else 0 * face, number)
-    return np.where(there.reshape(along), taken, 1.0)
+    return np.where(face < count, face, -1)

@@ -15,7 +15,7 @@ from mgcore.grid import Grid
 from mgcore.operators import Operator, slim
 from mgcore.stencil import Offset, Stencil
 
-__all__ = ["MEANS", "Diffusion", "Medium", "equation"]
+__all__ = ["MEANS", "Diffusion", "Medium", "equation", "named"]
 
 #: How a coefficient between two nodes is made of those at the nodes.
 MEANS = ("arithmetic", "harmonic")
@@ -209,6 +209,15 @@ def equation(
     return operator
 
 
+def named(problem: Medium | Stencil) -> str:
+    """The equation that is solved, in a few signs."""
+    if isinstance(problem, Stencil):
+        return f"A u = g, A of {len(problem.weights)} points,"
+    if problem.plain:
+        return "-Laplace u = g"
+    return f"-div(a grad u){' + c u' if problem.reaction.any() else ''} = g"
+
+
 def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.ndarray:
     """Values at the unknowns from those at nodes, along all axes but one and those of length 1."""
     window = tuple(
@@ -239,9 +248,10 @@ def _faces(grid: Grid, values: np.ndarray, number: int, mean: str) -> np.ndarray
         turned = np.moveaxis(values, number, 0)
         if axis.periodic:
             turned = np.concatenate([turned, turned[:1]])
-        first, second = (np.moveaxis(part, 0, number) for part in (turned[:-1], turned[1:]))
         # Halves, so that no sum overflows.
-        return first / 2 + second / 2 if mean == "arithmetic" else 2 / (1 / first + 1 / second)
+        part = turned / 2 if mean == "arithmetic" else 0.5 / turned
+        part = np.moveaxis(part[:-1] + part[1:], 0, number)
+        return part if mean == "arithmetic" else 1 / part
     for k, other in enumerate(grid.axes):
         if k == number:
             continue

@@ -11,7 +11,7 @@ from mgcore.batch import Solver, one_by_one
 from mgcore.box_level import BoxLevel, in_one_pass
 from mgcore.chain import Rung, grids, rungs
 from mgcore.cycle import Cycle
-from mgcore.diffusion import Medium, equation
+from mgcore.diffusion import Medium, equation, named
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -139,7 +139,7 @@ def _levels(
         coarse = levels[0] if levels else None
         level = PoissonLevel(each, record, restriction, prolongation, dtype, coarse, fused=fused)
         levels.insert(0, level)
-    heading = title(grid, dtype, restriction, prolongation)
+    heading = title(named(problem), grid, dtype, restriction, prolongation)
     remarks = dict.fromkeys(level.remark for level in levels if level.remark)
     return Hierarchy(levels, "; ".join([heading, *remarks]))
 

@@ -451,8 +451,8 @@ class PoissonLevel(ArrayLevel[State]):
         return Workspace(coarse, count(), space, sums)
 
 
-def title(grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:
-    """The heading of the table of levels."""
+def title(solved: str, grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:
+    """The heading of the table of levels, from what is `solved`."""
     size = " x ".join(f"{length:g}" for length in grid.extent)
     way_down = restriction if restriction == "injection" else f"{restriction} weighting"
-    return f"-Laplace u = g on {size}, {dtype}, {way_down}, {prolongation} prolongation"
+    return f"{solved} on {size}, {dtype}, {way_down}, {prolongation} prolongation"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mgcore.chain import grids, rungs
-from mgcore.diffusion import equation
+from mgcore.diffusion import equation, named
 from mgcore.gate import (
     DTYPES,
     batch_of,
@@ -110,7 +110,8 @@ def poisson_levels(
     ]
     for fine, coarse in pairwise(levels):
         fine.coarse = coarse
-    return Hierarchy(levels, title(grid, f"{name} on {device}", restriction, prolongation))
+    heading = title(named(problem), grid, f"{name} on {device}", restriction, prolongation)
+    return Hierarchy(levels, heading)
 
 
 def solve_poisson(

@@ -367,3 +367,36 @@ G = np.ones((9, 10))
 def test_bad_input_gets_one_clear_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("how", "equation"),
+    [
+        ({}, "-Laplace u = g"),
+        ({"coefficient": 2 * np.ones((9, 9))}, "-div(a grad u) = g"),
+        ({"reaction": 1.0}, "-div(a grad u) + c u = g"),
+        ({"operator": Stencil.of_array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]])}, "9 points"),
+    ],
+    ids=["plain", "a", "c", "stencil"],
+)
+def test_the_table_of_levels_says_what_is_solved(how, equation):
+    for package in (mgcore, pytest.importorskip("mgnet")):
+        heading, _ = str(package.poisson_levels((9, 9), **how)).split("\n", 1)
+        assert equation in heading
+
+
+@pytest.mark.parametrize("sides", ["dirichlet", "neumann", ("dirichlet", "neumann")])
+@pytest.mark.parametrize("n", [8, 9, 10, 31])
+def test_mesh_widths_join_to_those_of_the_coarser_axis(n, sides):
+    x = np.cumsum(np.random.default_rng(n).uniform(0.5, 2, n))
+    axis = mgcore.Grid(n, sides=[sides], coordinates=[x]).axes[0]
+    joined = axis.joined.apply(axis.widths[None], 1)
+    np.testing.assert_allclose(joined[0], axis.coarser.widths, rtol=1e-14)
+
+
+@pytest.mark.parametrize("a", [np.nan, np.inf, 0.0])
+def test_a_coefficient_with_one_bad_value(a):
+    values = np.ones((9, 9))
+    values[3, 4] = a
+    with pytest.raises(ValueError, match="positive and finite"):
+        poisson_levels((9, 9), coefficient=values)
