@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -161,12 +162,12 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
         marimo.image = show
 
 
-def stacked(pictures: Sequence[bytes]) -> Any:
-    """Pictures of equal width as one, each below the one before."""
+def stacked(pictures: Sequence[bytes | str]) -> Any:
+    """Pictures of equal width, some of them data URLs, as one: each below the one before."""
     from PIL import Image
 
-    parts = [np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")) for picture in pictures]
-    return Image.fromarray(np.vstack(parts))
+    files = [urlopen(each) if isinstance(each, str) else io.BytesIO(each) for each in pictures]
+    return Image.fromarray(np.vstack([np.asarray(Image.open(f).convert("RGB")) for f in files]))
 
 
 def _values(slider: Slider, variables: Mapping[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import Any
 
@@ -59,3 +60,7 @@ class Canvas:
         # Little compression: a page is served from this machine, and packing takes longer.
         self._agg.print_png(stream, pil_kwargs={"compress_level": 1})
         return stream.getvalue()
+
+    def url(self) -> str:
+        """The same as a data URL: for a picture that is shown again and again, with no file."""
+        return f"data:image/png;base64,{base64.b64encode(self.png()).decode()}"

@@ -96,7 +96,7 @@ def _():
     | at these settings | expect |
     |:---|:---|
     | ReLU, $k = 1$, $d = 1$ | slope $-2.05$; the theorem has $-2$ |
-    | ReLU$^2$; ReLU$^3$, $d = 1$ | $-3.21$; $-4.47$ for $-3$; $-4$ |
+    | ReLU$^2$; ReLU$^3$, $d = 1$ | $-3.21$; $-4.5$ for $-3$; $-4$ |
     | ReLU, $k = 1$, $d = 2$ | $-1.27$ for $-1.25$ |
     | $t^3$, $d = 1$; $d = 2$ | 0.223; 0.727 from 4; 10 neurons on |
 

@@ -85,7 +85,7 @@ def _(seer):
             patterns, shares = principal_patterns(weights)
             for ax, pattern, its in zip(part, patterns, shares, strict=False):
                 plot_stencil(ax, pattern, f"${letter}^{number}$: {its:.0%}")
-        return row.png(), ", ".join(ax.get_title().replace("$", "") for ax in panels)
+        return row.url(), ", ".join(ax.get_title().replace("$", "") for ax in panels)
 
     trained = [(each.A[0].weight, each.B[0].weight) for each in seer.network.levels]
     rows = [drawn(number, *pair) for number, pair in enumerate(trained, 1)]  # no state moves them
@@ -111,15 +111,20 @@ def _(exact, picture, seer):
 
 
 @app.cell
-def _(features, gap, level, picture, pixels, rows, seen, trained):
-    fig = canvas.clear()
-    grid = fig.add_gridspec(3, 3)
+def _(features, picture, seen):
+    grid = canvas.clear().add_gridspec(3, 3)
     words = f"{seen.names[0]}? {seen.probabilities.max():.0%}"
-    plot_picture(fig.add_subplot(grid[:, 0]), picture.permute(1, 2, 0).numpy() / 255, words)
+    whole = grid.figure.add_subplot(grid[:, 0])
+    plot_picture(whole, picture.permute(1, 2, 0).numpy() / 255, words)
     for k, u in enumerate(features):
         words = f"$u^{k + 1}$: 8 of {u.shape[1]} channels, {u.shape[2]} x {u.shape[3]} pixels"
-        plot_features(fig.add_subplot(grid[k, 1:]), u[0].numpy(), 8, words)
+        plot_features(grid.figure.add_subplot(grid[k, 1:]), u[0].numpy(), 8, words)
+    view = canvas.url()
+    return (view,)
 
+
+@app.cell
+def _(gap, level, pixels, rows, trained, view):
     kernels, titles = rows[level.value - 1]
     A, _ = trained[level.value - 1]
     number = mo.stat(
@@ -129,7 +134,7 @@ def _(features, gap, level, picture, pixels, rows, seen, trained):
         bordered=True,
     )
     figure = [
-        mo.image(canvas.png(), alt="the picture, and features on every level"),
+        mo.image(view, alt="the picture, and features on every level"),
         mo.image(kernels, alt=f"kernels: {titles}"),
     ]
     mo.vstack([number, *figure])

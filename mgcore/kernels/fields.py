@@ -37,19 +37,18 @@ def lay_out(faces_across, faces_along, c, row_faces, column_faces, across, along
     """
     m, n = across.shape[1], along.shape[1]
     for i in prange(m + 1):
-        row = out[i + 1]
+        row, x = out[i + 1], first[0] + i
         for j in range(n + 1):
-            odd, k = (first[1] + j) % 2, (first[1] + j) // 2
-            left = _of(faces_along, first[0] + i, column_faces[j])
-            above = _of(faces_across, row_faces[i], first[1] + j)
+            y = first[1] + j
+            odd, k = y % 2, y // 2
             if i < m:
-                row[COLUMNS + odd, k] = left
+                row[COLUMNS + odd, k] = _of(faces_along, x, column_faces[j])
             if j < n:
-                row[ROWS + odd, k] = above
+                row[ROWS + odd, k] = _of(faces_across, row_faces[i], y)
             if i < m and j < n:
-                right = _of(faces_along, first[0] + i, column_faces[j + 1])
-                below = _of(faces_across, row_faces[i + 1], first[1] + j)
-                own = _of(c, first[0] + i, first[1] + j)
+                above, below = row[ROWS + odd, k], _of(faces_across, row_faces[i + 1], y)
+                left, right = row[COLUMNS + odd, k], _of(faces_along, x, column_faces[j + 1])
+                own = _of(c, x, y)
                 vertical = across[0, i] * above + across[1, i] * below
                 diagonal = vertical + (along[0, j] * left + along[1, j] * right) + own
                 row[DIAGONAL + odd, k] = 1 / diagonal

@@ -1,6 +1,7 @@
 """A canvas shows its last state, and nothing of those before."""
 
 import io
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -38,3 +39,10 @@ def test_pages_with_other_fonts_do_not_disturb_each_other():
     alone = drawn(large, [0, 1])
     drawn(small, [0, 1])
     np.testing.assert_array_equal(drawn(large, [0, 1]), alone)
+
+
+def test_a_data_url_holds_the_same_picture():
+    canvas = Canvas(4, 3)
+    canvas.clear().subplots().plot([0, 1])
+    with urlopen(canvas.url()) as picture:
+        assert picture.read() == canvas.png()
