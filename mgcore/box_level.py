@@ -1,4 +1,4 @@
-"""One grid of -div(a grad u) + c u in 2D, whose steps go in one pass over memory."""
+"""One grid of -div(a grad u) + c u, whose steps go in one pass over memory."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from mgcore import kernel_tables
-from mgcore.box_pass import BoxPass, Room, fits
+from mgcore import box_pass, space_pass
+from mgcore.box_pass import BoxPass
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.diffusion import Diffusion
+from mgcore.fused_pass import Pass, Room
 from mgcore.gate import given_on_sides
-from mgcore.kernels import transfers
+from mgcore.interpolation import Interpolation
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
-from mgcore.kernels.transfers import Transfer
 from mgcore.layout import Layout
 from mgcore.operator_level import OperatorLevel
-from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Smoother
+from mgcore.space_pass import SpacePass
 from mgcore.stencil_level import StencilLevel
 from mgcore.sums import length
 from mgcore.threads import count
@@ -32,9 +32,9 @@ class State:
     """A problem on one grid and its iterate, in arrays of a :class:`~mgcore.layout.Layout`.
 
     `coarse` is the state of the next coarser grid, `coarse_u` and `coarse_g` the arrays where its u
-    and g lie for a pass; `room` is scratch of passes, for so many `threads`; `slabs` hold both
-    grids' u for cubic interpolation, where it was asked for. `zero` says that u is zero, whatever
-    its array holds. A state that was asked for its norm once is `watched`: the last pass of a cycle
+    and g lie for a pass; `room` is scratch of passes, for so many `threads`; `lines` is that of
+    cubic interpolation, where it was asked for. `zero` says that u is zero, whatever its array
+    holds. A state that was asked for its norm once is `watched`: the last pass of a cycle
     then takes the `norm`.
     """
 
@@ -45,7 +45,7 @@ class State:
     coarse_g: np.ndarray
     room: Room
     threads: int
-    slabs: tuple[np.ndarray, np.ndarray] | None = None
+    lines: np.ndarray | None = None
     zero: bool = True
     watched: bool = False
     norm: float | None = None
@@ -62,7 +62,7 @@ class State:
 class BoxLevel(OperatorLevel[State]):
     """-div(a grad u) + c u = g on one grid, by red-black steps in one pass each.
 
-    See :mod:`mgcore.box_pass`. Sides and meshes are any.
+    See :mod:`mgcore.box_pass` and :mod:`mgcore.space_pass`. Sides are any.
 
     Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
     threads. What passes do not do a :class:`~mgcore.stencil_level.StencilLevel` of the same grid
@@ -84,7 +84,8 @@ class BoxLevel(OperatorLevel[State]):
         self._layout = Layout(self.grid, self.dtype)
         self._below = Layout(coarse.grid, self.dtype)
         assert isinstance(rung.operator, Diffusion)
-        self._pass = BoxPass(
+        kind = BoxPass if self.grid.ndim == 2 else SpacePass
+        self._pass: Pass = kind(
             rung.operator, coarse.grid, self._layout, self._below, self._sweeps[0].omega, self.dtype
         )
 
@@ -169,15 +170,11 @@ class BoxLevel(OperatorLevel[State]):
 
     def interpolate(self, state: State, coarse: Any) -> State:
         """u, by cubic interpolation of the coarser solution."""
-        fine, below, table = self._cubic
         e = self._coarse_u(state, coarse)
-        if state.slabs is None:
-            state.slabs = fine.zeros(self.dtype), below.zeros(self.dtype)
-        to, source = state.slabs
-        below.put(source, three(e[self._below.inside]))
-        strips = max(1, min(fine.shape[0] // 8, count()))
-        transfers.spread(source, to, below.walk, fine.walk, table, False, strips)
-        fine.take(to, three(self._unknowns(state.u)))
+        if state.lines is None:
+            strips = max(1, min(state.u.shape[0] // 8, state.threads))
+            state.lines = self._cubic.room(strips)
+        self._cubic(e, state.u, state.lines)
         state.zero, state.norm = False, None
         return state
 
@@ -233,10 +230,8 @@ class BoxLevel(OperatorLevel[State]):
             state.norm = norm
 
     @cached_property
-    def _cubic(self) -> tuple[Slabs, Slabs, Transfer]:
-        """Cubic interpolation, and where it finds its numbers."""
-        fine, below = Slabs(self.grid), Slabs(self.coarse.grid)
-        return fine, below, kernel_tables.transfer(self._rung.cubic, below, fine, self.dtype)
+    def _cubic(self) -> Interpolation:
+        return Interpolation(self._rung.cubic, self._layout, self._below)
 
     def _coarse_u(self, state: State, coarse: Any) -> np.ndarray:
         """The u of a state of the next coarser level as an array for a pass, its layer filled."""
@@ -286,8 +281,10 @@ class BoxLevel(OperatorLevel[State]):
 
 def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
     """Whether a :class:`BoxLevel` is for a rung above another one."""
-    pointwise = isinstance(rung.operator, Diffusion) and rung.adjoint
-    if not (pointwise and fits(rung.operator.grid, coarse.operator.grid)):
+    operator, below = rung.operator, coarse.operator.grid
+    if not isinstance(operator, Diffusion) or not rung.adjoint:
         return False
-    sweeps = smoother.sweeps(rung.operator.grid, rung.operator)
+    if not (box_pass.fits(operator.grid, below) or space_pass.fits(operator, below)):
+        return False
+    sweeps = smoother.sweeps(operator.grid, operator)
     return tuple(sweep.points for sweep in sweeps) == ("red", "black")

@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mgcore.axis import Axis
 from mgcore.diffusion import Diffusion
+from mgcore.fused_pass import Pass, Room, node_by_node
 from mgcore.grid import Grid
-from mgcore.kernels import BOXES, FIELDS, box, compilation
+from mgcore.kernels import BOXES, FIELDS, box
 from mgcore.kernels.box import MARGIN, Across, Along, Box
 from mgcore.kernels.fields import lay_out
-from mgcore.kernels.halves import NORM
 from mgcore.layout import Layout
-from mgcore.threads import count, usable
 
-__all__ = ["BoxPass", "Room", "fits"]
+__all__ = ["BoxPass", "across", "couplings", "fits"]
 
 # More rows than any grid has: where a periodic axis ends.
 _ENDLESS = 2**40
 
 
 def fits(grid: Grid, coarse: Grid) -> bool:
-    """Whether there are passes for a grid above another one: two axes, both halved node by node.
-
-    The coarse nodes are 0, 2, 4 and so on, and perhaps the last one. A periodic axis has an even
-    number of nodes, so that colours take turns across its end.
-    """
-    if grid.ndim != 2:
-        return False
-    for fine, other in zip(grid.axes, coarse.axes, strict=True):
-        kept = fine.kept
-        if fine is other or (fine.periodic and fine.n % 2) or len(kept) < 2:
-            return False
-        if (kept[:-1] != 2 * np.arange(len(kept) - 1)).any():
-            return False
-        if kept[-1] not in (2 * len(kept) - 2, 2 * len(kept) - 3):
-            return False
-    return True
+    """Whether there are passes for a grid above another one: two axes, both halved."""
+    return grid.ndim == 2 and all(map(node_by_node, grid.axes, coarse.axes))
 
 
-@dataclass(slots=True)
-class Room:
-    """Scratch of a pass: one row of `space` for each thread, room for the `sums` of each.
-
-    `relaxing` says whether omega / diagonal is kept there for the level's omega, or for none.
-    """
-
-    space: np.ndarray
-    sums: np.ndarray
-    relaxing: bool = True
-
-
-class BoxPass:
+class BoxPass(Pass):
     """Red-black steps on one grid, with what comes before and after: see kernels/box_fused.py.
 
     Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
@@ -77,12 +49,12 @@ class BoxPass:
         omega: float, dtype: np.dtype,
     ):  # fmt: skip
         step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
-        self.dtype = dtype
+        super().__init__(grid, coarse, dtype)
         owned = bool(medium.reaction.any())
         self.varying = owned or not medium.separable
         faces = [1.0 if self.varying else a.ravel() for a in medium.faces]
         first, coarse_first = layout.first[0], coarse_layout.first[0]
-        rows = _across(grid.axes[0], coarse.axes[0], faces[0], first, coarse_first, dtype)
+        rows = across(grid.axes[0], coarse.axes[0], faces[0], first, coarse_first, dtype)
         along = _along(grid.axes[1], coarse.axes[1], faces[1], step, dtype)
         field = along.size + step
         stride, coarse_stride = layout.strides[0], coarse_layout.strides[0]
@@ -99,38 +71,20 @@ class BoxPass:
         if self.varying:
             tables = (*tables, _fields(operator, int(field), layout, owned))
         self.told = (numbers, self.box.omega, *tables)
-        self._told_to_keep_u = (numbers, real(0), *tables)
+        self.told_to_keep_u = (numbers, real(0), *tables)
         # Where scratch says what omega / diagonal was computed for: see box.known.
         self._known = [slot * int(half) for slot in range(2 * box.INVERSE, 2 * box.INVERSE + 4)]
-        self._most = max(1, (coarse.shape[0] - 2) // 8)
-        self._small = grid.size * dtype.itemsize < compilation.SMALL
+        self.kernels = FIELDS if self.varying else BOXES
 
-    def room(self) -> Room:
-        """Scratch for the threads there are."""
-        strips = 1 if self._small else min(count(), self._most)
-        return Room(box.workspace(self.box, strips, self.dtype), np.zeros(strips))
+    def space(self, strips: int) -> np.ndarray:
+        """Scratch for so many strips."""
+        return box.workspace(self.box, strips, self.dtype)
 
-    def __call__(
-        self, u: np.ndarray, g: np.ndarray, source: np.int64, e: np.ndarray, sink: np.int64,
-        coarse: np.ndarray, room: Room, relaxing: bool = True,
-    ) -> float:  # fmt: skip
-        """One step; the norm of the residual, where that is the sink.
-
-        With `relaxing` False no step, but what comes before and after: omega is zero.
-        """
+    def prepare(self, room: Room, relaxing: bool) -> None:
+        """Forget omega / diagonal, where it was kept for another omega."""
         if room.relaxing != relaxing:
             room.space[:, self._known] = np.nan
             room.relaxing = relaxing
-        alone, several = FIELDS if self.varying else BOXES
-        told = self.told if relaxing else self._told_to_keep_u
-        arguments = (u, g, source, e, sink, coarse, room.sums, *told, room.space)
-        strips = len(room.space)
-        if strips == 1 or usable() == 1:
-            strips = 1
-            alone(*arguments, 0, 1)
-        else:
-            several(*arguments, strips)
-        return float(np.sqrt(room.sums[:strips].sum())) if sink == NORM else 0.0
 
 
 def _near_equal(values: np.ndarray) -> np.ndarray:
@@ -140,7 +94,7 @@ def _near_equal(values: np.ndarray) -> np.ndarray:
     return np.where(close, usual, values) if 2 * close.sum() >= len(values) - 4 else values
 
 
-def _couplings(axis: Axis, faces: Any) -> tuple[np.ndarray, np.ndarray]:
+def couplings(axis: Axis, faces: Any) -> tuple[np.ndarray, np.ndarray]:
     """Those of the unknowns with the nodes before and behind; Robin's own with a zero beyond."""
     lower, upper, own = axis.second_difference(faces)
     lower[0] += own[0]
@@ -171,7 +125,7 @@ def _with_margin(values: np.ndarray, axis: Axis) -> np.ndarray:
     return out
 
 
-def _across(
+def across(
     axis: Axis, coarse: Axis, faces: Any, first: int, coarse_first: int, dtype: np.dtype
 ) -> Across:
     """The tables of the axis across rows, whose nodes `first` and `coarse_first` lie first."""
@@ -179,7 +133,7 @@ def _across(
     up = axis.linear
     index = np.concatenate([up.index, up.index[:1]])[:2]  # one term where all nodes are kept
     part = np.concatenate([up.weight, 0 * up.weight[:1]])[:2]
-    weighting, (lower, upper) = _weighting(axis, coarse), _couplings(axis, faces)
+    weighting, (lower, upper) = _weighting(axis, coarse), couplings(axis, faces)
     lines: dict[int, tuple[Axis, np.ndarray]] = {
         box.LOWER: (axis, lower), box.UPPER: (axis, upper),
         box.LOW: (axis, part[0][inside]), box.HIGH: (axis, part[1][inside]),
@@ -218,7 +172,7 @@ def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> 
     pairs = max(-(-inside.stop // 2), coarse_inside.stop)
     size = -(-pairs // step) * step
     lower, upper, known = np.zeros((3, 2 * size))
-    lower[inside], upper[inside] = _couplings(axis, faces)
+    lower[inside], upper[inside] = couplings(axis, faces)
     known[inside] = 1
     low, high = np.zeros((2, 2 * size))
     for index, weight in zip((up := axis.linear).index, up.weight, strict=True):
@@ -259,10 +213,10 @@ def _fields(operator: Diffusion, size: int, layout: Layout, owned: bool) -> np.n
     """a, 1 / diagonal and c of :mod:`mgcore.kernels.box`, flat, each half of a row of so many."""
     grid, medium = operator.grid, operator.medium
     memory = layout.aligned((grid.interior[0] + 2, box.OWN + 2 * owned, size))
-    across, along = (np.stack(_couplings(axis, 1.0)) for axis in grid.axes)
+    from_rows, along = (np.stack(couplings(axis, 1.0)) for axis in grid.axes)
     lay_out(
         *map(np.ascontiguousarray, (*medium.faces, medium.reaction)),
-        *map(_faces_before, grid.axes), across, along,
+        *map(_faces_before, grid.axes), from_rows, along,
         tuple(inside.start for inside in grid.unknown), memory,
     )  # fmt: skip
     return memory.reshape(-1)

@@ -17,8 +17,9 @@ __all__ = ["Layout"]
 class Layout:
     """Where the unknowns of a grid lie in an array with one layer around.
 
-    Rows have their node 0 behind one vector, and are so long that fused passes, which read and
-    write whole vectors, stay inside.
+    In 2D rows have their node 0 behind one vector, and are so long that fused passes, which read
+    and write whole vectors, stay inside. In 3D rows have an odd number of places, and node (0, 0)
+    of a plane is at an even one: see kernels/space_fused.py.
 
     Parameters
     ----------
@@ -40,16 +41,24 @@ class Layout:
     def __init__(self, grid: Grid, dtype: np.dtype):
         self.grid, self.dtype = grid, dtype
         self.step = step = (REGISTER_BITS or 256) // (8 * dtype.itemsize)
-        columns = grid.unknown[-1]
-        # One more for the layer, one more as a pass reads coarse node k + 1; and vectors in pairs.
-        width = -(-(-(-(columns.stop + 1) // step) * step + 1) // (2 * step)) * 2 * step
-        self.shape = (*(n + 2 for n in grid.interior[:-1]), step + width)
+        columns, up = grid.unknown[-1], [1 - s.start for s in grid.unknown[:-1]]
+        if grid.ndim == 3:
+            before = 1 - columns.start
+            before += (up[1] + before) % 2
+            width = (before + columns.stop + 1) | 1
+        else:
+            before = step
+            # One more for the layer, one more as a pass reads coarse node k + 1; vectors in pairs.
+            width = (
+                before + -(-(-(-(columns.stop + 1) // step) * step + 1) // (2 * step)) * 2 * step
+            )
+        self.shape = (*(n + 2 for n in grid.interior[:-1]), width)
         self.strides = tuple(prod(self.shape[axis + 1 :]) for axis in range(grid.ndim))
         self.inside = (
             *(slice(1, n + 1) for n in grid.interior[:-1]),
-            slice(step + columns.start, step + columns.stop),
+            slice(before + columns.start, before + columns.stop),
         )
-        self.first = (*(s.start - 1 for s in grid.unknown[:-1]), -step)
+        self.first = (*(-n for n in up), -before)
 
     def zeros(self) -> np.ndarray:
         """An array for node values, whose rows begin on cache lines."""

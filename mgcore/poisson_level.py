@@ -30,6 +30,7 @@ from mgcore.level import Posed
 from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
+from mgcore.space_pass import node_plane, told
 from mgcore.threads import count, usable
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
@@ -132,6 +133,12 @@ class PoissonLevel(ArrayLevel[State]):
         fits = coarse is not None and restriction == "full" and points == ("red", "black")
         fits = fits and len(halved) > 1 and all(halved)
         self.fused = fits and fused and WHY_PLAIN is None
+        # What a pass is told of the level.
+        self._told: tuple[Any, ...] = (self._sweeps[0][0], *self._a)
+        if self.fused and grid.ndim == 3:
+            operator = Medium.given(grid).operator()
+            planes = node_plane(grid), node_plane(coarse.grid)
+            self._told = told(operator, coarse.grid, planes, (0, 0), self._sweeps[0][0], self.dtype)
         self._pool: Pool[Workspace] = Pool()
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
@@ -375,7 +382,7 @@ class PoissonLevel(ArrayLevel[State]):
         assert sums is not None
         arguments = (
             state.u, state.g, source, coarse.u if e is None else e, sink, coarse.g, sums,
-            self._sweeps[0][0], *self._a, space,
+            *self._told, space,
         )  # fmt: skip
         strips = len(space)
         if strips == 1 or usable() == 1:  # made for one thread, or left with one

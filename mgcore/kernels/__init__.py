@@ -5,9 +5,10 @@ half of a cycle needs in one pass over memory, in stages that wave.py introduces
 halves.py lays out. Their arrays are C-contiguous node arrays of one dtype, border nodes included;
 borders of `u` hold zero unless said otherwise and are never written. `a` holds h^-2 of each axis,
 `k` 1 for each axis that the coarser grid halves and 0 for the others. general.py and transfers.py
-are for any operator and all dimensions, on flat arrays that mgcore/slabs.py lays out; box_fused.py
+are for any operator and all dimensions, on flat arrays that mgcore/slabs.py lays out. box_fused.py
 has the passes in 2D for any sides, meshes and coefficients, on arrays that mgcore/layout.py lays
-out. Nothing is checked here: callers vouch for shapes and dtypes.
+out, on which space_fused.py runs as well. Nothing is checked here: callers vouch for shapes and
+dtypes.
 """
 
 from types import ModuleType
@@ -28,3 +29,5 @@ FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fu
 BOXES: tuple[Any, Any] = (box_fused.plane_strip, box_fused.plane)
 #: The same where coefficients vary.
 FIELDS: tuple[Any, Any] = (box_fused.varying_strip, box_fused.varying_plane)
+#: The passes for any sides in 3D.
+SPACES: tuple[Any, Any] = (space_fused.sweep_strip, space_fused.sweep)

@@ -374,9 +374,9 @@ def kept(box, k):
 
 
 @serial
-def first_row(box, strip, strips):
+def first_row(rows, strip, strips):
     """First row of a strip: odd, so that coarse rows are not shared. Of none, the end."""
-    begin, end = box.rows.begin, box.rows.end
+    begin, end = rows.begin, rows.end
     return end if strip == strips else begin + 2 * (strip * (end - begin) // (2 * strips))
 
 
@@ -384,7 +384,7 @@ def first_row(box, strip, strips):
 def keep_borders(u, box, space, strips):
     """Copy the seven rows around the first one of each strip that has a neighbour before it."""
     for strip in range(0 if box.rows.periodic else 1, strips):
-        first = first_row(box, strip, strips)
+        first = first_row(box.rows, strip, strips)
         for k in range(-3, 4):
             row = box.rows.places[HERE, first + k + MARGIN] * box.stride
             copy(u, row, space[strip], kept(box, k), box.stride)

@@ -446,7 +446,7 @@ def step(strip, work, line, start, c, source, sink):
 def strip_of(u, g, source, e, sink, coarse, sums, box, fields, varying, space, strip, strips):
     """The pass over one strip of rows."""
     rows, total = box.rows, 0.0
-    a, b = first_row(box, strip, strips), first_row(box, strip + 1, strips)
+    a, b = first_row(box.rows, strip, strips), first_row(box.rows, strip + 1, strips)
     S, below = space[strip], space[(strip + 1) % strips]
     arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
     task = Strip(S, box, arrays, fields, varying, u.size * u.itemsize > NEAR)

@@ -23,6 +23,7 @@ __all__ = [
     "NEAR",
     "NORM",
     "NOTHING",
+    "PAD",
     "RESTRICTION",
     "ZERO",
     "at",
@@ -51,7 +52,7 @@ NEAR = 4_000_000
 #: How far ahead of its use a line is asked for, in bytes; half and twice as far make no difference.
 AHEAD = 4096
 
-# Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
+#: Elements in front of each half: a cache line or two, so that k = 0 is aligned and k = -1 exists.
 PAD = 16
 
 

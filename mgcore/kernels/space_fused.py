@@ -3,8 +3,8 @@
 As in plane_fused.py, with planes in place of rows, and tricubic interpolation; wave.py has the wave
 front that runs down the planes.
 
-A plane of n1 rows with n2 = 2h + 1 nodes each is taken as one line, node (j, l) being number
-j n2 + l. As n2 is odd, red and black nodes take turns along the whole line, and the neighbours of
+A plane of rows with n = 2h + 1 places each is taken as one line, place l of row j being number
+j n + l. As n is odd, red and black nodes take turns along the whole line, and the neighbours of
 the nodes of one half stand at fixed distances in the other:
 
 ::
@@ -17,7 +17,9 @@ the nodes of one half stand at fixed distances in the other:
 
 and above and below in the same half of the planes next to it. So one loop over k does all stages,
 and the residual of plane i - 3 is computed from planes i - 4, i - 3 and i - 2. The loop runs over
-rows' ends, and the border nodes it spoils are set to zero again.
+rows' ends and spoils the layer around the unknowns, which is filled again as the sides of a plane
+ask for: see rim.py. Couplings of planes to each other are a table, as those of rows in 2D: see
+box.py. So the mesh is even within planes, and may be any across them.
 """
 
 from typing import NamedTuple
@@ -25,6 +27,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from mgcore.kernels.box import (
+    ABOVE,
+    BEFORE,
+    BEHIND,
+    BELOW,
+    CENTRE,
+    HERE,
+    HIGH,
+    LOW,
+    LOWER,
+    TARGET,
+    UPPER,
+    Across,
+    entry,
+    first_row,
+)
 from mgcore.kernels.common import second_difference, squares
 from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
 from mgcore.kernels.halves import (
@@ -40,16 +58,14 @@ from mgcore.kernels.halves import (
     copy,
     expand,
     fill,
-    first_line,
-    half_size,
-    keep_borders,
     scratch,
     split,
 )
+from mgcore.kernels.rim import Plane, Rim, Side, clear, clear_array, close, close_sums
 from mgcore.kernels.vectors import lanes, load, spread, store
 from mgcore.kernels.wave import Lines, ask, coloured, separated, work_at, write
 
-__all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
+__all__ = ["LARGER", "SHARE", "restrict", "sweep", "sweep_strip", "workspace"]
 
 # Slots of a strip: rings of planes of u and g; sums of the residual of two planes and of three; a
 # coarse plane and a row for interpolation; the end of a plane; the seven planes around the strip's
@@ -58,29 +74,62 @@ _U, _G, _TWO, _THREE, _BETWEEN, _ROW, _TAIL, _OLD, _SLOTS = 0, 5, 8, 9, 10, 11, 
 # A plane is taken in parts of about this many bytes of a half, where it enters part by part.
 _PART = 16384
 
+#: Tables of each kind of plane.
+SHARE, LARGER = 0, 1
+
 # Constants, of NumPy's types like those of halves.py.
 _EVEN, _ODD = np.int64(0), np.int64(1)
 
 
-class Strip(NamedTuple):
-    """A strip of planes, its scratch S with `half` elements between halves of planes, u and g.
+class Space(NamedTuple):
+    """A level for the passes.
 
-    A plane has 2 `pairs` + 1 rows of 2 h + 1 nodes. Where `far`, u and g come from memory, and are
-    to be asked for in time.
+    Attributes
+    ----------
+    rows : Across
+        What is known of planes.
+    plane, coarse : Plane
+        How a plane lies in arrays of this grid and of the coarser one.
+    rim : Rim
+    stride, coarse_stride : int
+        From plane to plane of the arrays.
+    half : int
+        Elements between halves of planes in scratch.
+    a1, a2, omega : float
+        Couplings to the rows and columns beside a node.
+    robin : bool
+        Whether a side of planes is Robin's.
+    tables : ndarray
+        Where there is one: SHARE, the diagonal without it by that with it, and LARGER, the other
+        way round; for planes inside, for the first one and for the last.
+    """
+
+    rows: Across
+    plane: Plane
+    coarse: Plane
+    rim: Rim
+    stride: np.int64
+    coarse_stride: np.int64
+    half: np.int64
+    a1: np.floating
+    a2: np.floating
+    omega: np.floating
+    robin: np.bool_
+    tables: np.ndarray
+
+
+class Strip(NamedTuple):
+    """A strip of planes, its scratch S, u and g.
+
+    Where `far`, u and g come from memory, and are to be asked for in time.
     """
 
     S: np.ndarray
     u: np.ndarray
     g: np.ndarray
-    half: np.int64
-    pairs: np.int64
-    h: np.int64
+    box: Space
     lines: Lines
     far: np.bool_
-    omega: np.floating
-    a0: np.floating
-    a1: np.floating
-    a2: np.floating
 
 
 class Near(NamedTuple):
@@ -96,8 +145,8 @@ class Near(NamedTuple):
 class Front(NamedTuple):
     """Where all that the wave front touches lies, for planes whose half c is relaxed.
 
-    In memory planes i and i - 2 of u and i - 1 of g; all else in scratch. `below` is the plane that
-    enters, `above` the one before those of `residual`.
+    In memory planes i and i - 2 of u and i - 1 of g; shares and what is larger in the tables; all
+    else in scratch. `below` is the plane that enters, `above` the one before those of `residual`.
     """
 
     from_u: np.uint64
@@ -118,20 +167,42 @@ class Front(NamedTuple):
     two: np.uint64
     three: np.uint64
     tail: np.uint64
+    red_share: np.uint64
+    black_share: np.uint64
+    black_larger: np.uint64
 
 
-class Weights(NamedTuple):
-    """A, its diagonal d, and omega / d, each in all lanes of a vector."""
+class Pull(NamedTuple):
+    """A plane's couplings to those beside it, its diagonal d and omega / d, in all lanes."""
 
-    a0: NamedTuple
-    a1: NamedTuple
-    a2: NamedTuple
+    above: NamedTuple
+    below: NamedTuple
     d: NamedTuple
     w: NamedTuple
 
 
+class Adding(NamedTuple):
+    """How red and black residuals count for the coarse plane they complete, and for the next."""
+
+    red: NamedTuple
+    black: NamedTuple
+    next_red: NamedTuple
+    next_black: NamedTuple
+
+
+class Weights(NamedTuple):
+    """The weights of A for the planes of each stage, and of restriction, in all lanes."""
+
+    a1: NamedTuple
+    a2: NamedTuple
+    red: Pull
+    black: Pull
+    residual: Pull
+    adding: Adding
+
+
 def workspace(shape, strips, dtype):
-    """Scratch for `strips` strips of a grid of `shape` nodes."""
+    """Scratch for `strips` strips of an array of that shape."""
     return scratch(shape[1] * shape[2], _SLOTS, strips, dtype)
 
 
@@ -139,40 +210,106 @@ def workspace(shape, strips, dtype):
 
 
 @inlined
-def near(half, h, i, c):
-    """Half c of plane i of u, and its neighbours."""
-    other = at(_U + i % 5, 1 - c, half) + c
-    return Near(
-        unsigned(at(_U + i % 5, c, half)), unsigned(other - 1), unsigned(other),
-        unsigned(other - 1 - h), unsigned(other + h),
+def plane_of(m, k):
+    """The record of nine numbers from m[k] on."""
+    return Plane(
+        m[k], m[k + 1], m[k + 2], m[k + 3], m[k + 4], m[k + 5], m[k + 6], m[k + 7], m[k + 8]
+    )
+
+
+@inlined
+def side_of(m, k, x, l):
+    """The record of three places from m[k] on and two factors from x[l] on."""
+    return Side(m[k], m[k + 1], m[k + 2], x[l], x[l + 1])
+
+
+@inlined
+def space_of(numbers, reals, rows, rows_at, tables):
+    """The records of a level, which takes Numba longer to accept than a small grid's whole pass.
+
+    `numbers` and `reals` are those of the records, one after the other.
+    """
+    m, x = numbers, reals
+    return Space(
+        Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0),
+        plane_of(m, 8), plane_of(m, 17),
+        Rim(side_of(m, 26, x, 3), side_of(m, 29, x, 5), side_of(m, 32, x, 7), side_of(m, 35, x, 9)),
+        m[38], m[39], m[40], x[0], x[1], x[2], m[41] != 0, tables,
     )  # fmt: skip
 
 
 @inlined
-def front_of(half, pairs, h, i, c):
+def place(box, i):
+    """Where plane i lies in an array of this grid."""
+    return box.rows.places[HERE, entry(i)] * box.stride
+
+
+@inlined
+def table(box, i, number, c):
+    """Where half c of a table of plane i begins: those of the first plane and the last differ."""
+    end = 2 if i == box.rows.stop - 1 else 0
+    return at(2 * (1 if i == box.rows.first else end) + number, c, box.half)
+
+
+@inlined
+def near(box, i, c):
+    """Half c of plane i of u, and its neighbours."""
+    h, here = box.plane.row // 2, at(_U + i % 5, c, box.half)
+    other = at(_U + i % 5, 1 - c, box.half) + c
+    return Near(
+        unsigned(here), unsigned(other - 1), unsigned(other), unsigned(other - 1 - h),
+        unsigned(other + h),
+    )  # fmt: skip
+
+
+@inlined
+def front_of(box, i, c):
     """The wave front when plane i enters."""
-    r, p, q, nodes = i - 1, i - 2, i - 3, (2 * pairs + 1) * (2 * h + 1)
+    r, p, q, half = i - 1, i - 2, i - 3, box.half
     return Front(
-        unsigned(i * nodes), unsigned(r * nodes), unsigned(p * nodes),
+        unsigned(place(box, i)), unsigned(place(box, r)), unsigned(place(box, p)),
         unsigned(at(_U + i % 5, 0, half)), unsigned(at(_U + i % 5, 1, half)),
         unsigned(at(_U + i % 5, c, half)),
-        near(half, h, r, c), near(half, h, p, c), near(half, h, q, c),
+        near(box, r, c), near(box, p, c), near(box, q, c),
         unsigned(at(_U + (q - 1) % 5, c, half)),
         unsigned(at(_G + r % 3, c, half)), unsigned(at(_G + r % 3, 1 - c, half)),
         unsigned(at(_G + p % 3, c, half)), unsigned(at(_G + q % 3, c, half)),
         unsigned(at(_U + p % 5, 1 - c, half)),
         unsigned(at(_TWO, c, half)), unsigned(at(_THREE, c, half)), unsigned(at(_TAIL, 0, half)),
+        unsigned(table(box, r, SHARE, c)), unsigned(table(box, p, SHARE, c)),
+        unsigned(table(box, p, LARGER, c)),
     )  # fmt: skip
 
 
 @inlined
-def weights_of(strip):
-    """The weights of A and of relaxation."""
-    S, a0, a1, a2 = strip.S, strip.a0, strip.a1, strip.a2
-    d = a0 + a0 + a1 + a1 + a2 + a2
+def pull(S, box, i):
+    """The weights of plane i."""
+    above, below = box.rows.weights[LOWER, entry(i)], box.rows.weights[UPPER, entry(i)]
+    d = above + below + box.a1 + box.a1 + box.a2 + box.a2
+    return Pull(spread(S, above), spread(S, below), spread(S, d), spread(S, box.omega / d))
+
+
+@inlined
+def adding(S, box, q, c):
+    """How residuals of red nodes of plane q and of black ones of plane q + 1 count.
+
+    Of coarse planes I, from planes 2 I - 1, 2 I, 2 I + 1.
+    """
+    weights, none, this, that = box.rows.weights, spread(S, 0), entry(q // 2), entry(q // 2 + 1)
+    before, centre = spread(S, weights[BEFORE, that]), spread(S, weights[CENTRE, that])
+    behind = spread(S, weights[BEHIND, this])
+    if c == 1:  # plane q is odd
+        return Adding(behind, none, before, centre)
+    return Adding(spread(S, weights[CENTRE, this]), behind, none, before)
+
+
+@inlined
+def weights_of(S, box, i, c):
+    """The weights when plane i enters."""
     return Weights(
-        spread(S, a0), spread(S, a1), spread(S, a2), spread(S, d), spread(S, strip.omega / d)
-    )
+        spread(S, box.a1), spread(S, box.a2), pull(S, box, i - 1), pull(S, box, i - 2),
+        pull(S, box, i - 3), adding(S, box, i - 3, c),
+    )  # fmt: skip
 
 
 # --- stages, for the vector of nodes at k of a plane --------------------------------------------
@@ -189,33 +326,44 @@ def enter(S, u, front, k, filled):
 
 
 @inlined
-def defect(S, w, near, k, g, u, above, below):
-    """g - A u."""
+def defect(S, w, pull, near, k, g, u, above, below):
+    """g - A u, but for what Robin's sides add: of that the layer knows."""
     rows = second_difference(load(S, near.front + k), u, load(S, near.back + k))
     columns = second_difference(load(S, near.left + k), u, load(S, near.right + k))
-    return g + w.a2 * columns + w.a1 * rows + w.a0 * second_difference(above, u, below)
+    planes = pull.above * (above - u) + pull.below * (below - u)
+    return g + w.a2 * columns + w.a1 * rows + planes
 
 
 @inlined
-def red(S, all_g, front, w, k, c, u, above, sink):
+def red(S, box, all_g, front, w, k, c, u, above, sink):
     """Red nodes, relaxed; and g for the stages to come."""
     g, other = coloured(S, all_g, front.from_g + k + k, c)
     store(S, front.g_black + k, other)
     if sink != NOTHING:
         store(S, front.g_red + k, g)
-    u = u + w.w * defect(S, w, front.red, k, g, u, above, load(S, front.below + k))
+    r = defect(S, w, w.red, front.red, k, g, u, above, load(S, front.below + k))
+    if box.robin:
+        r = r * load(box.tables, front.red_share + k)
+    u = u + w.red.w * r
     store(S, front.red.here + k, u)
     return u
 
 
 @inlined
-def black(S, front, w, k, u, above, below, sink):
+def black(S, box, front, w, k, u, above, below, sink):
     """Black nodes, relaxed, and what is left of their residual: their neighbours change no more."""
-    r = defect(S, w, front.black, k, load(S, front.g_p + k), u, above, below)
-    relaxed = u + w.w * r
+    r = defect(S, w, w.black, front.black, k, load(S, front.g_p + k), u, above, below)
+    change = w.black.w * r
+    if box.robin:
+        change = change * load(box.tables, front.black_share + k)
+    relaxed = u + change
     if sink != NOTHING:
         store(S, front.black.here + k, relaxed)
-    return relaxed, r - w.d * (relaxed - u)
+    # Of rounding, what it did to u.
+    less = w.black.d * (relaxed - u)
+    if box.robin:
+        less = less * load(box.tables, front.black_larger + k)
+    return relaxed, r - less
 
 
 @inlined
@@ -234,22 +382,14 @@ def write_plane(S, u, front, k, c, black, size):
 def residual(S, front, w, k, u, below):
     """The residual of red nodes after black ones around them were relaxed."""
     above, g = load(S, front.above + k), load(S, front.g_q + k)
-    return defect(S, w, front.residual, k, g, u, above, below)
+    return defect(S, w, w.residual, front.residual, k, g, u, above, below)
 
 
 @inlined
-def add_planes(S, front, k, c, red, black):
-    """Weights 1 2 1 across the planes 2 I - 1, 2 I, 2 I + 1.
-
-    Here are red nodes of plane i - 3 and black ones of plane i - 2, the one above the other: odd
-    ones if plane i - 3 is odd, even ones if plane i - 2 is odd.
-    """
-    if c == 1:
-        store(S, front.three + k, load(S, front.two + k) + red)
-        store(S, front.two + k, red + (black + black))
-    else:
-        store(S, front.three + k, load(S, front.two + k) + (red + red) + black)
-        store(S, front.two + k, black)
+def add_planes(S, front, w, k, red, black):
+    """Residuals weighted across planes: red nodes and black ones in the plane below them."""
+    store(S, front.three + k, load(S, front.two + k) + w.red * red + w.black * black)
+    store(S, front.two + k, w.next_red * red + w.next_black * black)
 
 
 # --- the wave front -----------------------------------------------------------------------------
@@ -258,9 +398,9 @@ def add_planes(S, front, k, c, red, black):
 @inlined
 def stages(strip, work, entered, c, lo, hi, sink):
     """All stages, for lo <= k < hi in whole vectors."""
-    S, u, g, step = strip.S, strip.u, strip.g, lanes(strip.S)
-    front, w = front_of(strip.half, strip.pairs, strip.h, work.i, c), weights_of(strip)
-    size, ahead = unsigned(2 * strip.pairs * (2 * strip.h + 1)), unsigned(AHEAD // S.itemsize)
+    S, u, g, box, step = strip.S, strip.u, strip.g, strip.box, lanes(strip.S)
+    front, w = front_of(box, work.i, c), weights_of(S, box, work.i, c)
+    size, ahead = unsigned((box.plane.rows - 1) * box.plane.row), unsigned(AHEAD // S.itemsize)
     for k in range(unsigned(lo), unsigned(hi), step):
         if strip.far:
             ask(S, u, front.from_u + k + k + ahead)
@@ -270,15 +410,15 @@ def stages(strip, work, entered, c, lo, hi, sink):
         u1, u2 = load(S, front.red.here + k), load(S, front.black.here + k)
         u3, r1, r2 = load(S, front.residual.here + k), spread(S, 0), spread(S, 0)
         if work.red:
-            u1 = red(S, g, front, w, k, c, u1, u2, sink)
+            u1 = red(S, box, g, front, w, k, c, u1, u2, sink)
         if work.black:
-            u2, r2 = black(S, front, w, k, u2, u3, u1, sink)
+            u2, r2 = black(S, box, front, w, k, u2, u3, u1, sink)
             if work.written:
                 write_plane(S, u, front, k, c, u2, size)
         if work.residual:
             r1 = residual(S, front, w, k, u3, u2)
         if sink == RESTRICTION:
-            add_planes(S, front, k, c, r1, r2)
+            add_planes(S, front, w.adding, k, r1, r2)
         elif sink == NORM:
             store(S, front.two + k, r1)
             store(S, front.three + k, r2)
@@ -306,32 +446,9 @@ def advance(strip, work, entered, lo, hi, sink):
         stages(strip, work, entered, _ODD, lo, hi, NORM)
 
 
-@serial
-def clear_border(S, x, h, c, pairs, first, beyond):
-    """Zero the border nodes of half c of a plane, at S[x], from k = first on.
-
-    They are the first row, the first and last node of each row, and what was written beyond.
-    """
-    fill(S, x + first, h + 1 - first, 0)
-    for J in range(pairs):
-        k = x + J * (2 * h + 1) + c * h
-        S[k] = 0
-        S[k + h] = 0
-    fill(S, x + pairs * (2 * h + 1), beyond, 0)
-
-
 @inlined
-def clear_rows(u, x, n, rows, first):
-    """Zero the border nodes of a plane of u, at u[x], but those of the last row."""
-    fill(u, x + first, n - first, 0)
-    for j in range(1, rows - 1):
-        u[x + j * n] = 0
-        u[x + j * n + n - 1] = 0
-
-
-@inlined
-def weight(S, half, h, coarse, I):
-    """Plane I of `coarse`: full weighting of the added planes.
+def weight(S, box, out, target, J):
+    """A row of a coarse plane, out[target + L]: full weighting of the added planes.
 
     ::
 
@@ -339,68 +456,99 @@ def weight(S, half, h, coarse, I):
         2 4 2      odd   even odd        odd[k - 1]       even[k]         odd[k]
         1 2 1      even  odd  even       even[k + h]      odd[k + h]      even[k + h + 1]
 
-    around node (J, L), k = J n2 + L; divided by 64.
+    around node (J, L), k = J n + L from the origin on; divided by 16.
     """
-    one, sixty_fourth = unsigned(1), S.dtype.type(1 / 64)
-    for J in range(1, coarse.shape[1] - 1):
-        even, odd = at(_THREE, 0, half) + J * (2 * h + 1), at(_THREE, 1, half) + J * (2 * h + 1)
-        c, e, w = unsigned(even), unsigned(odd), unsigned(odd - 1)
-        n, s = unsigned(odd - h - 1), unsigned(odd + h)
-        nw, ne = unsigned(even - h - 1), unsigned(even - h)
-        sw, se = unsigned(even + h), unsigned(even + h + 1)
-        for L in range(one, unsigned(coarse.shape[2] - 1)):
-            edges = (S[n + L] + S[s + L]) + (S[w + L] + S[e + L]) + (S[c + L] + S[c + L])
-            corners = (S[nw + L] + S[ne + L]) + (S[sw + L] + S[se + L])
-            coarse[I, J, L] = sixty_fourth * (edges + edges + corners)
+    h, half, coarse, sixteenth = box.plane.row // 2, box.half, box.coarse, S.dtype.type(1 / 16)
+    even = at(_THREE, 0, half) + box.plane.origin // 2 + J * box.plane.row
+    odd, first = even + half, coarse.left - coarse.before
+    x = unsigned(target + coarse.origin + J * coarse.row + first)
+    c, e, w = unsigned(even + first), unsigned(odd + first), unsigned(odd + first - 1)
+    n, s = unsigned(odd + first - h - 1), unsigned(odd + first + h)
+    nw, ne = unsigned(even + first - h - 1), unsigned(even + first - h)
+    sw, se = unsigned(even + first + h), unsigned(even + first + h + 1)
+    for L in range(unsigned(coarse.right - coarse.left)):
+        edges = (S[n + L] + S[s + L]) + (S[w + L] + S[e + L]) + (S[c + L] + S[c + L])
+        corners = (S[nw + L] + S[ne + L]) + (S[sw + L] + S[se + L])
+        out[x + L] = sixteenth * (edges + edges + corners)
+
+
+@inlined
+def norm(S, box, work, lines, first, c):
+    """The sum of squares of the residuals that a step gave."""
+    total, plane = 0.0, box.plane
+    behind = ((plane.rows - 1) * plane.row + 1 - c) // 2
+    for slot, i in ((_TWO, work.i - 3), (_THREE, work.i - 2)):
+        x = at(slot, c, box.half)
+        clear(S, at(slot, 0, box.half), at(slot, 1, box.half), c, plane)
+        if max(lines.a, lines.first) <= i < min(lines.b, lines.stop):
+            total += squares(S, x + first, behind - first)
+    return total
 
 
 @serial
 def finish(strip, work, first, coarse, sink):
-    """Zero the border nodes that the step to plane i spoiled; what the sink has from whole planes.
+    """Fill the layer that the step to plane i spoiled; what the sink has from whole planes.
 
     The sum of squares is returned, for NORM. Nothing was spoiled before k = first.
     """
-    S, half, pairs, h = strip.S, strip.half, strip.pairs, strip.h
-    i, c, n, a, b, total = work.i, (work.i - 1) % 2, 2 * h + 1, strip.lines.a, strip.lines.b, 0.0
-    p, q, beyond = i - 2, i - 3, np.int64(lanes(S))
-    for plane in range(p, i):
-        clear_border(S, at(_U + plane % 5, c, half), h, c, pairs, first, beyond)
+    S, box, i = strip.S, strip.box, work.i
+    c, p, q, half, lower = (i - 1) % 2, i - 2, i - 3, box.half, box.coarse
+    for plane in range(p, i + 1):
+        even, odd = at(_U + plane % 5, 0, half), at(_U + plane % 5, 1, half)
+        close(S, even, odd, c, box.plane, box.rim)
     if work.written:
-        clear_rows(strip.u, p * (2 * pairs + 1) * n, n, 2 * pairs + 1, 2 * first)
+        clear_array(strip.u, place(box, p), box.plane)
     if work.restricted:
-        weight(S, half, h, coarse, q // 2)
-    if sink == NORM:
-        for slot, plane in ((_TWO, q), (_THREE, p)):
-            x = at(slot, c, half)
-            clear_border(S, x, h, c, pairs, first, beyond)
-            if a <= plane < b:
-                total += squares(S, x + first, pairs * n - first)
-    return total
+        close_sums(S, at(_THREE, 0, half), at(_THREE, 1, half), box.plane, box.rim)
+        target = box.rows.places[TARGET, entry(q // 2)] * box.coarse_stride
+        for J in range(lower.top - lower.up, lower.bottom - lower.up):
+            weight(S, box, coarse, target, J)
+    return norm(S, box, work, strip.lines, first, c) if sink == NORM else 0.0
 
 
 # --- rows that enter from another source than u in memory, or from where they were kept ---------
 
 
 @inlined
-def row_halves(j, h, even, odd):
-    """Where the even and the odd nodes of row j of a plane begin, given the plane's halves."""
-    start = j * (2 * h + 1)
-    if j % 2 == 0:
+def row_halves(start, even, odd):
+    """Where the even and the odd nodes of a row begin, from its place and the plane's halves."""
+    if start % 2 == 0:
         return even + start // 2, odd + start // 2
     return odd + start // 2, even + start // 2 + 1
 
 
 @inlined
-def row_corrected(line, j, e, I, K, J, M, S, even, odd, n):
-    """A row line[j : j + 2 n] + P e between the planes I and K and the rows J and M of e."""
-    j0, j1, even, odd = unsigned(j), unsigned(j + 1), unsigned(even), unsigned(odd)
-    one, quarter, eighth = unsigned(1), S.dtype.type(1 / 4), S.dtype.type(1 / 8)
+def row_corrected(line, x, e, parents, J, M, S, even, odd, n):
+    """A row line[x : x + 2 n] + P e between two planes of e and the rows at J and M of each."""
+    above, below, upper, lower = parents
+    x0, x1, even, odd = unsigned(x), unsigned(x + 1), unsigned(even), unsigned(odd)
+    a, b, c, d = unsigned(above + J), unsigned(above + M), unsigned(below + J), unsigned(below + M)
+    one, half, quarter = unsigned(1), S.dtype.type(1 / 2), S.dtype.type(1 / 4)
     for L in range(unsigned(n)):
-        here = (e[I, J, L] + e[I, M, L]) + (e[K, J, L] + e[K, M, L])
         N = L + one
-        behind = (e[I, J, N] + e[I, M, N]) + (e[K, J, N] + e[K, M, N])
-        S[even + L] = line[j0 + L + L] + quarter * here
-        S[odd + L] = line[j1 + L + L] + eighth * (here + behind)
+        here = upper * (e[a + L] + e[b + L]) + lower * (e[c + L] + e[d + L])
+        behind = upper * (e[a + N] + e[b + N]) + lower * (e[c + N] + e[d + N])
+        S[even + L] = line[x0 + L + L] + half * here
+        S[odd + L] = line[x1 + L + L] + quarter * (here + behind)
+
+
+@inlined
+def rows_corrected(strip, line, start, e, i, lo, hi):
+    """The rows lo <= j < hi of plane i of u, which begins at line[start], + P e into the ring."""
+    S, box, plane, coarse = strip.S, strip.box, strip.box.plane, strip.box.coarse
+    even, odd = at(_U + i % 5, 0, box.half), at(_U + i % 5, 1, box.half)
+    rows, x = box.rows, entry(i)
+    parents = (
+        rows.places[BELOW, x] * box.coarse_stride + coarse.origin,
+        rows.places[ABOVE, x] * box.coarse_stride + coarse.origin,
+        rows.weights[LOW, x], rows.weights[HIGH, x],
+    )  # fmt: skip
+    pairs = (plane.right - plane.before + 1) // 2
+    for row in range(max(lo, plane.top), min(hi, plane.bottom)):
+        j, y = row - plane.up, row * plane.row + plane.before
+        to_even, to_odd = row_halves(y, even, odd)
+        J, M = j // 2 * coarse.row, (j + 1) // 2 * coarse.row
+        row_corrected(line, start + y, e, parents, J, M, S, to_even, to_odd, pairs)
 
 
 @serial
@@ -409,32 +557,33 @@ def enter_rows(strip, line, start, e, source, i, lo, hi):
 
     If the source is u, plane i begins at line[start].
     """
-    S, half, h, n = strip.S, strip.half, strip.h, 2 * strip.h + 1
+    S, half, n = strip.S, strip.box.half, strip.box.plane.row
     even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
     if source == GIVEN:
         split(line, start + 2 * lo * n, S, even + lo * n, odd + lo * n, (hi - lo) * n)
     elif source == CORRECTED:
-        I, K = i // 2, (i + 1) // 2
-        for j in range(2 * lo, 2 * hi):
-            x, y = row_halves(j, h, even, odd)
-            row_corrected(line, start + j * n, e, I, K, j // 2, (j + 1) // 2, S, x, y, h)
+        rows_corrected(strip, line, start, e, i, 2 * lo, 2 * hi)
     else:
-        plane, size = at(_BETWEEN, 0, half), e.shape[1] * e.shape[2]
+        plane, size = at(_BETWEEN, 0, half), strip.box.coarse_stride
         if i % 2 == 0:
-            rows_interpolated(strip, e.reshape(-1), i // 2 * size, even, odd, lo, hi)
+            rows_interpolated(strip, e, i // 2 * size, even, odd, lo, hi)
         else:
             if lo == 0:
-                blend(e.reshape(-1), 0, i // 2, e.shape[0], size, S, plane, size)
+                blend(e, 0, i // 2, e.size // size, size, S, plane, size)
             rows_interpolated(strip, S, plane, even, odd, lo, hi)
 
 
 @serial
 def rows_interpolated(strip, line, start, even, odd, lo, hi):
-    """Cubic interpolation within a plane that lies between those of e, at line[start]."""
-    S, h, rows, n = strip.S, strip.h, strip.pairs + 1, strip.h + 1
-    between = at(_ROW, 0, strip.half)
+    """Cubic interpolation within a plane that lies between those of e, at line[start].
+
+    Only where values are given on all sides, and arrays hold nodes and nothing else.
+    """
+    S, box, width = strip.S, strip.box, strip.box.plane.row
+    h, rows, n = width // 2, box.coarse.rows, box.coarse.row
+    between = at(_ROW, 0, box.half)
     for j in range(2 * lo, 2 * hi):
-        x, y = row_halves(j, h, even, odd)
+        x, y = row_halves(j * width, even, odd)
         if j % 2 == 0:
             expand(line, start + j // 2 * n, n, S, x, y, 0, h)
         else:
@@ -449,41 +598,52 @@ def rows_interpolated(strip, line, start, even, odd, lo, hi):
 
 
 @inlined
-def strip_of(u, g, omega, a0, a1, a2, S, strip, strips):
-    """The record of a strip with scratch S."""
-    (planes, rows, n), far = u.shape, u.size * u.itemsize > NEAR
-    last = planes - 1
-    a = first_line(strip, strips, planes)
-    b = first_line(strip + 1, strips, planes) if strip + 1 < strips else last
-    lines, half = Lines(a, b, np.int64(1), last, last // 2), half_size(rows * n)
-    u, g = u.reshape(-1), g.reshape(-1)
-    return Strip(S, u, g, half, rows // 2, n // 2, lines, far, omega, a0, a1, a2)
+def kept(box, k):
+    """Where the plane that is k away from the first one of a strip was copied to."""
+    return at(_OLD + max(min(k, np.int64(3)), np.int64(-3)) + 3, 0, box.half)
 
 
 @serial
-def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, strip, strips):
+def keep_borders(u, box, space, strips):
+    """Copy the seven planes around the first one of each strip that has a neighbour before it."""
+    for strip in range(0 if box.rows.periodic else 1, strips):
+        first = first_row(box.rows, strip, strips)
+        for k in range(-3, 4):
+            copy(u, place(box, first + k), space[strip], kept(box, k), box.stride)
+
+
+@inlined
+def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
     """The pass over one strip of planes, part by part.
 
     Planes that were kept are in its scratch, and in `below`, that of the next strip.
     """
-    S, below = space[strip], space[min(strip + 1, strips - 1)]
-    task = strip_of(u, g, omega, a0, a1, a2, S, strip, strips)
-    half, pairs, n, (a, b, _, last, _) = task.half, task.pairs, u.shape[2], task.lines
+    S, below, rows, plane = space[strip], space[(strip + 1) % strips], box.rows, box.plane
+    a, b = first_row(rows, strip, strips), first_row(rows, strip + 1, strips)
+    lines, far = Lines(a, b, rows.first, rows.stop, rows.coarse_stop), u.size * u.itemsize > NEAR
+    u, g, e, coarse = u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1)
+    task, n, pairs = Strip(S, u, g, box, lines, far), plane.row, plane.rows // 2
     width, part, total = np.int64(lanes(S)), max(_PART // u.itemsize // n, 1), 0.0
-    first = (task.h + 1) // width * width  # where the first inner row begins, or a little before
-    for i in range(max(a - 3, 0), min(b + 3, last) + 4):
-        work, lo = work_at(i, task.lines, source, sink), first
-        line, start = task.u, i * u.shape[1] * n
+    # Where the first unknown lies, or a little before; and behind the last one.
+    first, behind = (
+        (plane.top * n + plane.left) // 2 // width * width,
+        ((plane.rows - 1) * n + 1) // 2,
+    )
+    if strips == 1 and rows.periodic:
+        keep_borders(u, box, space, strips)
+    for i in range(max(a - 3, rows.first - 1), b + 4):
+        work, lo = work_at(i, lines, source, sink), first
+        line, start = u, place(box, i)
         if i < a:
-            line, start = S, at(_OLD + i - a + 3, 0, half)
+            line, start = S, kept(box, i - a)
         elif i >= b:
-            line, start = below, at(_OLD + i - b + 3, 0, half)
+            line, start = below, kept(box, i - b)
         entered = work.filled and (source != GIVEN or i < a or i >= b)
         for J in range(0, pairs, part):
             end = min(J + part, pairs)
             if entered:
                 enter_rows(task, line, start, e, source, i, J, end)
-            hi = end * n if end == pairs else max(end * n // width * width, lo)
+            hi = behind if end == pairs else max(end * n // width * width, lo)
             advance(task, work, entered, lo, hi, sink)
             lo = hi
         total += finish(task, work, first, coarse, sink)
@@ -491,18 +651,39 @@ def sweep_strip(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, s
         sums[strip] = total
 
 
+@serial
+def sweep_strip(
+    u, g, source, e, sink, coarse, sums, numbers, reals, rows, rows_at, tables, space, strip, strips
+):
+    """The pass over one strip of planes."""
+    box = space_of(numbers, reals, rows, rows_at, tables)
+    strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips)
+
+
+@serial
+def begin(u, numbers, reals, rows, rows_at, tables, space, strips):
+    """Keep what lies around the borders between strips, before they change it."""
+    box = space_of(numbers, reals, rows, rows_at, tables)
+    keep_borders(u.reshape(-1), box, space, strips)
+
+
 @parallel
-def sweep(u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, strips):
+def sweep(
+    u, g, source, e, sink, coarse, sums, numbers, reals, rows, rows_at, tables, space, strips
+):
     """u = one red-black step on the source; by `sink`, coarse = R r or the sum of `sums` |r|^2.
 
     `e` is read where the source asks for it, `coarse` and `sums` are written where the sink does.
+    The level is told as :func:`space_of` takes it. With omega = 0 there is no step, only what comes
+    before and after it.
     """
-    if source in (GIVEN, CORRECTED):
-        keep_borders(u.reshape(-1), u.shape[0], u.shape[1] * u.shape[2], space, strips, _OLD)
+    if strips > 1 and source in (GIVEN, CORRECTED):
+        begin(u, numbers, reals, rows, rows_at, tables, space, strips)
     for strip in prange(strips):
         sweep_strip(
-            u, g, source, e, sink, coarse, sums, omega, a0, a1, a2, space, np.int64(strip), strips
-        )
+            u, g, source, e, sink, coarse, sums, numbers, reals, rows, rows_at, tables, space,
+            np.int64(strip), strips,
+        )  # fmt: skip
 
 
 @parallel

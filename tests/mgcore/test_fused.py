@@ -10,6 +10,7 @@ import pytest
 
 import mgcore
 from mgcore import Grid, threads
+from mgcore.diffusion import Medium
 from mgcore.kernels import FUSED, KERNELS, compilation, wave
 from mgcore.kernels.halves import (
     CORRECTED,
@@ -22,6 +23,7 @@ from mgcore.kernels.halves import (
     half_size,
 )
 from mgcore.level import Level
+from mgcore.space_pass import node_plane, told
 from mgcore.transfer import restriction
 
 
@@ -76,6 +78,12 @@ class TestPasses:
         extent = (1.0, 0.7, 1.2)[: len(shape)]
         self.a = tuple(self.real(h**-2 / 100) for h in Grid(shape, extent).spacing)
         self.omega = self.real(1.15)
+        self.told = (self.omega, *self.a)
+        if len(shape) == 3:
+            grid, coarse = Grid(shape, extent), Grid(self.coarse_shape, extent)
+            planes = node_plane(grid), node_plane(coarse)
+            operator = Medium.given(grid, 1 / 100).operator()
+            self.told = told(operator, coarse, planes, (0, 0), 1.15, np.dtype(dtype))
         self.space = self.fused.workspace(shape, strips, dtype)
         self.tolerance = 1e-13 if dtype == "float64" else 2e-5
 
@@ -103,9 +111,8 @@ class TestPasses:
         for _ in range(2):  # scratch is left as it was found
             again, fence = fenced(u)
             self.fused.sweep(
-                again, g, source, e, sink, coarse, sums, self.omega, *self.a,
-                self.space, strips,
-            )  # fmt: skip
+                again, g, source, e, sink, coarse, sums, *self.told, self.space, strips
+            )
             self.close(again, expected)
             assert np.isnan([*fence, *coarse_fence]).all()
         for axis in range(len(shape)):
@@ -158,8 +165,8 @@ class TestPasses:
         for sink in (RESTRICTION, NORM):
             coarse, sums = np.zeros_like(self.e), np.zeros(shape[0])
             self.fused.sweep(
-                self.u.copy(), self.g, source, self.e, sink, coarse, sums, self.omega, *self.a,
-                self.space, strips,
+                self.u.copy(), self.g, source, self.e, sink, coarse, sums, *self.told, self.space,
+                strips,
             )  # fmt: skip
         assert len(seen) >= 8
 
