@@ -89,7 +89,7 @@ class BoxPass(Pass):
 
 def _near_equal(values: np.ndarray) -> np.ndarray:
     """The same with what most of them are up to rounding made equal."""
-    usual = np.median(values[values > 0]) if (values > 0).any() else 0.0
+    usual = values[len(values) // 4]  # inside, where couplings before and behind follow each other
     close = abs(values - usual) <= 1e-9 * usual
     return np.where(close, usual, values) if 2 * close.sum() >= len(values) - 4 else values
 
@@ -175,12 +175,11 @@ def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> 
     lower[inside], upper[inside] = couplings(axis, faces)
     known[inside] = 1
     low, high = np.zeros((2, 2 * size))
-    for index, weight in zip((up := axis.linear).index, up.weight, strict=True):
-        for node in range(inside.start | 1, inside.stop, 2):
-            if index[node] == node // 2:
-                low[node // 2] += weight[node]
-            else:
-                high[node // 2] += weight[node]
+    odd = np.arange(inside.start | 1, inside.stop, 2)
+    for index, weight in zip((up := axis.linear).index[:, odd], up.weight[:, odd], strict=True):
+        below = index == odd // 2
+        low[odd[below] // 2] += weight[below]
+        high[odd[~below] // 2] += weight[~below]
     weights = np.zeros((3, size))
     weights[:, coarse_inside] = _weighting(axis, coarse)[:, coarse_inside]
     halves = [np.concatenate([line[::2], line[1::2]]) for line in (lower, upper, known)]
@@ -196,11 +195,9 @@ def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> 
         equal &= abs(line - usual) < 1e-9
     if not equal[middle]:
         equal[:] = False
-    first = stop = middle
-    while first > 0 and equal[first - 1]:
-        first -= 1
-    while stop < size and equal[stop]:
-        stop += 1
+    others = np.flatnonzero(~equal)
+    first = int(others[others < middle].max(initial=-1)) + 1
+    stop = int(others[others >= middle].min(initial=size))
     first, stop = -(-first // step) * step, stop // step * step  # whole vectors
     if not first < stop:
         first = stop = 0
