@@ -279,8 +279,7 @@ class StencilLevel(OperatorLevel[State]):
     def _convolve(self, state: State, omega: Any) -> None:
         """u + K omega D^-1 (g - A u), K the smoother's kernel."""
         general.convolution(
-            state.values, state.loads, state.scratch(), self._A, self._slabs.walk, omega,
-            *self._kernel, self._strips,
+            state.values, state.loads, self._A, self._slabs.walk, omega, *self._kernel, self._strips
         )  # fmt: skip
 
     def _defect(self, state: State) -> np.ndarray:

@@ -25,6 +25,9 @@ __all__ = ["coloured", "convolution", "defect", "invert", "jacobi", "norm", "seq
 
 _NO, _YES = np.bool_(False), np.bool_(True)
 
+# Slots for the r of slabs in turn; behind them those of a strip's first two slabs and last two.
+_RING = 8
+
 
 @allocating
 def _parts(walk, strip, strips, stages):
@@ -127,28 +130,28 @@ def jacobi(u, g, new, A, walk, omega):
     for slab in prange(walk.slabs):
         total = np.empty(CHUNK, u.dtype)
         for c in range(2):
-            scaled(u, g, new, A, walk, slab, c, omega, _YES, total)
+            scaled(u, g, new, slab, A, walk, slab, c, omega, _YES, total)
         close_slab(new, walk, slab)
     close_ends(new, walk)
 
 
 @inlined
-def _scaled_slab(u, g, r, A, walk, slab, omega, total):
-    """r = omega D^-1 (g - A u) at a slab."""
+def _scaled_slab(u, g, S, slot, A, walk, slab, omega, total):
+    """The slot of S = omega D^-1 (g - A u) at a slab."""
     for c in range(2):
-        scaled(u, g, r, A, walk, slab, c, omega, _NO, total)
-    close_slab(r, walk, slab)
+        scaled(u, g, S, slot, A, walk, slab, c, omega, _NO, total)
+    close_slab(S, walk, slot)
 
 
 @inlined
-def _add_kernel(u, r, x, n, c, distances, weights):
-    """u += K r at a chunk, nine neighbours at a time."""
+def _add_kernel(u, x, r, y, n, c, distances, weights):
+    """u += K r at a chunk, at u[x] and r[y], nine neighbours at a time."""
     x = unsigned(x)
     for k in range(0, weights.size, 9):
         to, w = distances[c, k : k + 9], weights[k : k + 9]
-        a, b, d = unsigned(x + to[0]), unsigned(x + to[1]), unsigned(x + to[2])
-        e, f, h = unsigned(x + to[3]), unsigned(x + to[4]), unsigned(x + to[5])
-        p, q, s = unsigned(x + to[6]), unsigned(x + to[7]), unsigned(x + to[8])
+        a, b, d = unsigned(y + to[0]), unsigned(y + to[1]), unsigned(y + to[2])
+        e, f, h = unsigned(y + to[3]), unsigned(y + to[4]), unsigned(y + to[5])
+        p, q, s = unsigned(y + to[6]), unsigned(y + to[7]), unsigned(y + to[8])
         wa, wb, wd, we, wf, wh = w[0], w[1], w[2], w[3], w[4], w[5]
         wp, wq, ws = w[6], w[7], w[8]
         for j in range(unsigned(n)):
@@ -159,38 +162,91 @@ def _add_kernel(u, r, x, n, c, distances, weights):
 
 
 @serial
-def _convolved_slab(u, r, walk, slab, distances, weights):
-    """u += K r at a slab."""
+def _convolved_slab(u, slab, S, slot, walk, distances, weights):
+    """u += K r at a slab whose r lies in a slot of S, between those beside it."""
     for c in range(2):
         run = walk.odd if c else walk.even
         for at in range(0, run, CHUNK):
-            x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
-            _add_kernel(u, r, x, n, c, distances, weights)
+            x, y = begin(walk, slab, c) + at, begin(walk, slot, c) + at
+            _add_kernel(u, x, S, y, min(CHUNK, run - at), c, distances, weights)
     clear_slab(u, walk, slab)
     close_slab(u, walk, slab)
 
 
+@inlined
+def _copy_slot(S, walk, slot, out, to):
+    """Slot `to` of another array = a slot of S, or zeros where that is -1."""
+    x, y = unsigned((slot + 1) * walk.pitch), unsigned((to + 1) * walk.pitch)
+    for k in range(unsigned(walk.pitch)):
+        out[y + k] = S[x + k] if slot >= 0 else 0
+
+
+@inlined
+def _kept(walk, strip, strips, slab):
+    """The slot where a strip keeps r of one of its first two or last two slabs."""
+    first, last = strip * walk.slabs // strips, (strip + 1) * walk.slabs // strips
+    return _RING + (slab - first if slab - first < 2 else slab - last + 4)
+
+
+@serial
+def _convolved_strip(u, g, S, A, walk, omega, distances, weights, parts, total):
+    """u += K omega D^-1 (g - A u) at a strip, but for slabs that wait; r there is kept."""
+    first, last, slot = parts[0, 0], parts[0, 1], 0
+    for t in range(first, last + 1):
+        slot += 1
+        if slot == _RING:
+            _copy_slot(S, walk, _RING - 2, S, 0)
+            _copy_slot(S, walk, _RING - 1, S, 1)
+            slot = 2
+        if t == last:
+            _copy_slot(S, walk, -1, S, slot)
+        else:
+            _scaled_slab(u, g, S, slot, A, walk, t, omega, total)
+            if t - first < 2:
+                _copy_slot(S, walk, slot, S, _RING + t - first)
+            if last - t <= 2:
+                _copy_slot(S, walk, slot, S, _RING + t - last + 4)
+        if parts[1, 0] <= t - 1 < parts[1, 1]:
+            _convolved_slab(u, t - 1, S, slot - 1, walk, distances, weights)
+
+
+@serial
+def _convolved_later(u, space, walk, distances, weights, slab, strips):
+    """The same for a slab that waited, from r that strips have kept."""
+    S = space[0]
+    for k in range(3):
+        there = slab - 1 + k
+        if walk.first:
+            there %= walk.slabs
+        if not 0 <= there < walk.slabs:
+            _copy_slot(S, walk, -1, S, k)
+            continue
+        strip = 0
+        while (strip + 1) * walk.slabs // strips <= there:
+            strip += 1
+        _copy_slot(space[strip], walk, _kept(walk, strip, strips, there), S, k)
+    _convolved_slab(u, slab, S, 1, walk, distances, weights)
+
+
 @parallel
-def convolution(u, g, r, A, walk, omega, distances, weights, strips):
-    """u += K omega D^-1 (g - A u) in one pass; `r` is scratch.
+def convolution(u, g, A, walk, omega, distances, weights, strips):
+    """u += K omega D^-1 (g - A u) in one pass over memory.
 
     K is a constant stencil: `distances` (2, k) from even and odd places and `weights`, k a multiple
-    of nine. Slabs beside another strip wait for its r, see :func:`coloured`.
+    of nine. What it is applied to, r, is there for a few slabs at a time. Slabs beside another
+    strip wait for its r, see :func:`coloured`.
     """
+    space = np.zeros((strips, (_RING + 6) * walk.pitch), u.dtype)
     for strip in prange(strips):
-        total = np.empty(CHUNK, u.dtype)
-        parts = _parts(walk, strip, strips, 2)
-        for t in range(parts[0, 0], parts[0, 1] + 1):
-            if t < parts[0, 1]:
-                _scaled_slab(u, g, r, A, walk, t, omega, total)
-            if parts[1, 0] <= t - 1 < parts[1, 1]:
-                _convolved_slab(u, r, walk, t - 1, distances, weights)
-    close_ends(r, walk)
+        total, parts = np.empty(CHUNK, u.dtype), _parts(walk, strip, strips, 2)
+        _convolved_strip(
+            u, g, space[strip], A, walk, omega, distances, weights, parts, total,
+        )  # fmt: skip
     for strip in range(strips):
         parts = _parts(walk, strip, strips, 2)
         for slab in range(parts[0, 0], parts[0, 1]):
             if not parts[1, 0] <= slab < parts[1, 1]:
-                _convolved_slab(u, r, walk, slab, distances, weights)
+                _convolved_later(u, space, walk, distances, weights, slab, strips)
     close_ends(u, walk)
 
 

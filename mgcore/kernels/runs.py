@@ -9,8 +9,8 @@ A run is worked through in chunks, of which what lies between stays in the first
     total = g - A u         one loop for four or eight neighbours, then one for every two more
     u += omega D^-1 total, or r = total
 
-Four or six neighbours, those of -div(a grad u), are one loop over vectors from u to u, in which
-nothing lies between.
+Up to eight neighbours, those of -div(a grad u) and of nine points, are one loop over vectors from u
+to u, in which nothing lies between.
 
 In 3D runs go across the layer between two lines of a slab. There the inverse of the diagonal is
 zero, so that u stays as it is; residuals are set to zero.
@@ -170,12 +170,12 @@ def _chunk_defect(u, g, x, n, A, slab, c, at, total):
 
 
 @inlined
-def _relaxation(u, x, n, A, slab, c, at, omega, total, out):
-    """out = u + omega D^-1 total; in place where it is u."""
-    x, tables, k = unsigned(x), A.tables, A.strides.size - 1
+def _relaxation(u, x, n, A, slab, c, at, omega, total, out, y):
+    """out = u + omega D^-1 total, from out[y] on; in place where it is u."""
+    x, y, tables, k = unsigned(x), unsigned(y), A.tables, A.strides.size - 1
     a, w = table(A, k, slab, c, at), omega * A.factors[k, slab]
     for j in range(unsigned(n)):
-        out[x + j] = u[x + j] + w * tables[a + j] * total[j]
+        out[y + j] = u[x + j] + w * tables[a + j] * total[j]
 
 
 @inlined
@@ -213,11 +213,11 @@ def _squares(n, scale, slab, at, total):
     return result * np.float64(scale.slabs[slab]) ** 2
 
 
-# --- the same for four or six couplings, in registers ---------------------------------------------
+# --- the same for four to eight couplings, in registers -------------------------------------------
 
 
 class Near(NamedTuple):
-    """Where four or six neighbours of a run lie, their weights, and that of the node itself."""
+    """Where four, six or eight neighbours of a run lie, their weights, that of the node itself."""
 
     neighbours: tuple
     tables: tuple
@@ -227,17 +227,18 @@ class Near(NamedTuple):
 
 @inlined
 def _near(x, A, slab, c, at):
-    """Where these are, `at` places into half a slab; of four, the last one stands for more."""
+    """Where these are, `at` places into half a slab; of fewer, the last one stands for more."""
     d, most = A.distances, A.distances.shape[1]
-    fifth, sixth = min(4, most - 1), min(5, most - 1)
+    e, f, g, h = min(4, most - 1), min(5, most - 1), min(6, most - 1), min(7, most - 1)
     return Near(
         (
-            offset(x + d[c, 0]), offset(x + d[c, 1]), offset(x + d[c, 2]),
-            offset(x + d[c, 3]), offset(x + d[c, fifth]), offset(x + d[c, sixth]),
+            offset(x + d[c, 0]), offset(x + d[c, 1]), offset(x + d[c, 2]), offset(x + d[c, 3]),
+            offset(x + d[c, e]), offset(x + d[c, f]), offset(x + d[c, g]), offset(x + d[c, h]),
         ),
         (
             table(A, 0, slab, c, at), table(A, 1, slab, c, at), table(A, 2, slab, c, at),
-            table(A, 3, slab, c, at), table(A, fifth, slab, c, at), table(A, sixth, slab, c, at),
+            table(A, 3, slab, c, at), table(A, e, slab, c, at), table(A, f, slab, c, at),
+            table(A, g, slab, c, at), table(A, h, slab, c, at),
         ),
         table(A, most, slab, c, at), table(A, most + 1, slab, c, at),
     )  # fmt: skip
@@ -246,7 +247,7 @@ def _near(x, A, slab, c, at):
 @inlined
 def _is_near(A):
     """Whether there are so many."""
-    return _VECTORS and A.distances.shape[1] <= 6
+    return _VECTORS and A.distances.shape[1] <= 8
 
 
 @inlined
@@ -265,9 +266,12 @@ def _near_defect(u, g, x, A, near, slab, j, here, plain):
     first = _pull(u, here, A, near, 0, slab, j, plain) + _pull(u, here, A, near, 1, slab, j, plain)
     second = _pull(u, here, A, near, 2, slab, j, plain) + _pull(u, here, A, near, 3, slab, j, plain)
     pulls = first + second
-    if most == 6:
+    if most >= 6:
         third = _pull(u, here, A, near, 4, slab, j, plain)
         pulls = pulls + (third + _pull(u, here, A, near, 5, slab, j, plain))
+    if most == 8:
+        fourth = _pull(u, here, A, near, 6, slab, j, plain)
+        pulls = pulls + (fourth + _pull(u, here, A, near, 7, slab, j, plain))
     rest = load(g, x + j) + pulls
     if A.owned:
         own = spread(u, A.factors[most, slab])
@@ -325,14 +329,14 @@ def _near_residual(u, g, r, x, n, A, slab, c, at, sink, total, plain):
 
 
 @inlined
-def _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, plain):
-    """out = omega D^-1 (g - A u), or that added to u."""
-    near, w, x = _near(x, A, slab, c, at), _relaxing(u, A, slab, omega), offset(x)
+def _near_scaled(u, g, out, y, x, n, A, slab, c, at, omega, added, plain):
+    """out = omega D^-1 (g - A u), or that added to u, from out[y] on."""
+    near, w, x, y = _near(x, A, slab, c, at), _relaxing(u, A, slab, omega), offset(x), offset(y)
     for j in range(unsigned(0), unsigned(n), lanes(u)):
         here = load(u, x + j)
         change = w * load(A.tables, near.inverse + j)
         change = change * _near_defect(u, g, x, A, near, slab, j, here, plain)
-        store(out, x + j, here + change if added else change)
+        store(out, y + j, here + change if added else change)
 
 
 # --- half a slab --------------------------------------------------------------------------------
@@ -356,7 +360,7 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
             _chunk_defect(u, g, x, n, A, slab, c, at, total)
             if len(masks):
                 _masked(n, masks, stage, to, total)
-            _relaxation(u, x, n, A, slab, c, at, omega, total, u)
+            _relaxation(u, x, n, A, slab, c, at, omega, total, u, x)
             if sink == RESIDUAL:
                 _keep(n, left, total, r, x)
         if sink == NORM:
@@ -366,21 +370,22 @@ def relax(u, g, r, A, walk, slab, c, omega, masks, stage, sink, scale, total):
 
 
 @inlined
-def scaled(u, g, out, A, walk, slab, c, omega, added, total):
-    """out = omega D^-1 (g - A u) at half a slab, or that added to u."""
-    run = walk.odd if c else walk.even
+def scaled(u, g, out, slot, A, walk, slab, c, omega, added, total):
+    """omega D^-1 (g - A u) at half a slab, or that added to u, to the same half of out's `slot`."""
+    run, shift = walk.odd if c else walk.even, (slot - slab) * walk.pitch
     for at in range(0, run, CHUNK):
         x, n = begin(walk, slab, c) + at, min(CHUNK, run - at)
+        y = x + shift
         if _is_near(A) and A.plain:
-            _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, _YES)
+            _near_scaled(u, g, out, y, x, n, A, slab, c, at, omega, added, _YES)
         elif _is_near(A):
-            _near_scaled(u, g, out, x, n, A, slab, c, at, omega, added, _NO)
+            _near_scaled(u, g, out, y, x, n, A, slab, c, at, omega, added, _NO)
         else:
             _chunk_defect(u, g, x, n, A, slab, c, at, total)
             if added:
-                _relaxation(u, x, n, A, slab, c, at, omega, total, out)
+                _relaxation(u, x, n, A, slab, c, at, omega, total, out, y)
             else:
-                _relaxed(n, A, slab, c, at, omega, total, out, x)
+                _relaxed(n, A, slab, c, at, omega, total, out, y)
 
 
 @serial
