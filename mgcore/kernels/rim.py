@@ -28,7 +28,7 @@ class Plane(NamedTuple):
 
     Node (j, l) is in row j + up and column l + before, that of (0, 0) at `origin`, an even place.
     Unknowns are in the rows top <= j < bottom and the columns left <= l < right, with one layer
-    around.
+    around; beside columns it may be two.
     """
 
     row: np.int64
@@ -74,8 +74,13 @@ def _beside(S, even, odd, c, plane, side, mirror, share):
     start, (here, there) = first * plane.row, _halves(even, odd, c)
     x, y = unsigned(here + (start + side.beyond) // 2), unsigned(here + (start + side.source) // 2)
     z, row = unsigned(there + (start + side.end) // 2), unsigned(plane.row)
-    for k in range(unsigned(max(plane.bottom - first + 1, 0) // 2)):
-        S[x + k * row] = mirror * S[y + k * row] - share * S[z + k * row]
+    count = unsigned(max(plane.bottom - first + 1, 0) // 2)
+    if mirror == 0:
+        for k in range(count):
+            S[x + k * row] = 0
+    else:
+        for k in range(count):
+            S[x + k * row] = mirror * S[y + k * row] - share * S[z + k * row]
 
 
 @inlined
@@ -85,17 +90,27 @@ def _across(S, even, odd, c, plane, side, mirror, share):
     x = unsigned(here + (side.beyond * plane.row + first) // 2)
     y = unsigned(here + (side.source * plane.row + first) // 2)
     z = unsigned(there + (side.end * plane.row + first) // 2)
-    for k in range(unsigned((plane.row - first + 1) // 2)):
-        S[x + k] = mirror * S[y + k] - share * S[z + k]
+    count = unsigned((plane.row - first + 1) // 2)
+    if mirror == 0:
+        for k in range(count):
+            S[x + k] = 0
+    else:
+        for k in range(count):
+            S[x + k] = mirror * S[y + k] - share * S[z + k]
 
 
-@serial
-def close(S, even, odd, c, plane, rim):
-    """Fill the layer around half c of a plane of u, whose halves begin at S[even] and S[odd]."""
-    _beside(S, even, odd, c, plane, rim.left, rim.left.mirror, rim.left.share)
-    _beside(S, even, odd, c, plane, rim.right, rim.right.mirror, rim.right.share)
-    _across(S, even, odd, c, plane, rim.top, rim.top.mirror, rim.top.share)
-    _across(S, even, odd, c, plane, rim.bottom, rim.bottom.mirror, rim.bottom.share)
+@inlined
+def close(S, even, odd, c, plane, rim, anew):
+    """Fill the layer around half c of a plane of u, whose halves begin at S[even] and S[odd].
+
+    Around a plane that has come in `anew` there are zeros where they belong.
+    """
+    for side in (rim.left, rim.right):
+        if not anew or side.mirror != 0:
+            _beside(S, even, odd, c, plane, side, side.mirror, side.share)
+    for side in (rim.top, rim.bottom):
+        if not anew or side.mirror != 0:
+            _across(S, even, odd, c, plane, side, side.mirror, side.share)
 
 
 @serial
@@ -122,11 +137,15 @@ def clear(S, even, odd, c, plane):
         fill(S, here + lasts // 2, ((j + 1) * plane.row - lasts + 1) // 2, 0)
 
 
-@serial
+@inlined
 def clear_array(u, x, plane):
     """Zeros around the unknowns of a plane at u[x], but in its last row."""
-    fill(u, x, plane.top * plane.row, 0)
-    for j in range(plane.top, plane.bottom):
-        start = x + j * plane.row
-        fill(u, start, plane.left, 0)
-        fill(u, start + plane.right, plane.row - plane.right, 0)
+    fill(u, x, plane.top * plane.row + plane.left, 0)
+    # Behind a row and before the next one: two places to four.
+    row, more = unsigned(plane.row), unsigned(plane.row - plane.right + plane.left - 1)
+    first, one = unsigned(x + plane.top * plane.row + plane.right), unsigned(1)
+    for j in range(unsigned(plane.bottom - plane.top)):
+        start = first + j * row
+        u[start] = u[start + more] = 0
+        if more > one:
+            u[start + one] = u[start + more - one] = 0

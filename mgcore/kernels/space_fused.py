@@ -291,10 +291,7 @@ def pull(S, box, i):
 
 @inlined
 def adding(S, box, q, c):
-    """How residuals of red nodes of plane q and of black ones of plane q + 1 count.
-
-    Of coarse planes I, from planes 2 I - 1, 2 I, 2 I + 1.
-    """
+    """How residuals of plane q and of the one below it count for coarse planes."""
     weights, none, this, that = box.rows.weights, spread(S, 0), entry(q // 2), entry(q // 2 + 1)
     before, centre = spread(S, weights[BEFORE, that]), spread(S, weights[CENTRE, that])
     behind = spread(S, weights[BEHIND, this])
@@ -330,8 +327,8 @@ def defect(S, w, pull, near, k, g, u, above, below):
     """g - A u, but for what Robin's sides add: of that the layer knows."""
     rows = second_difference(load(S, near.front + k), u, load(S, near.back + k))
     columns = second_difference(load(S, near.left + k), u, load(S, near.right + k))
-    planes = pull.above * (above - u) + pull.below * (below - u)
-    return g + w.a2 * columns + w.a1 * rows + planes
+    r = g + w.a2 * columns + w.a1 * rows
+    return r + pull.above * (above - u) + pull.below * (below - u)
 
 
 @inlined
@@ -386,10 +383,18 @@ def residual(S, front, w, k, u, below):
 
 
 @inlined
-def add_planes(S, front, w, k, red, black):
-    """Residuals weighted across planes: red nodes and black ones in the plane below them."""
-    store(S, front.three + k, load(S, front.two + k) + w.red * red + w.black * black)
-    store(S, front.two + k, w.next_red * red + w.next_black * black)
+def add_planes(S, front, w, k, c, red, black):
+    """Residuals weighted across planes: red nodes of plane i - 3 and black ones of plane i - 2.
+
+    Of coarse planes I, from planes 2 I - 1, 2 I and 2 I + 1: odd ones if plane i - 3 is odd.
+    """
+    total = load(S, front.two + k) + w.red * red
+    if c == 1:
+        store(S, front.three + k, total)
+        store(S, front.two + k, w.next_red * red + w.next_black * black)
+    else:
+        store(S, front.three + k, total + w.black * black)
+        store(S, front.two + k, w.next_black * black)
 
 
 # --- the wave front -----------------------------------------------------------------------------
@@ -418,7 +423,7 @@ def stages(strip, work, entered, c, lo, hi, sink):
         if work.residual:
             r1 = residual(S, front, w, k, u3, u2)
         if sink == RESTRICTION:
-            add_planes(S, front, w.adding, k, r1, r2)
+            add_planes(S, front, w.adding, k, c, r1, r2)
         elif sink == NORM:
             store(S, front.two + k, r1)
             store(S, front.three + k, r2)
@@ -485,7 +490,7 @@ def norm(S, box, work, lines, first, c):
     return total
 
 
-@serial
+@inlined
 def finish(strip, work, first, coarse, sink):
     """Fill the layer that the step to plane i spoiled; what the sink has from whole planes.
 
@@ -495,7 +500,7 @@ def finish(strip, work, first, coarse, sink):
     c, p, q, half, lower = (i - 1) % 2, i - 2, i - 3, box.half, box.coarse
     for plane in range(p, i + 1):
         even, odd = at(_U + plane % 5, 0, half), at(_U + plane % 5, 1, half)
-        close(S, even, odd, c, box.plane, box.rim)
+        close(S, even, odd, c, box.plane, box.rim, plane == i)
     if work.written:
         clear_array(strip.u, place(box, p), box.plane)
     if work.restricted:
