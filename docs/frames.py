@@ -14,7 +14,8 @@ import json
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,20 +41,14 @@ class Slider(NamedTuple):
         Where it stops.
     label : str
         What stands beside it.
-    others : callable, optional
-        From the page's variables to those that are to differ from how the page opens.
+    others : mapping, optional
+        Values of other controls that are to differ from how the page opens.
     """
 
     name: str
     values: Sequence[Any]
     label: str
-    others: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda page: {}
-
-
-def fmg(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Full multigrid on as many grids as the page opens with."""
-    kind = "full multigrid"
-    return {"kind": At(kind), "path": page["kinds"][kind](page["grids"].value, 1, 1)}
+    others: Mapping[str, Any] = {}
 
 
 def steps(first: float, last: float, step: float) -> list[float]:
@@ -70,10 +65,11 @@ FRAMES = {
     ],
     "02_functions": [
         Slider("neurons", NEURONS, "neurons, k = 1"),
-        Slider("neurons", NEURONS, "neurons, k = 3", lambda page: {"degree": At(3)}),
+        Slider("neurons", NEURONS, "neurons, k = 3", {"degree": 3}),
     ],
     "03_features": [
         Slider("width", steps(0, 4, 0.5), "width of the Gaussian"),
+        Slider("width", steps(0, 4, 0.5), "width of the Gaussian, on V₃", {"level": 3}),
         Slider("level", range(1, 5), "level of V"),
     ],
     "04_iteration": [
@@ -82,29 +78,35 @@ FRAMES = {
     ],
     "05_cycles": [
         Slider("visit", range(10), "visits of a V cycle"),
-        Slider("visit", range(34), "visits of full multigrid", fmg),
+        Slider("visit", range(0, 34, 2), "visits of full multigrid", {"kind": "full multigrid"}),
     ],
     "06_anisotropy": [
         Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, both axes halved"),
         Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, the strong axis halved first",
-               lambda page: {"coarsening": At(True)}),
+               {"coarsening": True}),
         Slider("degrees", range(0, 91, 15), "angle in degrees"),
     ],
     "07_constraints": [
         Slider("load", range(0, 101, 5), "drain"),
         Slider("distance", steps(0, 0.8, 0.1), "distance of the springs"),
     ],
-    "08_mgnet": [Slider("level", range(1, 4), "kernels of level")],
+    "08_mgnet": [
+        Slider("level", range(1, 4), "kernels of level"),
+        Slider("place", steps(0, 1, 0.1), "cut out at"),
+        Slider("place", steps(0, 1, 0.1), "cut out at, 32 pixels a side", {"pixels": 32}),
+    ],
     "09_hat": [
         Slider("support", [128, 64, 32, 16, 8, 4, 2, 1], "support M"),
         Slider("step", [0, *(10**p for p in range(7))], "steps of training, M = 128"),
         Slider("step", [0, *(10**p for p in range(7))], "steps of training, M = 1",
-               lambda page: {"support": At(1)}),
+               {"support": 1}),
     ],
     "10_trained": [
         Slider("centre", steps(0.1, 0.45, 0.05), "centre"),
         Slider("edge", steps(-0.05, 0.15, 0.025), "edge, the others near the trained ones",
-               lambda page: {"centre": At(0.325), "corner": At(0.0375)}),
+               {"centre": 0.325, "corner": 0.0375}),
+        Slider("corner", steps(-0.05, 0.1, 0.025), "corner, the others near the trained ones",
+               {"centre": 0.325, "edge": 0.0875}),
     ],
 }  # fmt: skip
 
@@ -121,7 +123,8 @@ def write_pages(app: Any) -> None:
         pictures = Path(app.outdir, "frames", name)
         if app.builder.format == "html" and sliders and not _newer(pictures, path):
             _draw(path, sliders, pictures)
-        text = _text(path, "\n".join(_slider(pictures, k) for k in range(len(sliders))))
+        frames = "\n".join(_slider(pictures, k) for k in range(len(sliders)))
+        text = _text(path, frames, pictures)
         _write(folder / f"{name}.md", text)
         rows.append(f"- [{_title(text)}]({name}.md): {_doc(path)}")
     lines = (Path(app.srcdir) / "lecture.md").read_text(encoding="utf-8")
@@ -129,37 +132,88 @@ def write_pages(app: Any) -> None:
     _write(folder / "index.md", "\n".join([lines, *rows, "", *table]))
 
 
-def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
-    """Run the page, then the cell that draws once for each value, and keep the pictures."""
+@contextmanager
+def heard() -> Iterator[dict[str, list[Any]]]:
+    """What cells hand to marimo's image, stat and plain_text meanwhile."""
     import marimo
+
+    said: dict[str, list[Any]] = {"image": [], "stat": [], "plain_text": []}
+    kept = {name: getattr(marimo, name) for name in said}
+
+    def listen(name: str) -> Callable[..., Any]:
+        def call(first: Any, **options: Any) -> Any:
+            said[name].append((first, options))
+            return kept[name](first, **options)
+
+        return call
+
+    for name in said:
+        setattr(marimo, name, listen(name))
+    try:
+        yield said
+    finally:
+        for name, function in kept.items():
+            setattr(marimo, name, function)
+
+
+def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
+    """Run the page, then cells that draw, and keep pictures, numbers and text."""
     import matplotlib as mpl
 
-    page, shown = load(path), []
-    show = marimo.image
-    marimo.image = lambda picture, **options: shown.append(picture)
-    try:
-        with mpl.rc_context():
-            _, variables = page.app.run()
-            known = {name: variables[name] for name in page.draw.refs if name in variables}
-            folder.mkdir(parents=True, exist_ok=True)
-            for k, slider in enumerate(sliders):
-                others, files = slider.others(variables), []
-                values = _values(slider, {**variables, **others})
-                for number, value in enumerate(values):
-                    shown.clear()
-                    page.draw.run(**{**known, **others, slider.name: At(value)})
-                    files.append(f"{k}-{number}.webp")
-                    stacked(shown).save(folder / files[-1], quality=85)
-                first = getattr(variables[slider.name], "value", values[0])
-                about = {
-                    "label": slider.label,
-                    "values": [f"{value:g}" for value in values],
-                    "files": files,
-                    "start": int(np.argmin([abs(value - first) for value in values])),
-                }
-                (folder / f"{k}.json").write_text(json.dumps(about), encoding="utf-8")
-    finally:
-        marimo.image = show
+    page = load(path)
+    with mpl.rc_context(), heard() as said:
+        _, variables = page.app.run()
+
+        def shows(cell: Any, known: Mapping[str, Any]) -> None:
+            """Run a cell alone, and hear what it shows."""
+            for what in said.values():
+                what.clear()
+            cell.run(**{name: known[name] for name in cell.refs if name in known})
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in _still(ast.parse(path.read_text(encoding="utf-8"))):
+            shows(page.cells[number], variables)
+            if said["image"]:
+                stacked([picture for picture, _ in said["image"]]).save(
+                    folder / f"cell-{number}.webp", quality=85
+                )
+            texts = [text for text, _ in said["plain_text"]]
+            (folder / f"cell-{number}.txt").write_text(json.dumps(texts), encoding="utf-8")
+        for k, slider in enumerate(sliders):
+            files, numbers = [], []
+            values = _values(slider, moved(page, variables, slider.others))
+            for number, value in enumerate(values):
+                shows(page.draw, moved(page, variables, {**slider.others, slider.name: value}))
+                files.append(f"{k}-{number}.webp")
+                stacked([picture for picture, _ in said["image"]]).save(
+                    folder / files[-1], quality=85
+                )
+                ((stat, about),) = said["stat"]
+                numbers.append([stat, about["label"], about["caption"]])
+            first = getattr(variables[slider.name], "value", values[0])
+            about = {
+                "label": slider.label,
+                "values": [f"{value:g}" for value in values],
+                "files": files,
+                "numbers": numbers,
+                "start": int(np.argmin([abs(value - first) for value in values])),
+            }
+            (folder / f"{k}.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def moved(page: Any, variables: Mapping[str, Any], controls: Mapping[str, Any]) -> dict[str, Any]:
+    """The page's variables with controls at other values, and all that cells make of them."""
+    known, changed = dict(variables), set(controls)
+    for name, value in controls.items():
+        options = getattr(variables[name], "options", {})
+        known[name] = At(options.get(value, value) if isinstance(value, str) else value)
+    for cell in page.cells:
+        if cell is not page.draw and changed & set(cell.refs) and cell.defs:
+            _, made = cell.run(**{name: known[name] for name in cell.refs if name in known})
+            made = {name: value for name, value in made.items() if name not in controls}
+            known |= made
+            changed |= set(made)
+    return known
 
 
 def stacked(pictures: Sequence[bytes | str]) -> Any:
@@ -187,26 +241,80 @@ def _slider(folder: Path, number: int) -> str:
     about["files"] = [f"../frames/{folder.name}/{file}" for file in about["files"]]
     start, count = about["start"], len(about["files"])
     label, data = html.escape(about["label"]), html.escape(json.dumps(about))
+    stat, words, caption = map(html.escape, about["numbers"][start])
     return f"""
 ```{{raw}} html
 <figure class="frames" data-frames="{data}">
 <label>{label}: <output>{about["values"][start]}</output>
 <input type="range" min="0" max="{count - 1}" value="{start}"></label>
+<p class="number"><strong>{stat}</strong> <span>{words}</span><br><small>{caption}</small></p>
 <img src="{about["files"][start]}" alt="the figure of the live page">
-<figcaption>{count} states, drawn beforehand; the live page has every one.</figcaption>
+<figcaption>{count} coarse steps, drawn beforehand. On the live page all controls move.</figcaption>
 </figure>
 ```
 """
 
 
-def _text(path: Path, frames: str) -> str:
+def _cells(tree: ast.Module) -> list[ast.FunctionDef]:
+    """The cells of a page."""
+    return [cell for cell in tree.body if isinstance(cell, ast.FunctionDef)]
+
+
+def _calls(cell: ast.FunctionDef, *names: str) -> bool:
+    """Whether a cell has one of marimo's functions in it."""
+    return any(isinstance(node, ast.Attribute) and node.attr in names for node in ast.walk(cell))
+
+
+def _still(tree: ast.Module) -> list[int]:
+    """The cells that show a picture or a text, no number, and do not wait for a button."""
+    return [
+        number for number, cell in enumerate(_cells(tree))
+        if _calls(cell, "image", "plain_text") and not _calls(cell, "stat", "stop")
+    ]  # fmt: skip
+
+
+def _beside(number: int, cell: ast.FunctionDef, folder: Path) -> list[str]:
+    """What a cell without a number shows: its picture, its texts, that it has a button."""
+    found = []
+    if (folder / f"cell-{number}.webp").exists():
+        name = f"../frames/{folder.name}/cell-{number}.webp"
+        found.append(
+            f'```{{raw}} html\n<figure class="frames"><img src="{name}" alt=""></figure>\n```'
+        )
+    texts = folder / f"cell-{number}.txt"
+    said = json.loads(texts.read_text(encoding="utf-8")) if texts.exists() else []
+    words = [
+        call.args[0].value for call in ast.walk(cell)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "md" and isinstance(call.args[0], ast.Constant)
+    ]  # fmt: skip
+    for text, shown in zip(words, said, strict=False):
+        found += [text, f"```text\n{shown}\n```"]
+    for call in ast.walk(cell):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "run_button":
+            (label,) = (k.value.value for k in call.keywords if k.arg == "label")
+            found.append(f"*On the live page, a button: {label}.*")
+    return found
+
+
+def _said_of(cell: ast.FunctionDef) -> str:
+    """What a cell's picture shows, in words."""
+    (words,) = (
+        keyword.value.value for call in ast.walk(cell) if isinstance(call, ast.Call)
+        for keyword in call.keywords if keyword.arg == "alt"
+    )  # fmt: skip
+    return html.escape(words)
+
+
+def _text(path: Path, frames: str, folder: Path) -> str:
     """The page's own words in MyST, its figure replaced by `frames`."""
-    parts = []
-    for cell in ast.parse(path.read_text(encoding="utf-8")).body:
-        if not isinstance(cell, ast.FunctionDef):
-            continue
+    source = path.read_text(encoding="utf-8")
+    tree, parts = ast.parse(source), []
+    for number, cell in enumerate(_cells(tree)):
         if _draws(cell):
             parts.append(frames)
+        if number in _still(tree) or _calls(cell, "run_button"):
+            parts += _beside(number, cell, folder)
         for statement in cell.body:
             match statement:
                 case ast.Expr(ast.Call(ast.Attribute(attr="md"), [ast.Constant(str(text))])):
@@ -220,27 +328,28 @@ def _text(path: Path, frames: str) -> str:
     live = (
         f"Live, in a clone: `make lecture`, or this page alone:\n\n"
         f"    marimo run docs/lecture/{path.name}\n\n"
-        f"{{download}}`Source <../lecture/{path.name}>`: a program of 130 to 250 lines.\n"
+        f"{{download}}`Source <../lecture/{path.name}>`: a program of "
+        f"{len(source.splitlines())} lines.\n"
     )
     return f"{text}\n\n## The live page\n\n{live}"
 
 
 def load(path: Path) -> Any:
-    """The page as a module, its cell with the number and the figure called `draw`."""
+    """The page as a module, its cells named, that with the number and the figure `draw`."""
     module = types.ModuleType(f"lecture_{path.stem}")
     module.__file__ = str(path)
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for cell in tree.body:
-        if isinstance(cell, ast.FunctionDef) and _draws(cell):
-            cell.name = "draw"
+    for number, cell in enumerate(_cells(tree)):
+        cell.name = "draw" if _draws(cell) else f"cell_{number}"
     sys.modules[module.__name__] = module
     exec(compile(tree, str(path), "exec"), module.__dict__)
+    module.cells = [getattr(module, cell.name) for cell in _cells(tree)]
     return module
 
 
 def _draws(cell: ast.FunctionDef) -> bool:
     """Whether this is the cell that shows the page's number, `mo.stat`."""
-    return any(isinstance(node, ast.Attribute) and node.attr == "stat" for node in ast.walk(cell))
+    return _calls(cell, "stat")
 
 
 def _title(text: str) -> str:

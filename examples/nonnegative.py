@@ -4,7 +4,7 @@
 
 Where u > 0 the equation holds; where u = 0 only -Laplace u >= g does, as if the constraint pushed
 from below. `NonnegativeLevel` is all it takes: whatever has the methods of `mgcore.level.Level` can
-be walked by `mgcore.cycle.run`. Two lines know of the constraint:
+be walked by `mgcore.cycle.run`. Two lines of a cycle know of the constraint:
 
 - the smoother is projected Gauss-Seidel, no value below its bound (Cryer, SIAM J. Control 9, 1971);
 - a coarse value may fall by what all nodes around it can bear, so that no correction breaks the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -96,9 +97,11 @@ def _draw(args: argparse.Namespace, solution: mgcore.Solution) -> None:
             print(f"figure: {args.plot}")
     if args.animate or args.show:
         boundary, g, u0 = _problem(args, solution.grid)
-        cycles = min(max(solution.nit, 1), _ANIMATED)
         levels = _levels(args, coarsest=1)  # a direct solve earlier is faster, but shows little
-        steps = watch(levels, g, u0, boundary=boundary, cycle=args.cycle, cycles=cycles)
+        how: dict[str, Any] = {"u0": u0, "boundary": boundary, "cycle": args.cycle}
+        with warnings.catch_warnings(category=mgcore.ConvergenceWarning, action="ignore"):
+            needed = mgcore.solve(levels, g, **how, rtol=args.rtol, maxiter=_ANIMATED).nit
+        steps = watch(levels, g, **how, cycles=max(needed, 1))
         animation = animate(list(steps))
         if args.animate:
             animation.save(args.animate, writer="pillow", dpi=80)

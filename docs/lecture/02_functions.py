@@ -73,17 +73,19 @@ def _(approximated, axes, degree, neurons, sigma):
     plot_greedy(right, found, neurons.value, {f"$n^{{{rate:g}}}$": rate, "$n^{-1/2}$": -0.5})
     if sigma.value is greedy.relu_power:
         number = mo.stat(
-            f"{found.slope():.2f}".replace("-", "−"),
-            label="slope of the error, measured from n = 8 on",
-            caption=f"the theorem has {rate:g}; with n = {min(neurons.value, len(found))} the "
-            f"error is {found.error(neurons.value):.1e}".replace("-", "−"),
+            f"{found.error(neurons.value):.2e}".replace("-", "−"),
+            label=f"error with {min(neurons.value, len(found))} neurons",
+            caption=f"slope from n = 8 on: {found.slope():.2f}, the theorem's: {rate:g}".replace(
+                "-", "−"
+            ),
             bordered=True,
         )
     else:
         number = mo.stat(
+            f"{found.error(neurons.value):.3f}",
+            label=f"error with {min(neurons.value, len(found))} neurons",
+            caption=f"{len(found)} neurons span all polynomials of degree {degree.value}: then it is "
             f"{found.errors[-1]:.3f}",
-            label=f"error, from n = {len(found)} on",
-            caption=f"{len(found)} neurons span all polynomials of degree {degree.value}",
             bordered=True,
         )
     mo.vstack([number, mo.image(canvas.png(), alt="f and f_n; the error against n")])
@@ -104,7 +106,8 @@ def _():
 
     $$\inf_{f_n \in \Sigma_n^\sigma} \|f - f_n\|_{L^2} \lesssim n^{-\frac12 - \frac{2k+1}{2d}}$$
 
-    The greedy algorithm reaches that rate (Siegel & Xu 2022). With what is left, $r = f - f_{n-1}$,
+    for $f$ with enough derivatives (in the variation space of $\sigma$). The greedy algorithm reaches
+    that rate (Siegel & Xu 2022). With what is left, $r = f - f_{n-1}$,
     it takes as next neuron $g_n = \operatorname{argmax}_g |\langle g, r \rangle|$, and projects $f$
     onto the span of $g_1, \dots, g_n$:
 

@@ -67,9 +67,10 @@ def _(kernel, level, photograph, width):
     plot_stencil(fig.add_subplot(grid[1, 2]), filters.AVERAGE.to_array(), "average", digits=2)
     plot_picture(fig.add_subplot(grid[1, 3:]), seen.average, "feature")
     number = mo.stat(
-        f"{filters.left_out(photograph, level.value):.1%}",
-        label=f"of the contrast is finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
-        caption=f"Gaussian of width {width.value:g}: the feature's mean is {seen.average.mean():.1e}",
+        f"{seen.average.mean():.2e}",
+        label=f"is the feature's mean, with a Gaussian of width {width.value:g}",
+        caption=f"{filters.left_out(photograph, level.value):.1%} of the photograph's contrast is "
+        f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.png(), alt="a photograph on its way to a feature")])
@@ -85,8 +86,8 @@ def _():
     | flower, the same | 0.0 %; 15.2 %; 24.5 %; 33.5 % |
     | -Laplace, width 0, then 2 | noise and leaves, then outlines |
 
-    What is smooth would be missed twice as much from level to level, an edge $\sqrt 2$ times: a
-    photograph is edges.
+    What is smooth would be missed twice as much from level to level, an edge $\sqrt 2$ times, what
+    is rough all over hardly more on one level than on the next: a photograph is edges and texture.
 
     ### The slide's equation, and the line that is it
 

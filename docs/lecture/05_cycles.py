@@ -118,15 +118,15 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
 
     fig = canvas.clear()
     top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.57, top=0.91, wspace=0.3)
-    below = fig.add_gridspec(1, 5, left=0.03, right=0.98, bottom=0.02, top=0.39, wspace=0.12)
-    levels = [fig.add_subplot(below[0, k]) for k in range(5)]
+    below = fig.add_gridspec(1, 6, left=0.03, right=0.98, bottom=0.02, top=0.39, wspace=0.12)
+    levels = [fig.add_subplot(below[0, k]) for k in range(6)]
     plot_step([fig.add_subplot(top[0, 0]), *levels], step)
     plot_factors(
         fig.add_subplot(top[0, 1]),
         {"two grids, predicted": (counts, predicted)},
         {
             f"{name}, measured": (counts, [measured(name, grids.value, nu) for nu in counts])
-            for name in ("V", "W")
+            for name in ("W", "V")  # as two grids, the one
         },
         "steps ν before and after",
     ).set_xticks(counts)
@@ -149,7 +149,7 @@ def _():
     | $\nu = 1$ before and after: two grids, by Fourier analysis | $.074$ |
     | the same, W on 6 grids: as good as two | $.074$ |
     | the same, V on 6 grids | $.120$ |
-    | cost on fine grids | as $N$; W costs several V, for its many visits of small grids |
+    | cost on fine grids | as $N$; W costs 2 to 4 V, for its many visits of small grids |
 
     ### The slide's equation, and the lines that are it
 

@@ -160,7 +160,7 @@ def _():
     |:---|:---|:---|
     | begin | $u \leftarrow 0$ | $u \leftarrow 0, \quad g \leftarrow \sigma(\theta * f)$ |
     | smooth | $u \leftarrow u + B (g - A u)$ | $u \leftarrow u + \sigma(B * \sigma(g - A * u))$ |
-    | guess | $u' \leftarrow \Pi u$ | $u' \leftarrow \sigma(\Pi *_2 u)$ |
+    | guess | $u' \leftarrow \Pi u$, here $\Pi = 0$ | $u' \leftarrow \sigma(\Pi *_2 u)$ |
     | residual | $r = g - A u$ | $r = g - A * u$ |
     | restrict | $g' \leftarrow R\, r + A' u'$ | $g' \leftarrow \sigma(R *_2 r) + A' * u'$ |
 
@@ -174,8 +174,9 @@ def _():
     return State(u, r + self.coarse.A[0](u))  # g' = R (g - A u) + A' u'
     ```
 
-    The solver's levels run these lines, too, with nothing for `before` and `after`. And one call
-    walks both, a solver for 31 x 31 unknowns and the network on your picture:
+    The solver's levels run all but the last, with nothing for `before` and `after`: they have no
+    $\Pi$, so $u' = 0$ and $g' = R\, r$, as on page 5. And one call walks both, a solver for 31 x 31
+    unknowns and the network on your picture:
     """)
     return
 

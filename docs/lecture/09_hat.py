@@ -109,8 +109,8 @@ def _():
     The factor 2 makes the hat's height 1; $r_i$ has it here, too.
 
     Gradient descent for the $a_i$ leaves $(1 - \lambda / \lambda_{\max})^t$ of what an eigenvector
-    of the mass matrix has in the error. For hats $\lambda = h (2 + \cos\theta) / 3$: all modes fall
-    alike. For ReLU the fast ones have tiny $\lambda$: that is the frequency principle, and page 4's
+    of the mass matrix has in the error. For hats $\lambda = h (2 + \cos\theta) / 3$, from $h/3$ to
+    $h$, and $h/4$ for the half hat at the end: all modes fall within a factor of four. For ReLU the fast ones have tiny $\lambda$: that is the frequency principle, and page 4's
     smoother is its mirror image.
 
     ### All weights, trained before your eyes

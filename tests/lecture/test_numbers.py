@@ -11,7 +11,7 @@ import pytest
 import mgcore
 import mgnet
 from mgcore.canvas import Canvas
-from mgnet import filters, frequency
+from mgnet import frequency
 
 marimo = pytest.importorskip(
     "marimo", reason="the pages need marimo: pip install 'mgcore[lecture]'"
@@ -32,10 +32,10 @@ def frames():
 
 @cache
 def opened(name):
-    """A page's cell that draws, and the variables that all cells have made."""
+    """A page, and the variables that all cells have made."""
     page = frames().load(DOCS / "lecture" / f"{name}.py")
     _, variables = page.app.run()
-    return page.draw, variables
+    return page, variables
 
 
 @pytest.fixture
@@ -63,17 +63,11 @@ def shown(monkeypatch):
     monkeypatch.setattr(Canvas, "clear", cleared)
 
     def draw(name, controls):
-        cell, variables = opened(name)
-        known = {ref: variables[ref] for ref in cell.refs if ref in variables}
-        for control, value in controls.items():
-            options = getattr(variables[control], "options", {})
-            known[control] = frames().At(options.get(value, value))
-        if name in MADE:
-            made, make = MADE[name]
-            known[made] = make({**variables, **known})
+        page, variables = opened(name)
+        known = frames().moved(page, variables, controls)
         said.clear()
         figures.clear()
-        cell.run(**{ref: known[ref] for ref in cell.refs if ref in known})
+        page.draw.run(**{ref: known[ref] for ref in page.draw.refs if ref in known})
         titles = [axes.get_title() for figure in figures[-1:] for axes in figure.axes]
         return "; ".join([*said, *titles])
 
@@ -117,16 +111,6 @@ def by_hand(centre, edge, corner):
     return {"centre": centre, "edge": edge, "corner": corner}
 
 
-def cycle_of(page):
-    return page["kinds"][page["kind"].value](page["grids"].value, 1, 1)
-
-
-#: What cells between controls and figure make of the controls.
-MADE = {
-    "03_features": ("photograph", lambda page: filters.photograph(page["name"].value)),
-    "05_cycles": ("path", cycle_of),
-}
-
 #: Of each page: where its controls are, and the numbers that its table gives for that.
 STATES = {
     "01_separation": [
@@ -168,12 +152,15 @@ STATES = {
         ({"grids": 6, "kind": "V"}, [".120"]),
     ],
     "06_anisotropy": [
-        (weak(0), [".250", ".061"]),
+        (weak(0), [".250", ".061", ".019"]),
         (weak(-1), [".826", ".668"]),
         (weak(-1, strong=True), [".125", ".083"]),
         (weak(-2, 15), [".849"]),
         (weak(-2, 15, strong=True), [".652"]),
         (weak(-2, 45), [".804"]),
+        (weak(-1) | {"sides": "periodic"}, [".665"]),
+        (weak(-1, strong=True) | {"sides": "periodic"}, [".084"]),
+        (weak(-3, strong=True) | {"sides": "periodic"}, [".543"]),
     ],
     "07_constraints": [
         (drained(0, 0.4, 6), ["7"]),

@@ -1,8 +1,10 @@
 """``python -m mgcore``: model problems on the command line."""
 
+import re
 import subprocess
 import sys
 from importlib import metadata, resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from PIL import Image
 import mgcore
 from mgcore.__main__ import main
 from mgcore.problems import PROBLEMS
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(capsys, *arguments):
@@ -76,6 +80,14 @@ def test_an_animation_has_a_picture_for_each_visit(capsys, tmp_path, suffix, kin
     with Image.open(path) as picture:
         assert picture.format == kind
         assert picture.n_frames == 1 + cycles * len(mgcore.v_cycle(6))
+
+
+def test_the_front_page_shows_what_its_command_draws(capsys, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"`python -m mgcore (noise .*) --animate cycle.gif`", text)[1]
+    run(capsys, *command.split(), "--animate", tmp_path / "cycle.gif")
+    pictures = [Image.open(path) for path in (tmp_path / "cycle.gif", ROOT / "docs" / "cycle.gif")]
+    assert [picture.n_frames for picture in pictures] == [1 + 3 * len(mgcore.v_cycle(5))] * 2
 
 
 def test_the_first_guess_is_what_was_asked_for(capsys):
