@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 
 from mgcore.diffusion import Medium
 from mgcore.operators import Operator
@@ -114,8 +115,12 @@ def _dense(operator: Operator) -> np.ndarray:
     A = operator.matrix().toarray()
     if not operator.singular:
         return np.linalg.inv(A)
+    # A symmetric matrix whose kernel is the constants: with them it has the inverse of its own.
     volumes = operator.volumes().reshape(-1)
-    return np.linalg.pinv(volumes[:, None] * A, rcond=1e-12) * volumes
+    weighted = volumes[:, None] * A
+    size = np.trace(weighted) / len(A)
+    mean = np.full(A.shape, 1 / len(A))
+    return (np.linalg.inv(weighted + size * mean) - mean / size) * volumes
 
 
 def _lines(operator: Operator) -> list[np.ndarray] | None:
@@ -159,5 +164,7 @@ def _eigenvectors(
     symmetric = root[:, None] * A / root
     if abs(symmetric - symmetric.T).max() > 1e-12 * abs(symmetric).max():
         return None
-    eigenvalues, vectors = np.linalg.eigh(symmetric)
+    # Divide and conquer, NumPy's way, wakes OpenBLAS's threads even for 26 unknowns: they then wait
+    # for more work for a tenth of a second, on the cores that kernels run on.
+    eigenvalues, vectors = eigh(symmetric, driver="ev", check_finite=False)
     return vectors.T * root, eigenvalues, vectors / root[:, None]
