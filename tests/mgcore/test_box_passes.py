@@ -48,6 +48,7 @@ CASES = {
     "robin space": ((9, 13, 11), R, 1),
     "every side": ((11, 9, 7), [(N, R), (R, D), (D, N)], 1),
     "thin space": ((8, 5, 5), [P, (N, D), (R, N)], 1),
+    "two planes": ((4, 9, 7), [D, R, N], 1),
     "long planes": ((7, 41, 259), [(D, N), (N, R), (N, D)], 1),
     "two strips of space": ((26, 11, 8), [(N, D), N, P], 2),
     "three periodic strips of space": ((36, 8, 15), [P, P, (D, R)], 3),
