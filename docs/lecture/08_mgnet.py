@@ -124,13 +124,14 @@ def _(features, picture, seen):
 
 
 @app.cell
-def _(gap, level, pixels, rows, trained, view):
+def _(gap, level, pixels, place, rows, trained, view):
     kernels, titles = rows[level.value - 1]
     A, _ = trained[level.value - 1]
     number = mo.stat(
         f"{share(A, FIVE_POINT):.1%}",
         label=f"of the trained A on level {level.value} lies along the five-point stencil",
-        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels",
+        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels, "
+        f"cut out at {place.value:g}",
         bordered=True,
     )
     figure = [

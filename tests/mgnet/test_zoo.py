@@ -183,7 +183,8 @@ def test_the_table():
         "  python -m mgnet.baselines mnist", f"    {', '.join(BASELINES)}",
         "  python examples/reproduce.py --data DIR --tables mnist --compile",
         "    one-hidden-layer",
-        "  python examples/train_cifar.py --compile", "    mgnet-pooled",
+        "  OMP_NUM_THREADS=1 torchrun --nproc-per-node=2 examples/train_cifar.py --compile "
+        "--epochs 40 --cutout 8", "    mgnet-pooled",
         "  python examples/train_cifar.py --network mgnet-fast --epochs 24 --cutout 8 --compile",
         "    mgnet-fast",
         "  python examples/train_cifar.py --network mgnet-narrow --epochs 14 --lr 0.24 "
