@@ -67,7 +67,7 @@ def _halves(even, odd, c):
     return (odd, even) if c == 1 else (even, odd)
 
 
-@inlined
+@serial
 def _beside(S, even, odd, c, plane, side, mirror, share):
     """Fill the column beyond a side at places of parity c, in every second row."""
     first = plane.top + (plane.top + side.beyond + c) % 2
@@ -83,7 +83,7 @@ def _beside(S, even, odd, c, plane, side, mirror, share):
             S[x + k * row] = mirror * S[y + k * row] - share * S[z + k * row]
 
 
-@inlined
+@serial
 def _across(S, even, odd, c, plane, side, mirror, share):
     """Fill the row beyond a side at places of parity c, in every second column."""
     first, (here, there) = (side.beyond + c) % 2, _halves(even, odd, c)
@@ -118,11 +118,11 @@ def close_sums(S, even, odd, plane, rim):
     """Fill the layer around what is to be weighted: what lies beyond counts where it came from."""
     none = S.dtype.type(0)
     for c in range(2):
-        _beside(S, even, odd, c, plane, rim.left, rim.left.mirror, none)
-        _beside(S, even, odd, c, plane, rim.right, rim.right.mirror, none)
+        for side in (rim.left, rim.right):
+            _beside(S, even, odd, c, plane, side, side.mirror, none)
     for c in range(2):  # corners, too
-        _across(S, even, odd, c, plane, rim.top, rim.top.mirror, none)
-        _across(S, even, odd, c, plane, rim.bottom, rim.bottom.mirror, none)
+        for side in (rim.top, rim.bottom):
+            _across(S, even, odd, c, plane, side, side.mirror, none)
 
 
 @serial
