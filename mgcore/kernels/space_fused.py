@@ -210,32 +210,21 @@ def workspace(shape, strips, dtype):
 
 
 @inlined
-def plane_of(m, k):
-    """The record of nine numbers from m[k] on."""
-    return Plane(
-        m[k], m[k + 1], m[k + 2], m[k + 3], m[k + 4], m[k + 5], m[k + 6], m[k + 7], m[k + 8]
-    )
-
-
-@inlined
-def side_of(m, k, x, l):
-    """The record of three places from m[k] on and two factors from x[l] on."""
-    return Side(m[k], m[k + 1], m[k + 2], x[l], x[l + 1])
-
-
-@inlined
 def space_of(numbers, reals, rows, rows_at, tables):
     """The records of a level, which takes Numba longer to accept than a small grid's whole pass.
 
     `numbers` and `reals` are those of the records, one after the other.
     """
     m, x = numbers, reals
-    return Space(
-        Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0),
-        plane_of(m, 8), plane_of(m, 17),
-        Rim(side_of(m, 26, x, 3), side_of(m, 29, x, 5), side_of(m, 32, x, 7), side_of(m, 35, x, 9)),
-        m[38], m[39], m[40], x[0], x[1], x[2], m[41] != 0, tables,
+    plane = Plane(m[8], m[9], m[10], m[11], m[12], m[13], m[14], m[15], m[16])
+    coarse = Plane(m[17], m[18], m[19], m[20], m[21], m[22], m[23], m[24], m[25])
+    rim = Rim(
+        Side(m[26], m[27], m[28], x[3], x[4]), Side(m[29], m[30], m[31], x[5], x[6]),
+        Side(m[32], m[33], m[34], x[7], x[8]), Side(m[35], m[36], m[37], x[9], x[10]),
     )  # fmt: skip
+    across = Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0)
+    lie = m[38], m[39], m[40]
+    return Space(across, plane, coarse, rim, *lie, x[0], x[1], x[2], m[41] != 0, tables)
 
 
 @inlined
@@ -617,26 +606,28 @@ def keep_borders(u, box, space, strips):
             copy(u, place(box, first + k), space[strip], kept(box, k), box.stride)
 
 
-@inlined
-def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
+@serial
+def sweep_strip(
+    u, g, source, e, sink, coarse, sums, numbers, reals, rows, rows_at, tables, space, strip, strips
+):
     """The pass over one strip of planes, part by part.
 
     Planes that were kept are in its scratch, and in `below`, that of the next strip.
     """
-    S, below, rows, plane = space[strip], space[(strip + 1) % strips], box.rows, box.plane
-    a, b = first_row(rows, strip, strips), first_row(rows, strip + 1, strips)
-    lines, far = Lines(a, b, rows.first, rows.stop, rows.coarse_stop), u.size * u.itemsize > NEAR
+    box = space_of(numbers, reals, rows, rows_at, tables)
+    S, below, across, plane = space[strip], space[(strip + 1) % strips], box.rows, box.plane
+    a, b = first_row(across, strip, strips), first_row(across, strip + 1, strips)
+    lines = Lines(a, b, across.first, across.stop, across.coarse_stop)
+    far = u.size * u.itemsize > NEAR  # u and g come from memory
     u, g, e, coarse = u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1)
     task, n, pairs = Strip(S, u, g, box, lines, far), plane.row, plane.rows // 2
     width, part, total = np.int64(lanes(S)), max(_PART // u.itemsize // n, 1), 0.0
     # Where the first unknown lies, or a little before; and behind the last one.
-    first, behind = (
-        (plane.top * n + plane.left) // 2 // width * width,
-        ((plane.rows - 1) * n + 1) // 2,
-    )
-    if strips == 1 and rows.periodic:
+    first = (plane.top * n + plane.left) // 2 // width * width
+    behind = ((plane.rows - 1) * n + 1) // 2
+    if strips == 1 and across.periodic:
         keep_borders(u, box, space, strips)
-    for i in range(max(a - 3, rows.first - 1), b + 4):
+    for i in range(max(a - 3, across.first - 1), b + 4):
         work, lo = work_at(i, lines, source, sink), first
         line, start = u, place(box, i)
         if i < a:
@@ -654,15 +645,6 @@ def strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips):
         total += finish(task, work, first, coarse, sink)
     if sink == NORM:
         sums[strip] = total
-
-
-@serial
-def sweep_strip(
-    u, g, source, e, sink, coarse, sums, numbers, reals, rows, rows_at, tables, space, strip, strips
-):
-    """The pass over one strip of planes."""
-    box = space_of(numbers, reals, rows, rows_at, tables)
-    strip_of(u, g, source, e, sink, coarse, sums, box, space, strip, strips)
 
 
 @serial
