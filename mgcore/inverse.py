@@ -33,6 +33,9 @@ DENSE = 80
 #: or 17^3, on all kinds of sides (``python -m benchmarks.coarsest``).
 SEPARABLE = {1: 129, 2: 33**2, 3: 17**3}
 
+# Unknowns of an axis up to which its eigenvectors are found by QR iteration.
+_QR = 33
+
 
 @dataclass(frozen=True, eq=False)
 class Inverse:
@@ -164,7 +167,9 @@ def _eigenvectors(
     symmetric = root[:, None] * A / root
     if abs(symmetric - symmetric.T).max() > 1e-12 * abs(symmetric).max():
         return None
-    # Divide and conquer, NumPy's way, wakes OpenBLAS's threads even for 26 unknowns: they then wait
-    # for more work for a tenth of a second, on the cores that kernels run on.
-    eigenvalues, vectors = eigh(symmetric, driver="ev", check_finite=False)
+    # Divide and conquer is the more accurate way of long axes. But from 26 unknowns on it wakes
+    # OpenBLAS's threads, which then wait for more work for a tenth of a second, on the cores that
+    # kernels run on; QR iteration does so for longer axes only.
+    driver = "ev" if len(A) <= _QR else "evd"
+    eigenvalues, vectors = eigh(symmetric, driver=driver, check_finite=False)
     return vectors.T * root, eigenvalues, vectors / root[:, None]

@@ -118,3 +118,10 @@ def test_one_grid_is_solved_at_once(shape, dtype):
     solution = solve(levels, g)
     assert solution.nit == 1
     assert str(solution.cycle) == "level 0  o"
+
+
+@pytest.mark.parametrize("shape", [(257, 3), (3, 257), (33, 33)])
+def test_a_direct_solve_is_one_to_rounding(shape):
+    for seed in range(5):
+        g = np.random.default_rng(seed).standard_normal(shape)
+        assert mgcore.solve_poisson(g, rtol=1e-12, throw=True).nit <= 2
