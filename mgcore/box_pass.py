@@ -84,7 +84,7 @@ class BoxPass(Pass):
         """Forget omega / diagonal, where it was kept for another omega."""
         if room.relaxing != relaxing:
             room.space[:, self._known] = np.nan
-            room.relaxing = relaxing
+        super().prepare(room, relaxing)
 
 
 def _near_equal(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class Room:
     relaxing: bool = True
 
 
-class Pass:
+class Pass(ABC):
     """Red-black steps on one grid, with what comes before and after.
 
     Attributes
@@ -49,9 +50,9 @@ class Pass:
         self._most = max(1, (coarse.shape[0] - 2) // 8)
         self._small = grid.size * dtype.itemsize < compilation.SMALL
 
+    @abstractmethod
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""
-        raise NotImplementedError
 
     def room(self) -> Room:
         """Scratch for the threads there are."""
@@ -60,6 +61,7 @@ class Pass:
 
     def prepare(self, room: Room, relaxing: bool) -> None:
         """Have the scratch ready for a pass that takes a step, or none."""
+        room.relaxing = relaxing
 
     def __call__(
         self, u: np.ndarray, g: np.ndarray, source: np.int64, e: np.ndarray, sink: np.int64,

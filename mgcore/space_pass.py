@@ -19,6 +19,9 @@ from mgcore.layout import Layout
 
 __all__ = ["SpacePass", "fits", "node_plane", "told"]
 
+# Where omega stands among the numbers of a level that are not whole.
+_OMEGA = 2
+
 
 def fits(operator: Diffusion, coarse: Grid) -> bool:
     """Whether there are passes for an operator above another grid: three axes, all halved.
@@ -61,7 +64,10 @@ class SpacePass(Pass):
         firsts = layout.first[0], coarse_layout.first[0]
         self.kernels = SPACES
         self.told = told(operator, coarse, planes, firsts, omega, dtype)
-        self.told_to_keep_u = told(operator, coarse, planes, firsts, 0.0, dtype)
+        numbers, reals, *tables = self.told
+        without = reals.copy()
+        without[_OMEGA] = 0
+        self.told_to_keep_u = (numbers, without, *tables)
         self._shape = layout.shape
 
     def space(self, strips: int) -> np.ndarray:
