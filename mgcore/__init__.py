@@ -19,7 +19,7 @@ from mgcore.faces import divergence, gradient
 from mgcore.fourier import smoothing_factor, two_grid_factor
 from mgcore.grid import Grid
 from mgcore.poisson import poisson_levels, solve_poisson
-from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi, Kernel
+from mgcore.smoothers import Chebyshev, GaussSeidel, Jacobi, Kernel, Zebra
 from mgcore.solution import ConvergenceError, ConvergenceWarning, Solution
 from mgcore.solve import solve
 from mgcore.stencil import Stencil
@@ -44,6 +44,7 @@ __all__ = [
     "Status",
     "Stencil",
     "Visit",
+    "Zebra",
     "__version__",
     "asymptotic_factor",
     "divergence",

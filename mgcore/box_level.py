@@ -18,7 +18,7 @@ from mgcore.interpolation import Interpolation
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.layout import Layout
 from mgcore.operator_level import OperatorLevel
-from mgcore.smoothers import Smoother
+from mgcore.smoothers import Smoother, pointwise
 from mgcore.space_pass import SpacePass
 from mgcore.stencil_level import StencilLevel
 from mgcore.sums import length
@@ -282,7 +282,7 @@ class BoxLevel(OperatorLevel[State]):
 def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
     """Whether a :class:`BoxLevel` is for a rung above another one."""
     operator, below = rung.operator, coarse.operator.grid
-    if not isinstance(operator, Diffusion) or not rung.adjoint:
+    if not isinstance(operator, Diffusion) or not rung.adjoint or not pointwise(smoother):
         return False
     if not (box_pass.fits(operator.grid, below) or space_pass.fits(operator, below)):
         return False

@@ -7,8 +7,6 @@ from itertools import pairwise
 from numbers import Integral
 from typing import NamedTuple
 
-import numpy as np
-
 from mgcore.axis import Table
 from mgcore.diffusion import Medium
 from mgcore.grid import Grid
@@ -18,7 +16,7 @@ from mgcore.stencil import Stencil
 from mgcore.transfer import prolongation as prolongation_weights
 from mgcore.transfer import restriction as restriction_weights
 
-__all__ = ["Rung", "colours", "grids", "rungs"]
+__all__ = ["Rung", "grids", "rungs"]
 
 
 class Rung(NamedTuple):
@@ -101,30 +99,6 @@ def rungs(
             equation = equation.coarser(coarse, halved)
             operator = equation.operator()
     return [*found, Rung(operator)]
-
-
-def colours(nodes: Sequence[np.ndarray], compact: bool) -> list[np.ndarray]:
-    """Which points have which colour, the red half of the colours first.
-
-    Parameters
-    ----------
-    nodes : sequence of ndarray
-        Numbers of the nodes along each axis.
-    compact : bool
-        Two colours by the sum of these numbers, red where it is even; or 2^d by their parities,
-        where neighbours lie across corners, too.
-
-    Returns
-    -------
-    list of ndarray of bool
-        Of the shape of the nodes.
-    """
-    parities = np.ix_(*(number % 2 for number in nodes))
-    if compact:
-        odd = np.asarray(sum(parities)) % 2
-        return [np.equal(odd, 0), np.equal(odd, 1)]
-    codes = np.asarray(sum(parity << axis for axis, parity in enumerate(parities)))
-    return [np.equal(codes, code) for code in range(2 ** len(nodes))]
 
 
 def _along(grid: Grid, halved: list[bool], name: str) -> list[Table]:

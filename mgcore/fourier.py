@@ -14,7 +14,6 @@ Matrices here have the harmonics in C order of alpha, the mode ``theta`` itself 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from numbers import Integral
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from scipy.fft import dstn
 
 from mgcore import transfer
-from mgcore.chain import colours
+from mgcore.colours import visited
 from mgcore.grid import Grid
 from mgcore.operators import Operator, of_stencil
 from mgcore.smoothers import Smoother
@@ -31,7 +30,6 @@ from mgcore.smoothers import smoother as smoother_record
 from mgcore.stencil import Stencil
 
 __all__ = [
-    "Zebra",
     "alias",
     "amplification",
     "high",
@@ -58,27 +56,9 @@ _BEGIN = {1: 257, 2: 33, 3: 13}
 # --- smoothers ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Zebra:
-    """Gauss-Seidel line by line: every second line along an axis at once, then the others.
-
-    A smoother for the analysis alone: no level has it. In space every line has neighbours of the
-    other kind on all sides, as squares of a chessboard have.
-
-    Parameters
-    ----------
-    axis : int
-        That the lines run along.
-    omega : float
-    """
-
-    axis: int = 0
-    omega: float = 1.0
-
-
 def smoother_symbol(
     operator: Stencil,
-    smoother: str | Smoother | Zebra,
+    smoother: str | Smoother,
     theta: Theta,
     *,
     halved: Sequence[bool] | None = None,
@@ -90,7 +70,7 @@ def smoother_symbol(
     operator : Stencil
         A, constant weights of up to 3^d points.
     smoother : str or record
-        See :mod:`mgcore.smoothers`; or a :class:`Zebra`.
+        See :mod:`mgcore.smoothers`.
     theta : sequence of array
         Frequencies along each axis, in radians a node; they broadcast.
     halved : sequence of bool, optional
@@ -115,48 +95,35 @@ def smoother_symbol(
     but for a mask, and the mask, a sum of modes ``exp(i pi gamma . x)``, moves harmonics around.
     """
     halved = _halved(operator, halved)
-    if isinstance(smoother, Zebra):
-        return _zebra_symbol(operator, smoother, theta)
     record = _operator(operator, halved)
-    sweeps = smoother_record(smoother).sweeps(record.grid, record)
-    masks = colours([np.arange(2)] * operator.ndim, record.compact)
-    half = len(masks) // 2
-    everywhere = [np.ones((2,) * operator.ndim)]
-    groups = {"red": masks[:half], "black": masks[half:]}
     angles = _harmonics(theta)
     A, diagonal = operator.symbol(angles), operator.diagonal.item()
+    shape, cell = (2,) * operator.ndim, [np.arange(2)] * operator.ndim
     step = np.broadcast_to(np.eye(2**operator.ndim, dtype=complex), (*A.shape, A.shape[-1]))
-    for omega, points, kernel in sweeps:
+    for sweep in smoother_record(smoother).sweeps(record.grid, record):
+        omega = sweep.omega
         correction = omega * A / diagonal
-        if points == "lexicographic":
+        if sweep.points == "lexicographic":
             correction = omega * A / (diagonal + omega * _earlier(operator).symbol(angles))
-        elif kernel is not None:
-            correction = correction * kernel.symbol(angles)
-        for mask in groups.get(points, everywhere):
-            step = step - _mixing(mask) @ (correction[..., None] * step)
+        elif sweep.lines is not None:
+            correction = omega * A / _along(operator, sweep.lines).symbol(angles)
+        elif sweep.kernel is not None:
+            correction = correction * sweep.kernel.symbol(angles)
+        for mask in visited(record, sweep, cell):
+            step = step - _mixing(np.broadcast_to(mask, shape)) @ (correction[..., None] * step)
     return step
 
 
-def _zebra_symbol(operator: Stencil, zebra: Zebra, theta: Theta) -> np.ndarray:
-    """The same for lines."""
-    ndim, angles = operator.ndim, _harmonics(theta)
-    if not 0 <= zebra.axis < ndim:
-        raise ValueError(f"lines run along one of {ndim} axes, 0 to {ndim - 1}, got {zebra.axis}")
-    along = Stencil({
-        offset: w for offset, w in operator.weights.items()
-        if not any(o for axis, o in enumerate(offset) if axis != zebra.axis)
+def _along(operator: Stencil, axis: int) -> Stencil:
+    """The part of a stencil that couples nodes along an axis."""
+    return Stencil({
+        offset: weight for offset, weight in operator.weights.items()
+        if not any(step for k, step in enumerate(offset) if k != axis)
     })  # fmt: skip
-    correction = zebra.omega * operator.symbol(angles) / along.symbol(angles)
-    across = [np.arange(2) * (axis != zebra.axis) for axis in range(ndim)]
-    second = np.add.reduce(np.broadcast_arrays(*np.ix_(*across))) % 2
-    step = np.broadcast_to(np.eye(2**ndim, dtype=complex), (*correction.shape, 2**ndim))
-    for mask in (1 - second, second):
-        step = step - _mixing(mask) @ (correction[..., None] * step)
-    return step
 
 
 def amplification(
-    operator: Stencil, smoother: str | Smoother | Zebra, theta: Theta, steps: int = 1
+    operator: Stencil, smoother: str | Smoother, theta: Theta, steps: int = 1
 ) -> np.ndarray:
     """What `steps` smoothing steps leave of a mode, in the 2-norm.
 
@@ -179,7 +146,7 @@ def amplification(
 
 def smoothing_factor(
     operator: Stencil,
-    smoother: str | Smoother | Zebra = "redblack",
+    smoother: str | Smoother = "redblack",
     *,
     steps: int = 1,
     halved: Sequence[bool] | None = None,
@@ -226,7 +193,7 @@ def smoothing_factor(
 
 def two_grid_symbol(
     operator: Stencil,
-    smoother: str | Smoother | Zebra,
+    smoother: str | Smoother,
     theta: Theta,
     *,
     pre: int = 1,
@@ -264,7 +231,7 @@ def two_grid_symbol(
 
 def two_grid_factor(
     operator: Stencil,
-    smoother: str | Smoother | Zebra = "redblack",
+    smoother: str | Smoother = "redblack",
     *,
     pre: int = 1,
     post: int = 1,
@@ -279,7 +246,7 @@ def two_grid_factor(
     operator : Stencil
         A, constant weights of up to 3^d points.
     smoother : str or record
-        See :mod:`mgcore.smoothers`; or a :class:`Zebra`.
+        See :mod:`mgcore.smoothers`.
     pre, post : int
         Smoothing steps before and after the correction. Only their sum matters, as it does on real
         grids but for what borders change.

@@ -60,6 +60,14 @@ class Operator:
         """Whether neighbours lie along axes alone, so that two colours are enough."""
         return all(sum(map(abs, offset)) == 1 for offset in self.couplings)
 
+    def strength(self) -> list[float]:
+        """How strongly A couples nodes along each axis, on the mean."""
+        sums = [0.0] * self.grid.ndim
+        for offset, weight in self.couplings.items():
+            for axis, step in enumerate(offset):
+                sums[axis] += abs(step) * float(np.mean(weight))
+        return sums
+
     def high_frequencies(self) -> tuple[float, float]:
         """Bounds of the eigenvalues of D^-1 A for what the next coarser grid does not see.
 

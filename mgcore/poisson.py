@@ -26,7 +26,7 @@ from mgcore.kernels import WHY_PLAIN
 from mgcore.level import Hierarchy
 from mgcore.mixed import MixedLevel
 from mgcore.poisson_level import PoissonLevel, title
-from mgcore.smoothers import Kernel, Smoother
+from mgcore.smoothers import Smoother, pointwise
 from mgcore.smoothers import smoother as smoother_record
 from mgcore.solution import Solution, print_progress, report
 from mgcore.solve import iterate
@@ -81,7 +81,7 @@ def poisson_levels(
         Constant weights of up to 3^d points in place of -div(a grad u) + c u.
     smoother : str or record
         A name of :data:`mgcore.smoothers.SMOOTHERS` or a record of that module. The default,
-        red-black SOR, is the fastest.
+        red-black SOR, is the fastest; "zebra" is for one axis that couples much more strongly.
     restriction : {"full", "half", "injection"}
         Half weighting in 2D only. Injection needs smoothers that leave residuals smooth, such as
         Chebyshev; with red-black orders it diverges.
@@ -129,7 +129,7 @@ def _levels(
     record = smoother_record(smoother)
     stiffness(grid, dtype)  # checks it
     chain = grids(grid, problem, coarsest)
-    own = 0 if isinstance(record, Kernel) else _with_kernels(chain, problem)
+    own = _with_kernels(chain, problem) if pointwise(record) else 0
     levels: list[Any] = []
     if own < len(chain):
         seen = Medium.given(chain[own]) if own else problem
@@ -325,7 +325,11 @@ def _mixed(
     """Corrections by float32 cycles."""
     check_callback(callback)
     stiffness(grid, "float64")  # checks it
-    if not grid.nested or not _with_kernels([grid], problem) or isinstance(smoother, Kernel):
+    if (
+        not grid.nested
+        or not _with_kernels([grid], problem)
+        or not pointwise(smoother_record(smoother))
+    ):
         raise ValueError(
             "precision='mixed' is for -Laplace u = g with Dirichlet sides, 2^s + 1 equally spaced "
             "nodes along each axis and a smoother by name; use 'float64'"

@@ -127,7 +127,7 @@ class PoissonLevel(ArrayLevel[State]):
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
-        self._sweeps = [(real(omega), points) for omega, points, _ in smoother.sweeps(grid)]
+        self._sweeps = [(real(sweep.omega), sweep.points) for sweep in smoother.sweeps(grid)]
         # Smoothing and transfers run in one pass where there is a kernel for that.
         points = tuple(points for _, points in self._sweeps)
         fits = coarse is not None and restriction == "full" and points == ("red", "black")

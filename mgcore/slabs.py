@@ -123,7 +123,7 @@ class Slabs:
         return [*before, *[fill] * (3 - len(each)), last]
 
     def colours(self, compact: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Which half of each slab has which colour: see :func:`mgcore.chain.colours`.
+        """Which half of each slab has which colour: see :func:`mgcore.colours.colours`.
 
         Returns
         -------

@@ -1,17 +1,19 @@
 """Smoothers as data: what one smoothing step does, for any backend to carry out.
 
 Every smoother here is a sequence of sweeps ``u <- u + omega D^-1 (g - A u)`` at some of the
-points, D the diagonal of A. The records are the hyperparameters; `sweeps` turns them into numbers
-for one level.
+points, D the diagonal of A, or the part of A along lines. The records are the hyperparameters;
+`sweeps` turns them into numbers for one level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from numbers import Integral, Real
 from typing import NamedTuple
+
+import numpy as np
 
 from mgcore.grid import Grid
 from mgcore.operators import Operator
@@ -25,6 +27,8 @@ __all__ = [
     "Kernel",
     "Smoother",
     "Sweep",
+    "Zebra",
+    "pointwise",
     "smoother",
 ]
 
@@ -41,11 +45,15 @@ class Sweep(NamedTuple):
         or odd ("black") sum; or one point after the other, the first axis slowest.
     kernel : Stencil, optional
         B is this stencil times omega D^-1, with points "all"; else omega D^-1 alone.
+    lines : int, optional
+        D is the part of A along lines of this axis, which are solved as a whole; a line is "red" or
+        "black" as its node indices along the other axes say.
     """
 
     omega: float
     points: str
     kernel: Stencil | None = None
+    lines: int | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,57 @@ class Kernel:
         return f"{'x'.join('3' * self.stencil.ndim)} kernel"
 
 
-Smoother = Jacobi | Chebyshev | GaussSeidel | Kernel
+@dataclass(frozen=True)
+class Zebra:
+    """Line by line Gauss-Seidel: every second line along an axis is solved at once, then the rest.
+
+    Along lines the coupling may be as strong as it likes, where point by point smoothers fail
+    (Trottenberg, Oosterlee & Schueller 2001, section 5.2). In space every line has neighbours of
+    the other kind on all sides, as squares of a chessboard have.
+
+    Parameters
+    ----------
+    axis : int or sequence of int, optional
+        That the lines run along; or several, for lines along each in turn. By default, on each
+        grid, the axis along which A couples most strongly.
+    omega : float
+        Relaxation factor in (0, 2).
+    """
+
+    axis: int | tuple[int, ...] | None = None
+    omega: float = 1.0
+
+    def __post_init__(self) -> None:
+        axis = self.axis
+        if isinstance(axis, Sequence) and axis and all(isinstance(k, Integral) for k in axis):
+            object.__setattr__(self, "axis", tuple(axis))
+        elif axis is not None and not isinstance(axis, Integral):
+            raise ValueError(f"axis must be a number, several of them or None, got {axis!r}")
+        _check_omega(self.omega)
+
+    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
+        """The sweeps of one step on `grid`."""
+        ndim = grid.ndim
+        if ndim == 1:
+            raise ValueError("lines of a grid with one axis are all of it: pass coarsest=n instead")
+        if self.axis is None:
+            strength = [h**-2 for h in grid.spacing] if operator is None else operator.strength()
+            axes: tuple[int, ...] = (int(np.argmax(strength)),)
+        else:
+            axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
+        for axis in axes:
+            if not 0 <= axis < ndim:
+                raise ValueError(f"lines run along one of {ndim} axes, 0 to {ndim - 1}, got {axis}")
+        return tuple(
+            Sweep(self.omega, kind, lines=int(axis)) for axis in axes for kind in ("red", "black")
+        )
+
+    def __str__(self) -> str:
+        lines = "zebra lines" if self.axis is None else f"zebra lines along {self.axis}"
+        return lines if self.omega == 1 else f"{lines}, omega {self.omega:g}"
+
+
+Smoother = Jacobi | Chebyshev | GaussSeidel | Kernel | Zebra
 
 #: Smoothers that are known by name. V(1,1) with "sor" converges at .046 in 2D, "redblack" at .119.
 SMOOTHERS: dict[str, Callable[[], Smoother]] = {
@@ -211,7 +269,13 @@ SMOOTHERS: dict[str, Callable[[], Smoother]] = {
     "lexicographic": lambda: GaussSeidel("lexicographic"),
     "redblack": GaussSeidel,
     "sor": lambda: GaussSeidel("redblack", 1.15),
+    "zebra": Zebra,
 }
+
+
+def pointwise(smoother: Smoother) -> bool:
+    """Whether sweeps are omega D^-1 at single points, as all kernels know them."""
+    return not isinstance(smoother, Kernel | Zebra)
 
 
 def smoother(choice: str | Smoother) -> Smoother:

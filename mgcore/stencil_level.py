@@ -12,12 +12,13 @@ from mgcore import kernel_tables
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.inverse import Inverse, inverse
-from mgcore.kernels import general, transfers
+from mgcore.kernels import general, transfers, zebra
 from mgcore.kernels.runs import NORM, NOTHING, RESIDUAL
 from mgcore.kernels.slab import close
+from mgcore.lines import factorised
 from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
-from mgcore.smoothers import Smoother
+from mgcore.smoothers import Smoother, pointwise
 from mgcore.sums import length
 from mgcore.threads import count
 
@@ -115,7 +116,12 @@ class StencilLevel(OperatorLevel[State]):
         # Around an odd number of places red meets red.
         odd = any(axis.periodic and axis.n % 2 for axis in grid.axes)
         self._apart = np.bool_(not odd and not len(self._masks))
-        self._coloured = tuple(sweep.points for sweep in self._sweeps) == ("red", "black")
+        points = tuple(sweep.points for sweep in self._sweeps)
+        self._coloured = pointwise(smoother) and points == ("red", "black")
+        self._lines = [
+            lines for sweep in self._sweeps if sweep.lines is not None
+            for lines in factorised(self.operator, self.volumes, sweep, slabs, self.dtype)
+        ]  # fmt: skip
         self._fused = fused and self._coloured
 
     # --- the Level protocol -----------------------------------------------------------------------
@@ -249,12 +255,15 @@ class StencilLevel(OperatorLevel[State]):
     def _step(self, state: State, backwards: bool, sink: np.int64 = NOTHING) -> float | None:
         """One step of the smoother on a u whose layer is filled; the norm, if that is the sink."""
         state.norm = None
+        if self._lines:
+            self._solve_lines(state, backwards)
+            return None
         if not self._coloured:
-            for omega, points, kernel in self._sweeps:
-                if kernel is None:
-                    self._sweep(state, self.dtype.type(omega), points, backwards)
+            for sweep in self._sweeps:
+                if sweep.kernel is None:
+                    self._sweep(state, self.dtype.type(sweep.omega), sweep.points, backwards)
                 else:
-                    self._convolve(state, self.dtype.type(omega))
+                    self._convolve(state, self.dtype.type(sweep.omega))
             return None
         turn = slice(None, None, -1 if backwards else 1)
         r = state.scratch() if sink == RESIDUAL else state.loads
@@ -275,6 +284,13 @@ class StencilLevel(OperatorLevel[State]):
         else:
             general.sequential(state.values, state.loads, self._A, walk, omega, backwards)
             self._closed(state.values)
+
+    def _solve_lines(self, state: State, backwards: bool) -> None:
+        """One step over lines, colour after colour."""
+        omega, walk = self.dtype.type(self._sweeps[0].omega), self._slabs.walk
+        for lines in reversed(self._lines) if backwards else self._lines:
+            zebra.solve(state.values, self._defect(state), lines, walk, omega)
+        self._closed(state.values)
 
     def _convolve(self, state: State, omega: Any) -> None:
         """u + K omega D^-1 (g - A u), K the smoother's kernel."""

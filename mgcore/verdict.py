@@ -56,12 +56,12 @@ class Status(IntEnum):
     MAXITER = (
         3, False,
         "the residual is above the tolerance after maxiter cycles; increase maxiter or use a "
-        "stronger cycle or smoother",
+        "stronger cycle or smoother, such as 'zebra' where some axis couples much more strongly",
     )  # fmt: skip
     STAGNATION = (
         4, False,
         "the residual has stopped falling above the level of rounding errors; use a stronger "
-        "smoother or cycle",
+        "cycle or smoother, such as 'zebra' where some axis couples much more strongly",
     )  # fmt: skip
     DIVERGENCE = (
         5, False,

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgcore.axis import Table
-from mgcore.chain import colours
+from mgcore.colours import visited
 from mgcore.grid import Grid
 from mgcore.inverse import inverse
+from mgcore.lines import bands
 from mgcore.operators import Operator
 from mgcore.smoothers import Smoother
 from mgcore.stencil import Stencil
@@ -21,6 +22,9 @@ from mgnet.kernel import SymmetricKernel
 from mgnet.level import convolve
 
 __all__ = ["Couplings", "Inverse", "Transfer", "smoothing_kernels"]
+
+#: Numbers in the inverses of all lines of a grid, at most: a gigabyte in float64.
+_ENTRIES = 2**27
 
 
 class Couplings(nn.Module):
@@ -180,18 +184,20 @@ def smoothing_kernels(
     grid = operator.grid
     record = smoother.record() if isinstance(smoother, SymmetricKernel) else smoother
     nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
-    masks = colours(nodes, operator.compact)
-    half = len(masks) // 2
-    chosen: dict[str, list[Any]] = {"all": [True], "red": masks[:half], "black": masks[half:]}
     kernels: list[nn.Module] = []
-    for omega, points, kernel in record.sweeps(grid, operator):
-        if points == "lexicographic":
+    for sweep in record.sweeps(grid, operator):
+        if sweep.points == "lexicographic":
             raise ValueError(
                 "lexicographic Gauss-Seidel goes point after point, each using the one before, "
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
-        for mask in chosen[points]:
-            scale = _Scale(torch.tensor(mask * (omega / operator.diagonal), **kind))
+        for mask in visited(operator, sweep, nodes):
+            if sweep.lines is not None:
+                factor = torch.tensor(sweep.omega * mask, **kind)
+                kernels.append(_Lines(factor, _inverses(operator, sweep.lines, kind), sweep.lines))
+                continue
+            scale = _Scale(torch.tensor(mask * (sweep.omega / operator.diagonal), **kind))
+            kernel = sweep.kernel
             if kernel is None:
                 kernels.append(scale)
             elif isinstance(smoother, SymmetricKernel):
@@ -213,6 +219,44 @@ class _Scale(nn.Module):
 
     def forward(self, r: Tensor) -> Tensor:
         return self.factor * r
+
+
+class _Lines(nn.Module):
+    """r -> omega T^-1 r at some of the lines along an axis, T what A is along them."""
+
+    factor: Tensor
+    inverses: Tensor
+
+    def __init__(self, factor: Tensor, inverses: Tensor, axis: int):
+        super().__init__()
+        self.register_buffer("factor", factor)
+        self.register_buffer("inverses", inverses)
+        self.axis = axis - factor.ndim  # from the end, whatever comes before the grid's
+
+    def forward(self, r: Tensor) -> Tensor:
+        lines = (self.factor * r).movedim(self.axis, -1)
+        solved = (self.inverses @ lines[..., None])[..., 0]
+        return solved.movedim(-1, self.axis)
+
+
+def _inverses(operator: Operator, axis: int, kind: dict[str, Any]) -> Tensor:
+    """T^-1 of every line along an axis, of a single one where all are alike."""
+    n = operator.grid.interior[axis]
+    below, diagonal, above = (np.moveaxis(band, axis, -1) for band in bands(operator, axis))
+    shape = (*np.broadcast_shapes(below.shape[:-1], diagonal.shape[:-1], above.shape[:-1]), n)
+    if np.prod(shape) * n > _ENTRIES:
+        raise ValueError(
+            f"{np.prod(shape[:-1])} lines of {n} unknowns that differ would take a matrix each on "
+            "torch: use mgcore.poisson_levels, which eliminates along them"
+        )
+    i = np.arange(n)
+    lines = np.zeros((*shape, n))
+    lines[..., i, i] = diagonal
+    periodic = operator.grid.axes[axis].periodic
+    for band, j in ((below, i - 1), (above, i + 1)):  # one beyond either end is the other end
+        there = periodic | ((j >= 0) & (j < n))
+        lines[..., i, j % n] += np.broadcast_to(band, shape) * there
+    return torch.tensor(np.linalg.inv(lines), **kind)
 
 
 class _Convolved(nn.Module):

@@ -5,15 +5,17 @@ These also run interpreted and with bounds checked: see test_kernels.py.
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from mgcore import Robin, Stencil, poisson_levels
-from mgcore.chain import colours, grids, rungs
+from mgcore.chain import grids, rungs
+from mgcore.colours import colours, visited
 from mgcore.diffusion import equation
 from mgcore.grid import Grid
 from mgcore.kernels import compilation
 from mgcore.operators import transfer_matrix
 from mgcore.poisson_level import PoissonLevel
-from mgcore.smoothers import Kernel
+from mgcore.smoothers import Kernel, Zebra
 
 BUMP = np.exp(np.sin(np.arange(12)[:, None] + np.cos(2.0 * np.arange(9))))
 CUBE = np.exp(np.sin(np.arange(210.0)).reshape(5, 6, 7) / 2)
@@ -142,6 +144,57 @@ def test_a_kernel_is_a_product_with_the_residual(case, strips):
     expected = u + stencil.apply(r, rules).ravel()
     level.smooth(state, 1)
     close(level._interior(state.values).ravel(), expected, "float64")
+
+
+def lines_alone(level, axis):
+    """A, without what couples nodes of different lines along an axis but for the diagonal."""
+    numbers = np.indices(level.grid.interior).reshape(level.grid.ndim, -1)
+    across = np.delete(numbers, axis, axis=0)
+    A = level.operator.matrix().tocoo()
+    same = (across[:, A.row] == across[:, A.col]).all(axis=0)
+    return sparse.coo_array((A.data[same], (A.row[same], A.col[same])), A.shape).tocsr()
+
+
+LINES = [
+    (case, axis) for case in CASES for axis in range(len(CASES[case]["shape"]))
+    if len(CASES[case]["shape"]) > 1
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("case", "axis"), LINES)
+def test_zebra_solves_lines_colour_by_colour(case, axis, backwards, dtype):
+    level, state, g, u = posed(case, dtype, Zebra(axis, 1.1))
+    A, T = level.operator.matrix(), lines_alone(level, axis).toarray()
+    nodes = [np.arange(s.start, s.stop) for s in level.grid.unknown]
+    sweeps = Zebra(axis, 1.1).sweeps(level.grid, level.operator)
+    masks = [mask for sweep in sweeps for mask in visited(level.operator, sweep, nodes)]
+    assert sum(mask.astype(int) for mask in masks).min() == 1  # each line is of one colour
+    for mask in reversed(masks) if backwards else masks:
+        mask = np.broadcast_to(mask, level.grid.interior).ravel()
+        u = u + 1.1 * mask * np.linalg.solve(T, mask * (g - A @ u))
+    level.smooth(state, 1, backwards)
+    close(level._interior(state.values).ravel(), u, dtype)
+
+
+def test_lines_of_several_axes_are_taken_in_turn():
+    level, state, _, _ = posed("torus", "float64", Zebra([1, 0]))
+    other, begun, _, _ = posed("torus", "float64", Zebra(1))
+    third, _, _, _ = posed("torus", "float64", Zebra(0))
+    third.smooth(other.smooth(begun, 1), 1)
+    np.testing.assert_array_equal(level.smooth(state, 1).values, begun.values)
+
+
+@pytest.mark.parametrize("shape", [(5, 300), (300, 5), (5, 4, 150)])
+def test_more_lines_than_fit_side_by_side(shape):
+    level = poisson_levels(shape, smoother=Zebra(0), sides="neumann", coarsest=1)[0]
+    g, u = np.random.default_rng(0).standard_normal((2, *shape))
+    state = level.smooth(level.start(g, u), 1)
+    r = level.residual(state)
+    black = np.add.reduce(np.indices(shape)[1:]) % 2 == 1
+    assert abs(r[black]).max() < 1e-12 * abs(g).max() * level.operator.bound
+    assert abs(r[~black]).max() > 0.1
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -15,7 +15,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("smoother", ["sor", "jacobi", "chebyshev", "lexicographic"])
+@pytest.mark.parametrize("smoother", ["sor", "jacobi", "chebyshev", "lexicographic", "zebra"])
 @pytest.mark.parametrize("case", CASES)
 def test_operator_and_preconditioner_are_symmetric_and_near_inverses(case, smoother):
     levels = poisson_levels(**case, smoother=smoother)

@@ -217,7 +217,7 @@ BOXES = "float64 and (neumann or three or mixed or (periodic and columns))"
         ("test_fused.py", f"TestPasses and ({' or '.join(FUSED)})"),
         ("test_box_passes.py", f"TestPasses and ({BOXES})"),
         ("test_vectors.py", "test"),
-        ("test_general.py", "float64 or step or product or norm"),
+        ("test_general.py", "float64 or step or product or norm or side_by_side"),
     ],
 )
 def test_kernels_stay_inside_their_arrays(variable, file, which):

@@ -48,7 +48,9 @@ def problems(draw):
         "shape": shape, "sides": sides, "coordinates": lines, "lengths": lengths,
         "coefficient": np.exp(varies * draw(st.floats(0, 0.7)) * wave),
         "reaction": varies * draw(st.sampled_from([0.0, 1.0])) * rng.uniform(0, 0.1, shape),
-        "smoother": draw(st.sampled_from(["sor", "redblack", "jacobi", "chebyshev"])),
+        "smoother": draw(st.sampled_from(
+            ["sor", "redblack", "jacobi", "chebyshev", *["zebra"] * (ndim > 1)]
+        )),
         "cycle": draw(st.sampled_from(["fmg", "v", "w", "f"])),
         "g": rng.standard_normal(shape),
         "on_border": np.cos(wave),  # one function, so that faces agree where they meet
@@ -204,6 +206,38 @@ def test_factors_are_those_with_given_values(shape, sides, smoother, factor):
     # A constant in u, which singular problems leave alone, soon hides what is left of the error.
     measured = asymptotic_factor(levels, mgcore.v_cycle(len(levels)), cycles=12, last=5)
     assert measured <= 1.1 * (factor if shape != (100, 130) else 2 * factor)
+
+
+@pytest.mark.parametrize("weak", [1.0, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("sides", ["dirichlet", "neumann", "periodic"])
+def test_lines_converge_whatever_the_anisotropy(sides, axis, weak):
+    coefficient = [weak, weak]
+    coefficient[axis] = 1.0
+    shape = (100, 130) if sides != "periodic" else (96, 128)
+    x, y = (np.linspace(0, 1, n, endpoint=sides != "periodic") for n in shape)
+    g = np.cos(2 * np.pi * x)[:, None] * np.sin(4 * np.pi * y) + np.random.default_rng(0).random(
+        shape
+    )
+    solution = solve_poisson(
+        g, sides=sides, coefficient=coefficient, smoother="zebra", cycle="w", rtol=1e-8
+    )
+    assert solution.success
+    assert solution.nit <= 8
+    if weak < 1:
+        with pytest.warns(mgcore.ConvergenceWarning, match="'zebra'"):
+            solve_poisson(g, sides=sides, coefficient=coefficient, cycle="w", maxiter=8)
+
+
+def test_lines_along_both_axes_converge_on_cells_that_are_thin_either_way():
+    x = np.linspace(0, 1, 150) ** 3
+    counts = [
+        solve_poisson(
+            np.ones((n, n)), coordinates=(x[:n], x[:n]), smoother=mgcore.Zebra((0, 1))
+        ).nit
+        for n in (75, 150)
+    ]
+    assert max(counts) <= 6
 
 
 @pytest.mark.parametrize("restriction", ["full", "half", "injection"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mgcore import Chebyshev, GaussSeidel, Grid, Jacobi
+from mgcore import Chebyshev, GaussSeidel, Grid, Jacobi, Stencil, Zebra, poisson_levels
 from mgcore.smoothers import SMOOTHERS, smoother
 
 
@@ -76,6 +76,16 @@ def test_names_and_records():
     assert [s.points for s in GaussSeidel().sweeps(Grid(5))] == ["red", "black"]
 
 
+def test_zebra_runs_along_the_strongest_axis_of_each_grid():
+    axes = lambda levels: [str(level._sweeps[0].lines) for level in levels]  # noqa: E731
+    weak_first = Stencil.laplacian((1.0, 2.0))
+    levels = poisson_levels((33, 33), operator=weak_first, smoother="zebra", coarsest=1)
+    assert set(axes(levels[:-1])) == {"1"}
+    # Halving the second axis alone makes both mesh widths equal, and ties go to the first.
+    levels = poisson_levels((33, 65), smoother="zebra", coarsest=1)
+    assert axes(levels)[:2] == ["1", "0"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -89,6 +99,11 @@ def test_names_and_records():
         (lambda: GaussSeidel(omega="1"), "between 0 and 2"),
         (lambda: smoother("ilu"), "known are 'jacobi', 'chebyshev'"),
         (lambda: smoother(3), "known are"),
+        (lambda: Zebra(omega=2.5), "between 0 and 2"),
+        *((lambda a=a: Zebra(a), "axis must be a number") for a in (1.5, "x", (), (0, "y"))),
+        (lambda: Zebra(2).sweeps(Grid((9, 9))), "along one of 2 axes, 0 to 1, got 2"),
+        (lambda: Zebra((0, -1)).sweeps(Grid((9, 9))), "along one of 2 axes, 0 to 1, got -1"),
+        (lambda: Zebra().sweeps(Grid(9)), "are all of it"),
     ],
 )
 def test_bad_hyperparameters(make, message):

@@ -172,7 +172,7 @@ def test_divergence_stops_the_loop():
 
 
 def test_stagnation_stops_the_loop():
-    with pytest.warns(ConvergenceWarning, match="use a stronger smoother"):
+    with pytest.warns(ConvergenceWarning, match="use a stronger cycle or smoother"):
         solution = solve_poisson(np.ones((129, 129)), smoother="jacobi", cycle=[(0, 1)])
     assert (solution.success, solution.status) == (False, Status.STAGNATION)
     assert "stopped falling" in solution.message

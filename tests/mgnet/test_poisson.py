@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mgcore
 import mgnet
-from mgcore import Chebyshev, Grid, full_multigrid, run, slash_cycle
+from mgcore import Chebyshev, Grid, Stencil, Zebra, full_multigrid, run, slash_cycle
 from mgcore.cycle import f_cycle, v_cycle, w_cycle
 from mgcore.level import Hierarchy
 from mgnet.level import FeatureLevel, FixedConv
@@ -44,6 +44,31 @@ def test_same_iterates(cycle, shape, extent, smoother):
         iterates.append((first, as_numpy(levels[0].solution(state))))
     for ours, theirs in zip(*iterates, strict=True):
         assert abs(ours - theirs).max() <= 1e-12 * abs(ours).max()
+
+
+@pytest.mark.parametrize("smoother", ["zebra", Zebra(1), Zebra((0, 1), 1.1)])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"shape": (20, 23), "sides": ["neumann", "periodic"]},
+        {"shape": (17, 17), "operator": Stencil.diffusion(0.1, 0.4)},
+        {"shape": (11, 20), "coefficient": np.exp(np.sin(np.arange(220.0))).reshape(11, 20)},
+        {"shape": (3, 24), "sides": "periodic"},
+        {"shape": (9, 8, 10), "sides": ["periodic", "dirichlet", "neumann"]},
+        {"shape": (9, 9, 9), "operator": Stencil.of_array(np.where(
+            np.abs(np.indices((3, 3, 3)) - 1).sum(0) == 0, 26.0, -1.0
+        ))},
+    ],
+    ids=["sides", "rotated", "coefficient", "three nodes", "space", "space, 27 points"],
+)  # fmt: skip
+def test_same_iterates_with_lines(problem, smoother):
+    g, u = RNG.standard_normal((2, *problem["shape"]))
+    iterates = []
+    for library in (mgcore, mgnet):
+        levels = library.poisson_levels(**problem, smoother=smoother, coarsest=9)
+        state = run(levels, v_cycle(len(levels)), levels[0].start(g, u))
+        iterates.append(as_numpy(levels[0].solution(state)))
+    assert abs(iterates[0] - iterates[1]).max() <= 1e-12 * abs(iterates[1]).max()
 
 
 @pytest.mark.parametrize("restriction", ["full", "half", "injection"])
@@ -546,6 +571,12 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
         (lambda: mgnet.poisson_levels((9, 2)), "3 nodes or more"),
         (lambda: mgnet.poisson_levels(9, smoother="lexicographic"), "point after point"),
         (lambda: mgnet.poisson_levels(9, smoother="x"), "known are"),
+        (
+            lambda: mgnet.poisson_levels(
+                (300, 900), smoother=Zebra(1), coefficient=np.linspace((1.0,) * 900, 2, 300)
+            ),
+            "a matrix each",
+        ),
         (lambda: mgnet.poisson_levels(9, dtype=torch.float16), "'float64' or 'float32'"),
         (lambda: mgnet.poisson_levels(9, smoother=KERNEL), "2 axes on a grid with 1"),
         (lambda: mgcore.solve(LEVELS, np.ones((9, 5))), r"\(\*batch, 9, 9\)"),
