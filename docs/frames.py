@@ -81,9 +81,11 @@ FRAMES = {
         Slider("visit", range(0, 34, 2), "visits of full multigrid", {"kind": "full multigrid"}),
     ],
     "06_anisotropy": [
-        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, both axes halved"),
-        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, the strong axis halved first",
-               {"coarsening": True}),
+        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, points, both axes halved"),
+        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, points, the strong axis halved first",
+               {"remedy": "points, the strong axis first"}),
+        Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, lines, both axes halved",
+               {"remedy": "lines, both axes"}),
         Slider("degrees", range(0, 91, 15), "angle in degrees"),
     ],
     "07_constraints": [

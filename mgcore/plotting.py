@@ -429,6 +429,7 @@ def plot_factors(
     predicted: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     measured: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     xlabel: str = "smoothing steps a cycle",
+    like: Mapping[str, str] = {},
 ) -> Any:
     """Convergence factors, predicted as lines and measured as points.
 
@@ -438,6 +439,8 @@ def plot_factors(
     predicted, measured : mapping
         Name to x, increasing, and factors. What has the same place in both has the same colour.
     xlabel : str
+    like : mapping
+        Names of points to those of the lines whose colour they have instead.
 
     Returns
     -------
@@ -447,8 +450,9 @@ def plot_factors(
         style = ("-", "--", "-.", ":")[number % 4]
         ax.plot(x, factors, style, color=COLOURS[number % 7], linewidth=2.5, label=name)
     for number, (name, (x, factors)) in enumerate(measured.items()):
-        marker = ("o", "s", "D", "^")[number % 4]
-        ax.plot(x, factors, marker, color=COLOURS[number % 7], markersize=9, label=name)
+        place = list(predicted).index(like[name]) if name in like else number
+        marker = ("o", "s", "D", "^")[place % 4]
+        ax.plot(x, factors, marker, color=COLOURS[place % 7], markersize=9, label=name)
     ax.margins(y=0.15)
     ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, None))
     ax.legend(frameon=False)

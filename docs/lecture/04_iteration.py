@@ -14,6 +14,7 @@ with app.setup:
 
     from mgcore import GaussSeidel, Jacobi, Stencil, fourier, poisson_levels, smoothers
     from mgcore.canvas import Canvas
+    from mgcore.convergence import smoothed
     from mgcore.plotting import plot_alias, plot_spectrum, plot_surface, plot_symbol
 
     canvas = Canvas(10.4, 4.8, font=11.2)
@@ -63,10 +64,10 @@ def _():
     largest = abs(fourier.spectrum(noise)).max()
 
     def after(smoother, sweeps, error):
-        """What is left of an error: sweeps for A u = 0 on the finest grid of a real solver."""
-        fine = poisson_levels(error.shape, smoother=smoother, coarsest=1)[0]
-        state = fine.smooth(fine.start(np.zeros_like(error), error), sweeps)
-        return fine.solution(state)
+        """What is left of an error on the finest grid of a real solver."""
+        return smoothed(
+            poisson_levels(error.shape, smoother=smoother, coarsest=1)[0], error, sweeps
+        )
 
     for _smoother in ("jacobi", "redblack", "lexicographic"):
         after(_smoother, 1, noise)  # compiled as the page opens, so that no slider has to wait
