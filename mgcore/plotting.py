@@ -351,6 +351,7 @@ def plot_symbol(
     title: str = "",
     halved: Sequence[bool] = (True, True),
     at: Sequence[float] | None = None,
+    bar: bool = True,
 ) -> Any:
     """What a smoothing step leaves of each frequency in 2D, in [0, pi]^2.
 
@@ -364,6 +365,8 @@ def plot_symbol(
         Axes that the coarser grid halves: it sees what lies inside the dashed line.
     at : sequence of float, optional
         Frequencies over pi that are marked.
+    bar : bool
+        Whether the colours are explained beside it, which one of several pictures in a row may do.
 
     Returns
     -------
@@ -373,7 +376,8 @@ def plot_symbol(
         np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
         cmap="cividis",
     )  # fmt: skip
-    _colours(ax, image, label="left by one step")
+    if bar:
+        _colours(ax, image, label="left by one step")
     ax.set_title(title)
     return _frequencies(ax, at, halved)
 

@@ -188,7 +188,7 @@ STATES = {
         (waves(1, 3), ["0.1", "4"]),
     ],
     "10_trained": [
-        (by_hand(0.2, 0.0, 0.0), [".362", ".600", ".103", ".044"]),
+        (by_hand(0.2, 0.0, 0.0), [".362", ".600", ".103", ".044", ".307", ".240"]),
         (by_hand(0.3, 0.075, 0.025), [".114", ".200"]),
         (by_hand(0.325, 0.0875, 0.0375), [".110", ".302"]),
     ],
@@ -220,7 +220,11 @@ OTHERS = {
     "05_cycles": [(".074", lambda page: page["predicted"][0])],
     "07_constraints": [(".4", sweeps_alone)],
     "09_hat": [("17", lambda page: growth(page, 128)), ("1", lambda page: growth(page, 1))],
-    "10_trained": [(".120", lambda page: page["factors"]["red-black"]), (".12", trained_below)],
+    "10_trained": [
+        (".120", lambda page: page["factors"]["red-black"]),
+        (".250", lambda page: page["seen"]("redblack")[1]),
+        (".12", trained_below),
+    ],
 }
 
 

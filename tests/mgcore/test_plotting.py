@@ -178,6 +178,13 @@ def test_factors_have_the_same_colour_predicted_and_measured(ax):
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), curves["b"][1])
 
 
+def test_a_factor_has_the_colour_that_is_asked_for(ax):
+    curves = {"a": ([1, 2], [0.5, 0.25]), "b": ([1, 2], [0.3, 0.1])}
+    plotting.plot_factors(ax, curves, {"measured": ([1], [0.5])}, like={"measured": "b"})
+    colours = {line.get_label(): line.get_color() for line in ax.lines}
+    assert colours["measured"] == colours["b"] != colours["a"]
+
+
 def test_residuals_of_several_methods_start_at_one(ax):
     assert plotting.plot_convergence(ax, {"a": [4.0, 1.0], "b": [0.0, 0.0]}) is ax
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1, 0.25])
