@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 from typing import Any
 
@@ -14,6 +15,10 @@ class Canvas:
 
     Its renderer stays from picture to picture, and with it the formulas that it has typeset; and
     margins are given, not sought. A new figure with a layout engine takes three times as long.
+
+    Axes are full of cycles, which Python finds when it looks through all objects: that takes longer
+    than a picture, every few pictures. So a canvas looks for them at each picture, and only among
+    what is younger than its first one.
 
     Parameters
     ----------
@@ -41,6 +46,7 @@ class Canvas:
         self.font, self._margins = font, margins
         self._figure = Figure((width, height), dpi=100)
         self._agg = FigureCanvasAgg(self._figure)
+        self._empty = True
 
     def clear(self) -> Any:
         """The figure, empty, for the next state."""
@@ -51,6 +57,10 @@ class Canvas:
         for axes in self._figure.axes:
             self._figure.delaxes(axes)  # which Figure.clear would make anew before it does so
         self._figure.clear()
+        gc.collect()
+        if self._empty:
+            self._empty = False
+            gc.freeze()
         self._figure.subplots_adjust(**self._margins)
         return self._figure
 

@@ -8,7 +8,6 @@ app = marimo.App(
 )
 
 with app.setup:
-    import gc
     import inspect
     from functools import cache
 
@@ -20,7 +19,6 @@ with app.setup:
     from mgnet.plotting import plot_boundaries, plot_norms
 
     canvas = Canvas(12, 5.6, left=0.06, right=0.99, bottom=0.13, top=0.84, wspace=0.15)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

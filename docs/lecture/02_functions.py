@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="2 Function classes", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     from functools import cache
 
@@ -17,7 +16,6 @@ with app.setup:
     from mgnet.plotting import plot_approximation, plot_greedy
 
     canvas = Canvas(12, 5.6, left=0.06, right=0.99, bottom=0.13, top=0.9, wspace=0.25)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="3 Convolution and features", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
 
     import marimo as mo
@@ -16,7 +15,6 @@ with app.setup:
     from mgnet.plotting import plot_picture, plot_stencil
 
     canvas = Canvas(12, 7.2, left=0, right=1, bottom=0.0, top=0.95, wspace=0.05, hspace=0.12)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

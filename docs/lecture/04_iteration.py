@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="4 Iteration", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
 
     import marimo as mo
@@ -71,7 +70,6 @@ def _():
 
     for _smoother in ("jacobi", "redblack", "lexicographic"):
         after(_smoother, 1, noise)  # compiled as the page opens, so that no slider has to wait
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return A, after, largest, line, m, noise, theta
 
 

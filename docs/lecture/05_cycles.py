@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="5 Cycles", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     from functools import cache
 
@@ -105,7 +104,6 @@ def _(kinds):
     for _grids in range(2, 7):  # as the page opens, so that no slider has to wait
         for _nu in counts:
             walked("V", _grids, _nu), *(measured(_kind, _grids, _nu) for _kind in "VWF")
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return cost, counts, measured, predicted, sizes, walked
 
 

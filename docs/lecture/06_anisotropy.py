@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="6 Anisotropy and borders", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     from functools import cache
 
@@ -122,7 +121,6 @@ def _(remedies):
     noise[1:-1, 1:-1] = np.random.default_rng(0).standard_normal((63, 63))
     line = np.linspace(0, np.pi, 33)
     theta = np.ix_(line, line)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return curve, halved, measured, noise, operator, predicted, rough, solver, theta
 
 

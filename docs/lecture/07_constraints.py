@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="7 Constraints", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     from functools import cache
 
@@ -61,7 +60,6 @@ def _():
 
     for _load in range(0, 101, 5):  # as the page opens, so that no slider has to wait
         solved(6, _load, 0.4)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
     return (solved,)
 
 

@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="8 MgNet", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     import io
     from functools import partial
@@ -37,7 +36,6 @@ with app.setup:
     )
     row = Canvas(10.4, 1.8, font=11.9, left=0.005, right=0.995, bottom=0.02, top=0.84, wspace=0.05)
     sizes = Canvas(12, 4.6, left=0.07, right=0.99, bottom=0.15, top=0.97)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

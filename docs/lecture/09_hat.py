@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="9 Hat functions", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
     import math
 
@@ -19,7 +18,6 @@ with app.setup:
 
     canvas = Canvas(13, 5.0, left=0.06, right=0.99, bottom=0.14, top=0.82, wspace=0.36)
     trained = Canvas(12, 4.8, left=0.07, right=0.99, bottom=0.14, top=0.84)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

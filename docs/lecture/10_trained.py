@@ -6,7 +6,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="10 Fixed against trained", css_file="pages.css")
 
 with app.setup:
-    import gc
     import inspect
 
     import marimo as mo
@@ -21,7 +20,6 @@ with app.setup:
     from mgnet.plotting import plot_digits
 
     canvas = Canvas(14, 4.0, left=0.065, right=0.985, bottom=0.16, top=0.9)
-    gc.freeze()  # else looking for garbage takes longer than an answer, every few answers
 
 
 @app.cell

@@ -1,6 +1,7 @@
 """A canvas shows its last state, and nothing of those before."""
 
 import io
+import weakref
 from urllib.request import urlopen
 
 import numpy as np
@@ -46,3 +47,12 @@ def test_a_data_url_holds_the_same_picture():
     canvas.clear().subplots().plot([0, 1])
     with urlopen(canvas.url()) as picture:
         assert picture.read() == canvas.png()
+
+
+def test_what_was_drawn_before_is_gone_at_once():
+    canvas = Canvas(4, 3)
+    canvas.clear()
+    gone = weakref.ref(canvas.clear().subplots())
+    canvas.png()
+    canvas.clear()
+    assert gone() is None
