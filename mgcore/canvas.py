@@ -54,8 +54,8 @@ class Canvas:
 
         # Axes read their fonts when they are made, and there may be other pages in this process.
         mpl.rcParams["font.size"] = self.font
-        for axes in self._figure.axes:
-            self._figure.delaxes(axes)  # which Figure.clear would make anew before it does so
+        while self._figure.axes:  # which Figure.clear would make anew before it drops them
+            self._figure.delaxes(self._figure.axes[-1])
         self._figure.clear()
         gc.collect()
         if self._empty:
