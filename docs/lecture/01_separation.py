@@ -10,6 +10,7 @@ app = marimo.App(
 with app.setup:
     import inspect
     from functools import cache
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -129,6 +130,12 @@ def _():
             "Source: mgnet/separation.py": mo.md(f"```python\n{inspect.getsource(sep)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

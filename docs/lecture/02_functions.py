@@ -8,6 +8,7 @@ app = marimo.App(width="medium", app_title="2 Function classes", css_file="pages
 with app.setup:
     import inspect
     from functools import cache
+    from pathlib import Path
 
     import marimo as mo
 
@@ -135,6 +136,12 @@ def _():
             ),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

@@ -7,6 +7,7 @@ app = marimo.App(width="medium", app_title="3 Convolution and features", css_fil
 
 with app.setup:
     import inspect
+    from pathlib import Path
 
     import marimo as mo
 
@@ -122,6 +123,12 @@ def _():
             "Source: mgnet/filters.py": mo.md(f"```python\n{inspect.getsource(filters)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

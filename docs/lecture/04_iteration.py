@@ -7,6 +7,7 @@ app = marimo.App(width="medium", app_title="4 Iteration", css_file="pages.css")
 
 with app.setup:
     import inspect
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -149,6 +150,12 @@ def _():
             ),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

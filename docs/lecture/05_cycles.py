@@ -8,6 +8,7 @@ app = marimo.App(width="medium", app_title="5 Cycles", css_file="pages.css")
 with app.setup:
     import inspect
     from functools import cache
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -183,6 +184,12 @@ def _():
             ),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

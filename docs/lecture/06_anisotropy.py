@@ -8,6 +8,7 @@ app = marimo.App(width="medium", app_title="6 Anisotropy and borders", css_file=
 with app.setup:
     import inspect
     from functools import cache
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -196,7 +197,7 @@ def _():
     Sides change little, but for one thing: a periodic axis ends at four nodes, along which errors
     that are constant stay strong.
 
-    ### The slide's equation, and the line that is it
+    ### The slide's equation, and the lines that are it
 
     Red-black Gauss-Seidel leaves of a high frequency
     $\left(1 - \hat A(\theta)/D\right)^2$ or so, and $\hat A$ is small wherever $\theta_s$ is. Which
@@ -205,6 +206,14 @@ def _():
     ```python
     # mgcore/grid.py
                 axis.can_coarsen and h < 1.5 * min(able)
+    ```
+
+    Or a sweep takes lines, $u \leftarrow u + \omega\, T^{-1} (g - A u)$ with $T$ the part of $A$ along
+    them, in place of its diagonal:
+
+    ```python
+    # mgcore/stencil_level.py
+                zebra.solve(state.values, self._defect(state), lines, walk, omega)
     ```
 
     ### Exercises
@@ -230,6 +239,12 @@ def _():
             ),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

@@ -8,6 +8,7 @@ app = marimo.App(width="medium", app_title="7 Constraints", css_file="pages.css"
 with app.setup:
     import inspect
     from functools import cache
+    from pathlib import Path
 
     import marimo as mo
 
@@ -133,6 +134,12 @@ def _():
             "What a level is asked for": mo.md(f"```\n{inspect.getdoc(nonnegative)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

@@ -9,6 +9,7 @@ with app.setup:
     import inspect
     import io
     from functools import partial
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -271,6 +272,12 @@ def _():
             "Source: mgcore/cycle.py, run": mo.md(f"```python\n{inspect.getsource(run)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

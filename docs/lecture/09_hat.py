@@ -8,6 +8,7 @@ app = marimo.App(width="medium", app_title="9 Hat functions", css_file="pages.cs
 with app.setup:
     import inspect
     import math
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -161,6 +162,12 @@ def _():
             "Source: mgnet/frequency.py": mo.md(f"```python\n{inspect.getsource(fp)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 

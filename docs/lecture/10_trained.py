@@ -7,6 +7,7 @@ app = marimo.App(width="medium", app_title="10 Fixed against trained", css_file=
 
 with app.setup:
     import inspect
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
@@ -177,6 +178,12 @@ def _():
             "Source: mgnet/kernel.py": mo.md(f"```python\n{inspect.getsource(mgnet.kernel)}\n```"),
         }
     )
+    return
+
+
+@app.cell
+def _():
+    mo.download(Path(__file__).read_bytes, Path(__file__).name, label="source of this page")
     return
 
 
