@@ -7,9 +7,11 @@ how all of them together lie there is one number for each direction.
 from __future__ import annotations
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["FIVE_POINT", "principal_patterns", "share"]
+__all__ = ["FIVE_POINT", "effect", "principal_patterns", "share"]
 
 #: -Laplace, h = 1: the A that a multigrid solver is given.
 FIVE_POINT = np.array([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]])
@@ -34,6 +36,31 @@ def share(weights: Tensor | np.ndarray, pattern: np.ndarray) -> float:
     rows = _rows(weights)
     unit = np.ravel(pattern) / np.linalg.norm(pattern)
     return float(((rows @ unit) ** 2).sum() / (rows**2).sum())
+
+
+def effect(weights: Tensor, pattern: np.ndarray, u: Tensor) -> float:
+    """How much of what a convolution makes of u its part along one stencil makes.
+
+    Parameters
+    ----------
+    weights : Tensor
+        ``(out, in, k, k)``, k odd.
+    pattern : ndarray
+        ``(k, k)``, not zero.
+    u : Tensor
+        ``(batch, in, height, width)``
+
+    Returns
+    -------
+    float
+        The 2-norm of the part's result over that of the whole. Where u is smooth, a stencil whose
+        weights add up to zero has less to do than its :func:`share` says.
+    """
+    unit = torch.from_numpy(pattern / np.linalg.norm(pattern)).to(weights)
+    part = (weights * unit).sum((2, 3), keepdim=True) * unit
+    with torch.no_grad():
+        one, all_ = (F.conv2d(u, each, padding="same").norm() for each in (part, weights))
+    return float(one / all_)
 
 
 def principal_patterns(weights: Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

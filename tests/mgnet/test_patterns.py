@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.patterns import FIVE_POINT, principal_patterns, share
+from mgnet.patterns import FIVE_POINT, effect, principal_patterns, share
 
 
 def test_multiples_of_a_stencil_are_nothing_else():
@@ -15,6 +15,20 @@ def test_multiples_of_a_stencil_are_nothing_else():
     patterns, shares = principal_patterns(weights)
     np.testing.assert_allclose(patterns[0], FIVE_POINT / np.sqrt(20), atol=1e-12)
     np.testing.assert_allclose(shares, [1] + 8 * [0], atol=1e-12)
+
+
+def test_the_effect_of_a_stencil_depends_on_what_it_meets():
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(5, 4, 1, 1, generator=generator).double()
+    laplacian, mean = torch.tensor(FIVE_POINT), torch.ones(3, 3).double() / 9
+    x = torch.arange(32.0).double()
+    rough = torch.randn(1, 4, 32, 32, generator=generator).double()
+    assert effect(factors * laplacian, FIVE_POINT, rough) == pytest.approx(1)
+    assert effect(factors * mean, FIVE_POINT, rough) == pytest.approx(0, abs=1e-12)
+    # Both stencils multiply waves by their symbols: a tenth of the Laplacian, and the mean.
+    wave = torch.cos(np.pi * x / 4)[None, None, :, None].expand(1, 4, 32, 32)
+    inner = effect(factors * (mean + laplacian / 10), FIVE_POINT, rough)
+    assert effect(factors * (mean + laplacian / 10), FIVE_POINT, wave) < 0.5 * inner
 
 
 def test_of_random_kernels_every_stencil_has_a_ninth():
