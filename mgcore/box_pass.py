@@ -31,17 +31,7 @@ class BoxPass(Pass):
 
     Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
     differences along the axes, which are tables. Else tables say what an a of one would give, and
-    a and c are fields.
-
-    Parameters
-    ----------
-    operator : Diffusion
-    coarse : Grid
-        For which :func:`fits` that of the operator.
-    layout, coarse_layout : Layout
-        Where their unknowns lie in arrays.
-    omega : float
-    dtype : dtype
+    a and c are fields. Parameters are those of :class:`~mgcore.fused_pass.Pass`.
     """
 
     def __init__(
@@ -49,7 +39,7 @@ class BoxPass(Pass):
         omega: float, dtype: np.dtype,
     ):  # fmt: skip
         step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
-        super().__init__(grid, coarse, dtype)
+        super().__init__(operator, coarse, layout, coarse_layout, omega, dtype)
         owned = bool(medium.reaction.any())
         self.varying = owned or not medium.separable
         faces = [1.0 if self.varying else a.ravel() for a in medium.faces]

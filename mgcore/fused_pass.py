@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis
+from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import compilation
 from mgcore.kernels.halves import NORM
+from mgcore.layout import Layout
 from mgcore.threads import count, usable
 
 __all__ = ["Pass", "Room", "node_by_node"]
@@ -32,23 +34,35 @@ class Room:
 class Pass(ABC):
     """Red-black steps on one grid, with what comes before and after.
 
+    Parameters
+    ----------
+    operator : Diffusion
+    coarse : Grid
+        Of the next coarser level; not all pairs of grids have passes.
+    layout, coarse_layout : Layout
+        Where their unknowns lie in arrays.
+    omega : float
+    dtype : dtype
+
     Attributes
     ----------
     kernels : tuple
         The pass on one strip and on several.
     told, told_to_keep_u : tuple
         What they are told of the level; and with an omega of zero.
-    dtype : dtype
     """
 
     kernels: tuple[Any, Any]
     told: tuple[Any, ...]
     told_to_keep_u: tuple[Any, ...]
 
-    def __init__(self, grid: Grid, coarse: Grid, dtype: np.dtype):
+    def __init__(
+        self, operator: Diffusion, coarse: Grid, layout: Layout, coarse_layout: Layout,
+        omega: float, dtype: np.dtype,
+    ):  # fmt: skip
         self.dtype = dtype
         self._most = max(1, (coarse.shape[0] - 2) // 8)
-        self._small = grid.size * dtype.itemsize < compilation.SMALL
+        self._small = operator.grid.size * dtype.itemsize < compilation.SMALL
 
     @abstractmethod
     def space(self, strips: int) -> np.ndarray:

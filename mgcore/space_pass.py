@@ -12,7 +12,7 @@ from mgcore.box_pass import across, couplings
 from mgcore.diffusion import Diffusion
 from mgcore.fused_pass import Pass, node_by_node
 from mgcore.grid import Grid
-from mgcore.kernels import SPACES, space_fused
+from mgcore.kernels import SPACES, space_box
 from mgcore.kernels.halves import PAD, half_size
 from mgcore.kernels.rim import Plane, Side
 from mgcore.layout import Layout
@@ -44,22 +44,14 @@ def fits(operator: Diffusion, coarse: Grid) -> bool:
 class SpacePass(Pass):
     """Red-black steps on one grid, with what comes before and after: see kernels/space_fused.py.
 
-    Parameters
-    ----------
-    operator : Diffusion
-    coarse : Grid
-        For which :func:`fits` that of the operator.
-    layout, coarse_layout : Layout
-        Where their unknowns lie in arrays.
-    omega : float
-    dtype : dtype
+    Parameters are those of :class:`~mgcore.fused_pass.Pass`.
     """
 
     def __init__(
         self, operator: Diffusion, coarse: Grid, layout: Layout, coarse_layout: Layout,
         omega: float, dtype: np.dtype,
     ):  # fmt: skip
-        super().__init__(operator.grid, coarse, dtype)
+        super().__init__(operator, coarse, layout, coarse_layout, omega, dtype)
         planes = _plane(layout), _plane(coarse_layout)
         firsts = layout.first[0], coarse_layout.first[0]
         self.kernels = SPACES
@@ -72,14 +64,14 @@ class SpacePass(Pass):
 
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""
-        return space_fused.workspace(self._shape, strips, self.dtype)
+        return space_box.workspace(self._shape, strips, self.dtype)
 
 
 def told(
     operator: Diffusion, coarse: Grid, planes: tuple[Plane, Plane], firsts: tuple[int, int],
     omega: float, dtype: np.dtype,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """A level as :func:`mgcore.kernels.space_fused.space_of` takes it.
+    """A level as :func:`mgcore.kernels.space_box.space_of` takes it.
 
     Parameters
     ----------
@@ -171,7 +163,7 @@ def _diagonals(operator: Diffusion) -> np.ndarray:
 def _tables(
     plane: Plane, half: int, sides: list[Side], diagonals: np.ndarray, weights: list[float]
 ) -> np.ndarray:
-    """What Robin's sides make of the diagonal: see :class:`mgcore.kernels.space_fused.Space`."""
+    """What Robin's sides make of the diagonal: see :class:`mgcore.kernels.space_box.Space`."""
     own, tables = np.zeros((plane.rows, plane.row)), np.ones((3, 2, 2, half))
     for number, side in enumerate(sides):
         across: Any = (side.end,) if number < 2 else (slice(None), side.end)
@@ -181,6 +173,6 @@ def _tables(
         for c in range(2):
             nodes = larger[c::2]
             inside = slice(PAD, PAD + len(nodes))
-            tables[kind, space_fused.SHARE, c, inside] = 1 / nodes
-            tables[kind, space_fused.LARGER, c, inside] = nodes
+            tables[kind, space_box.SHARE, c, inside] = 1 / nodes
+            tables[kind, space_box.LARGER, c, inside] = nodes
     return tables.ravel()

@@ -22,27 +22,10 @@ ask for: see rim.py. Couplings of planes to each other are a table, as those of 
 box.py. So the mesh is even within planes, and may be any across them.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.box import (
-    ABOVE,
-    BEFORE,
-    BEHIND,
-    BELOW,
-    CENTRE,
-    HERE,
-    HIGH,
-    LOW,
-    LOWER,
-    TARGET,
-    UPPER,
-    Across,
-    entry,
-    first_row,
-)
+from mgcore.kernels.box import ABOVE, BELOW, HIGH, LOW, TARGET, entry, first_row
 from mgcore.kernels.common import second_difference, squares
 from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
 from mgcore.kernels.halves import (
@@ -58,244 +41,33 @@ from mgcore.kernels.halves import (
     copy,
     expand,
     fill,
-    scratch,
     split,
 )
-from mgcore.kernels.rim import Plane, Rim, Side, clear, clear_array, close, close_sums
+from mgcore.kernels.rim import clear, clear_array, close, close_sums
+from mgcore.kernels.space_box import (
+    BETWEEN,
+    OLD,
+    ROW,
+    THREE,
+    TWO,
+    Strip,
+    U,
+    front_of,
+    place,
+    space_of,
+    weights_of,
+    workspace,
+)
 from mgcore.kernels.vectors import lanes, load, spread, store
 from mgcore.kernels.wave import Lines, ask, coloured, separated, work_at, write
 
-__all__ = ["LARGER", "SHARE", "restrict", "sweep", "sweep_strip", "workspace"]
+__all__ = ["restrict", "sweep", "sweep_strip", "workspace"]
 
-# Slots of a strip: rings of planes of u and g; sums of the residual of two planes and of three; a
-# coarse plane and a row for interpolation; the end of a plane; the seven planes around the strip's
-# upper border as they were.
-_U, _G, _TWO, _THREE, _BETWEEN, _ROW, _TAIL, _OLD, _SLOTS = 0, 5, 8, 9, 10, 11, 12, 13, 20
 # A plane is taken in parts of about this many bytes of a half, where it enters part by part.
 _PART = 16384
 
-#: Tables of each kind of plane.
-SHARE, LARGER = 0, 1
-
 # Constants, of NumPy's types like those of halves.py.
 _EVEN, _ODD = np.int64(0), np.int64(1)
-
-
-class Space(NamedTuple):
-    """A level for the passes.
-
-    Attributes
-    ----------
-    rows : Across
-        What is known of planes.
-    plane, coarse : Plane
-        How a plane lies in arrays of this grid and of the coarser one.
-    rim : Rim
-    stride, coarse_stride : int
-        From plane to plane of the arrays.
-    half : int
-        Elements between halves of planes in scratch.
-    a1, a2, omega : float
-        Couplings to the rows and columns beside a node.
-    robin : bool
-        Whether a side of planes is Robin's.
-    tables : ndarray
-        Where there is one: SHARE, the diagonal without it by that with it, and LARGER, the other
-        way round; for planes inside, for the first one and for the last.
-    """
-
-    rows: Across
-    plane: Plane
-    coarse: Plane
-    rim: Rim
-    stride: np.int64
-    coarse_stride: np.int64
-    half: np.int64
-    a1: np.floating
-    a2: np.floating
-    omega: np.floating
-    robin: np.bool_
-    tables: np.ndarray
-
-
-class Strip(NamedTuple):
-    """A strip of planes, its scratch S, u and g.
-
-    Where `far`, u and g come from memory, and are to be asked for in time.
-    """
-
-    S: np.ndarray
-    u: np.ndarray
-    g: np.ndarray
-    box: Space
-    lines: Lines
-    far: np.bool_
-
-
-class Near(NamedTuple):
-    """Where half a plane lies in scratch, and its neighbours in the other half of the plane."""
-
-    here: np.uint64
-    left: np.uint64
-    right: np.uint64
-    front: np.uint64
-    back: np.uint64
-
-
-class Front(NamedTuple):
-    """Where all that the wave front touches lies, for planes whose half c is relaxed.
-
-    In memory planes i and i - 2 of u and i - 1 of g; shares and what is larger in the tables; all
-    else in scratch. `below` is the plane that enters, `above` the one before those of `residual`.
-    """
-
-    from_u: np.uint64
-    from_g: np.uint64
-    to_u: np.uint64
-    even: np.uint64
-    odd: np.uint64
-    below: np.uint64
-    red: Near
-    black: Near
-    residual: Near
-    above: np.uint64
-    g_red: np.uint64
-    g_black: np.uint64
-    g_p: np.uint64
-    g_q: np.uint64
-    reds: np.uint64
-    two: np.uint64
-    three: np.uint64
-    tail: np.uint64
-    red_share: np.uint64
-    black_share: np.uint64
-    black_larger: np.uint64
-
-
-class Pull(NamedTuple):
-    """A plane's couplings to those beside it, its diagonal d and omega / d, in all lanes."""
-
-    above: NamedTuple
-    below: NamedTuple
-    d: NamedTuple
-    w: NamedTuple
-
-
-class Adding(NamedTuple):
-    """How red and black residuals count for the coarse plane they complete, and for the next."""
-
-    red: NamedTuple
-    black: NamedTuple
-    next_red: NamedTuple
-    next_black: NamedTuple
-
-
-class Weights(NamedTuple):
-    """The weights of A for the planes of each stage, and of restriction, in all lanes."""
-
-    a1: NamedTuple
-    a2: NamedTuple
-    red: Pull
-    black: Pull
-    residual: Pull
-    adding: Adding
-
-
-def workspace(shape, strips, dtype):
-    """Scratch for `strips` strips of an array of that shape."""
-    return scratch(shape[1] * shape[2], _SLOTS, strips, dtype)
-
-
-# --- where things lie ---------------------------------------------------------------------------
-
-
-@inlined
-def space_of(numbers, reals, rows, rows_at, tables):
-    """The records of a level, which takes Numba longer to accept than a small grid's whole pass.
-
-    `numbers` and `reals` are those of the records, one after the other.
-    """
-    m, x = numbers, reals
-    plane = Plane(m[8], m[9], m[10], m[11], m[12], m[13], m[14], m[15], m[16])
-    coarse = Plane(m[17], m[18], m[19], m[20], m[21], m[22], m[23], m[24], m[25])
-    rim = Rim(
-        Side(m[26], m[27], m[28], x[3], x[4]), Side(m[29], m[30], m[31], x[5], x[6]),
-        Side(m[32], m[33], m[34], x[7], x[8]), Side(m[35], m[36], m[37], x[9], x[10]),
-    )  # fmt: skip
-    across = Across(rows, rows_at, m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7] != 0)
-    lie = m[38], m[39], m[40]
-    return Space(across, plane, coarse, rim, *lie, x[0], x[1], x[2], m[41] != 0, tables)
-
-
-@inlined
-def place(box, i):
-    """Where plane i lies in an array of this grid."""
-    return box.rows.places[HERE, entry(i)] * box.stride
-
-
-@inlined
-def table(box, i, number, c):
-    """Where half c of a table of plane i begins: those of the first plane and the last differ."""
-    end = 2 if i == box.rows.stop - 1 else 0
-    return at(2 * (1 if i == box.rows.first else end) + number, c, box.half)
-
-
-@inlined
-def near(box, i, c):
-    """Half c of plane i of u, and its neighbours."""
-    h, here = box.plane.row // 2, at(_U + i % 5, c, box.half)
-    other = at(_U + i % 5, 1 - c, box.half) + c
-    return Near(
-        unsigned(here), unsigned(other - 1), unsigned(other), unsigned(other - 1 - h),
-        unsigned(other + h),
-    )  # fmt: skip
-
-
-@inlined
-def front_of(box, i, c):
-    """The wave front when plane i enters."""
-    r, p, q, half = i - 1, i - 2, i - 3, box.half
-    return Front(
-        unsigned(place(box, i)), unsigned(place(box, r)), unsigned(place(box, p)),
-        unsigned(at(_U + i % 5, 0, half)), unsigned(at(_U + i % 5, 1, half)),
-        unsigned(at(_U + i % 5, c, half)),
-        near(box, r, c), near(box, p, c), near(box, q, c),
-        unsigned(at(_U + (q - 1) % 5, c, half)),
-        unsigned(at(_G + r % 3, c, half)), unsigned(at(_G + r % 3, 1 - c, half)),
-        unsigned(at(_G + p % 3, c, half)), unsigned(at(_G + q % 3, c, half)),
-        unsigned(at(_U + p % 5, 1 - c, half)),
-        unsigned(at(_TWO, c, half)), unsigned(at(_THREE, c, half)), unsigned(at(_TAIL, 0, half)),
-        unsigned(table(box, r, SHARE, c)), unsigned(table(box, p, SHARE, c)),
-        unsigned(table(box, p, LARGER, c)),
-    )  # fmt: skip
-
-
-@inlined
-def pull(S, box, i):
-    """The weights of plane i."""
-    above, below = box.rows.weights[LOWER, entry(i)], box.rows.weights[UPPER, entry(i)]
-    d = above + below + box.a1 + box.a1 + box.a2 + box.a2
-    return Pull(spread(S, above), spread(S, below), spread(S, d), spread(S, box.omega / d))
-
-
-@inlined
-def adding(S, box, q, c):
-    """How residuals of plane q and of the one below it count for coarse planes."""
-    weights, none, this, that = box.rows.weights, spread(S, 0), entry(q // 2), entry(q // 2 + 1)
-    before, centre = spread(S, weights[BEFORE, that]), spread(S, weights[CENTRE, that])
-    behind = spread(S, weights[BEHIND, this])
-    if c == 1:  # plane q is odd
-        return Adding(behind, none, before, centre)
-    return Adding(spread(S, weights[CENTRE, this]), behind, none, before)
-
-
-@inlined
-def weights_of(S, box, i, c):
-    """The weights when plane i enters."""
-    return Weights(
-        spread(S, box.a1), spread(S, box.a2), pull(S, box, i - 1), pull(S, box, i - 2),
-        pull(S, box, i - 3), adding(S, box, i - 3, c),
-    )  # fmt: skip
 
 
 # --- stages, for the vector of nodes at k of a plane --------------------------------------------
@@ -453,7 +225,7 @@ def weight(S, box, out, target, J):
     around node (J, L), k = J n + L from the origin on; divided by 16.
     """
     h, half, coarse, sixteenth = box.plane.row // 2, box.half, box.coarse, S.dtype.type(1 / 16)
-    even = at(_THREE, 0, half) + box.plane.origin // 2 + J * box.plane.row
+    even = at(THREE, 0, half) + box.plane.origin // 2 + J * box.plane.row
     odd, first = even + half, coarse.left - coarse.before
     x = unsigned(target + coarse.origin + J * coarse.row + first)
     c, e, w = unsigned(even + first), unsigned(odd + first), unsigned(odd + first - 1)
@@ -471,7 +243,7 @@ def norm(S, box, work, lines, first, c):
     """The sum of squares of the residuals that a step gave."""
     total, plane = 0.0, box.plane
     behind = ((plane.rows - 1) * plane.row + 1 - c) // 2
-    for slot, i in ((_TWO, work.i - 3), (_THREE, work.i - 2)):
+    for slot, i in ((TWO, work.i - 3), (THREE, work.i - 2)):
         x = at(slot, c, box.half)
         clear(S, at(slot, 0, box.half), at(slot, 1, box.half), c, plane)
         if max(lines.a, lines.first) <= i < min(lines.b, lines.stop):
@@ -488,12 +260,12 @@ def finish(strip, work, first, coarse, sink):
     S, box, i = strip.S, strip.box, work.i
     c, p, q, half, lower = (i - 1) % 2, i - 2, i - 3, box.half, box.coarse
     for plane in range(p, i + 1):
-        even, odd = at(_U + plane % 5, 0, half), at(_U + plane % 5, 1, half)
+        even, odd = at(U + plane % 5, 0, half), at(U + plane % 5, 1, half)
         close(S, even, odd, c, box.plane, box.rim, plane == i)
     if work.written:
         clear_array(strip.u, place(box, p), box.plane)
     if work.restricted:
-        close_sums(S, at(_THREE, 0, half), at(_THREE, 1, half), box.plane, box.rim)
+        close_sums(S, at(THREE, 0, half), at(THREE, 1, half), box.plane, box.rim)
         target = box.rows.places[TARGET, entry(q // 2)] * box.coarse_stride
         for J in range(lower.top - lower.up, lower.bottom - lower.up):
             weight(S, box, coarse, target, J)
@@ -530,7 +302,7 @@ def row_corrected(line, x, e, parents, J, M, S, even, odd, n):
 def rows_corrected(strip, line, start, e, i, lo, hi):
     """The rows lo <= j < hi of plane i of u, which begins at line[start], + P e into the ring."""
     S, box, plane, coarse = strip.S, strip.box, strip.box.plane, strip.box.coarse
-    even, odd = at(_U + i % 5, 0, box.half), at(_U + i % 5, 1, box.half)
+    even, odd = at(U + i % 5, 0, box.half), at(U + i % 5, 1, box.half)
     rows, x = box.rows, entry(i)
     parents = (
         rows.places[BELOW, x] * box.coarse_stride + coarse.origin,
@@ -552,13 +324,13 @@ def enter_rows(strip, line, start, e, source, i, lo, hi):
     If the source is u, plane i begins at line[start].
     """
     S, half, n = strip.S, strip.box.half, strip.box.plane.row
-    even, odd = at(_U + i % 5, 0, half), at(_U + i % 5, 1, half)
+    even, odd = at(U + i % 5, 0, half), at(U + i % 5, 1, half)
     if source == GIVEN:
         split(line, start + 2 * lo * n, S, even + lo * n, odd + lo * n, (hi - lo) * n)
     elif source == CORRECTED:
         rows_corrected(strip, line, start, e, i, 2 * lo, 2 * hi)
     else:
-        plane, size = at(_BETWEEN, 0, half), strip.box.coarse_stride
+        plane, size = at(BETWEEN, 0, half), strip.box.coarse_stride
         if i % 2 == 0:
             rows_interpolated(strip, e, i // 2 * size, even, odd, lo, hi)
         else:
@@ -575,7 +347,7 @@ def rows_interpolated(strip, line, start, even, odd, lo, hi):
     """
     S, box, width = strip.S, strip.box, strip.box.plane.row
     h, rows, n = width // 2, box.coarse.rows, box.coarse.row
-    between = at(_ROW, 0, box.half)
+    between = at(ROW, 0, box.half)
     for j in range(2 * lo, 2 * hi):
         x, y = row_halves(j * width, even, odd)
         if j % 2 == 0:
@@ -594,7 +366,7 @@ def rows_interpolated(strip, line, start, even, odd, lo, hi):
 @inlined
 def kept(box, k):
     """Where the plane that is k away from the first one of a strip was copied to."""
-    return at(_OLD + max(min(k, np.int64(3)), np.int64(-3)) + 3, 0, box.half)
+    return at(OLD + max(min(k, np.int64(3)), np.int64(-3)) + 3, 0, box.half)
 
 
 @serial
