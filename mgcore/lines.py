@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgcore.colours import visited
+from mgcore.kernels import zebra
 from mgcore.kernels.zebra import Lines
 from mgcore.operators import Operator, slim
 from mgcore.slabs import Slabs, three
@@ -80,7 +81,8 @@ def factorised(
         else:
             mine = [part[..., mask.ravel()] for part in factors]
         found.append(Lines(
-            runs, np.int64(step[0]), np.int64(step[2] + slabs.row * step[1]), np.bool_(alone),
+            runs, np.int64(step[0]), np.int64(step[2] + slabs.row * step[1]),
+            _halves(slabs, mask), np.bool_(alone),
             *(np.ascontiguousarray(part.T if alone else part, dtype) for part in mine),
         ))  # fmt: skip
     return found
@@ -107,6 +109,14 @@ def _runs(slabs: Slabs, mask: np.ndarray) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(runs, np.int64), int(counts.max())
 
 
+def _halves(slabs: Slabs, mask: np.ndarray) -> np.ndarray:
+    """Whether lines have places in the even and in the odd half of each slab: (slabs, 2)."""
+    places = slabs.origin + slabs.row * np.arange(slabs.shape[1])[:, None]
+    odd = (places + np.arange(slabs.shape[2])) % 2 == 1
+    found = np.stack([(three(mask) & half).any(axis=(1, 2)) for half in (~odd, odd)], axis=-1)
+    return np.ascontiguousarray(np.broadcast_to(found, (slabs.shape[0], 2)))
+
+
 def _factors(
     below: np.ndarray, diagonal: np.ndarray, above: np.ndarray, periodic: bool
 ) -> tuple[np.ndarray, ...]:
@@ -122,26 +132,17 @@ def _factors(
     ratio : ndarray
         (lines,).
     """
-    n = len(diagonal)
-    first, last = below[0], above[-1]  # the corners
-    own = np.array(diagonal)
-    ratio = -first / own[0]
-    if periodic:
-        own[-1] += first * last / own[0]
-        own[0] *= 2
-    below, above = np.array(below), np.array(above)
+    first, last = below[0].copy(), above[-1].copy()  # the corners
+    ratio, gamma = -first / diagonal[0], -diagonal[0]
+    below, pivot, above = np.array(below), np.array(diagonal), np.array(above)
     below[0] = above[-1] = 0
-    pivot = np.empty_like(own)
-    for i in range(n):
-        pivot[i] = 1 / (own[i] - below[i] * above[i - 1]) if i else 1 / own[i]
-        below[i] *= pivot[i]
-        above[i] *= pivot[i]
-    if not periodic:
-        return below, pivot, above, np.zeros((0, own.shape[1])), ratio
-    wrap = np.zeros_like(own)
-    wrap[0], wrap[-1] = -np.asarray(diagonal)[0], last
-    for i in range(n):
-        wrap[i] = pivot[i] * wrap[i] - (below[i] * wrap[i - 1] if i else 0)
-    for i in range(n - 2, -1, -1):
-        wrap[i] -= above[i] * wrap[i + 1]
-    return below, pivot, above, wrap / (1 + wrap[0] + ratio * wrap[-1]), ratio
+    if periodic:
+        pivot[0] -= gamma
+        pivot[-1] -= first * last / gamma
+    zebra.factorise(below, pivot, above)
+    wrap = np.zeros(pivot.shape if periodic else (0, pivot.shape[1]))
+    if periodic:
+        wrap[0], wrap[-1] = gamma, last
+        zebra.substitute(below, pivot, above, wrap)
+        wrap /= 1 + wrap[0] + ratio * wrap[-1]
+    return below, pivot, above, wrap, ratio

@@ -289,7 +289,8 @@ class StencilLevel(OperatorLevel[State]):
         """One step over lines, colour after colour."""
         omega, walk = self.dtype.type(self._sweeps[0].omega), self._slabs.walk
         for lines in reversed(self._lines) if backwards else self._lines:
-            zebra.solve(state.values, self._defect(state), lines, walk, omega)
+            u, r = self._closed(state.values), state.scratch()
+            zebra.solve(u, state.loads, r, self._A, walk, lines, omega, self._scale)
         self._closed(state.values)
 
     def _convolve(self, state: State, omega: Any) -> None:

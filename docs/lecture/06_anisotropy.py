@@ -213,7 +213,7 @@ def _():
 
     ```python
     # mgcore/stencil_level.py
-                zebra.solve(state.values, self._defect(state), lines, walk, omega)
+                zebra.solve(u, state.loads, r, self._A, walk, lines, omega, self._scale)
     ```
 
     ### Exercises

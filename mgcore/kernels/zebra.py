@@ -10,9 +10,10 @@ import numpy as np
 from numba import prange
 
 from mgcore.kernels.compilation import parallel, serial, unsigned
+from mgcore.kernels.runs import CHUNK, RESIDUAL, residual
 from mgcore.kernels.slab import position
 
-__all__ = ["Lines", "solve"]
+__all__ = ["Lines", "factorise", "solve", "substitute"]
 
 
 class Lines(NamedTuple):
@@ -25,6 +26,8 @@ class Lines(NamedTuple):
         there are, and where in the factors they are found.
     slabs, places : int
         From one unknown of a line to the next.
+    halves : ndarray
+        (slabs, 2): whether lines of this colour have places in the even and the odd half of each.
     alone : bool
         Whether lines are solved one by one.
     below, pivot, above : ndarray
@@ -39,6 +42,7 @@ class Lines(NamedTuple):
     runs: np.ndarray
     slabs: np.int64
     places: np.int64
+    halves: np.ndarray
     alone: np.bool_
     below: np.ndarray
     pivot: np.ndarray
@@ -48,27 +52,27 @@ class Lines(NamedTuple):
 
 
 @serial
-def _forward(r, A, walk, run):
+def _forward(r, lines, walk, run):
     """Eliminate what lies before each unknown."""
-    slab, place, count, at = A.runs[run]
+    slab, place, count, at = lines.runs[run]
     y = unsigned(position(walk, slab, place))
-    for i in range(len(A.pivot)):
-        x = unsigned(position(walk, slab + i * A.slabs, place + i * A.places))
-        below, pivot = A.below[i, at : at + count], A.pivot[i, at : at + count]
+    for i in range(len(lines.pivot)):
+        x = unsigned(position(walk, slab + i * lines.slabs, place + i * lines.places))
+        below, pivot = lines.below[i, at : at + count], lines.pivot[i, at : at + count]
         for j in range(unsigned(count)):
             r[x + j] = pivot[j] * r[x + j] - below[j] * r[y + j]
         y = x
 
 
 @serial
-def _back(u, r, A, walk, omega, run):
+def _back(u, r, lines, walk, omega, run):
     """u += omega e, with e in place of r."""
-    slab, place, count, at = A.runs[run]
-    n = len(A.pivot)
-    y = unsigned(position(walk, slab + (n - 1) * A.slabs, place + (n - 1) * A.places))
+    slab, place, count, at = lines.runs[run]
+    n = len(lines.pivot)
+    y = unsigned(position(walk, slab + (n - 1) * lines.slabs, place + (n - 1) * lines.places))
     for i in range(n - 1, -1, -1):
-        x = unsigned(position(walk, slab + i * A.slabs, place + i * A.places))
-        above = A.above[i, at : at + count]
+        x = unsigned(position(walk, slab + i * lines.slabs, place + i * lines.places))
+        above = lines.above[i, at : at + count]
         for j in range(unsigned(count)):
             e = r[x + j] - above[j] * r[y + j]
             r[x + j] = e
@@ -77,48 +81,78 @@ def _back(u, r, A, walk, omega, run):
 
 
 @serial
-def _wrap(u, r, A, walk, omega, run):
+def _wrap(u, r, lines, walk, omega, run):
     """Take from u what the corners of periodic lines change in e."""
-    slab, place, count, at = A.runs[run]
-    n, ratio = len(A.pivot), A.ratio[at : at + count]
+    slab, place, count, at = lines.runs[run]
+    n, ratio = len(lines.pivot), lines.ratio[at : at + count]
     first = unsigned(position(walk, slab, place))
-    last = unsigned(position(walk, slab + (n - 1) * A.slabs, place + (n - 1) * A.places))
+    last = unsigned(position(walk, slab + (n - 1) * lines.slabs, place + (n - 1) * lines.places))
     for i in range(n):
-        x = unsigned(position(walk, slab + i * A.slabs, place + i * A.places))
-        wrap = A.wrap[i, at : at + count]
+        x = unsigned(position(walk, slab + i * lines.slabs, place + i * lines.places))
+        wrap = lines.wrap[i, at : at + count]
         for j in range(unsigned(count)):
             u[x + j] -= omega * wrap[j] * (r[first + j] + ratio[j] * r[last + j])
 
 
 @serial
-def _alone(u, r, A, walk, omega, run):
+def _alone(u, r, lines, walk, omega, run):
     """The same as all of the above for a single line, whose numbers wait in registers."""
-    slab, place, _, at = A.runs[run]
-    below, pivot, above = A.below[at], A.pivot[at], A.above[at]
+    slab, place, _, at = lines.runs[run]
+    below, pivot, above = lines.below[at], lines.pivot[at], lines.above[at]
     n, e = len(pivot), u.dtype.type(0)
     for i in range(n):
-        x = unsigned(position(walk, slab, place + i * A.places))
+        x = unsigned(position(walk, slab, place + i * lines.places))
         e = pivot[i] * r[x] - below[i] * e
         r[x] = e
     last, e = e, u.dtype.type(0)
     for i in range(n - 1, -1, -1):
-        x = unsigned(position(walk, slab, place + i * A.places))
+        x = unsigned(position(walk, slab, place + i * lines.places))
         e = r[x] - above[i] * e
         u[x] += omega * e
-    if A.wrap.size:
-        wrap, share = A.wrap[at], omega * (e + A.ratio[at] * last)
+    if lines.wrap.size:
+        wrap, share = lines.wrap[at], omega * (e + lines.ratio[at] * last)
         for i in range(n):
-            u[unsigned(position(walk, slab, place + i * A.places))] -= share * wrap[i]
+            u[unsigned(position(walk, slab, place + i * lines.places))] -= share * wrap[i]
 
 
 @parallel
-def solve(u, r, A, walk, omega):
-    """u += omega T^-1 r at the lines of one colour, T what A is along them; r is used up."""
-    for run in prange(len(A.runs)):
-        if A.alone:
-            _alone(u, r, A, walk, omega, run)
+def solve(u, g, r, A, walk, lines, omega, scale):
+    """u += omega T^-1 (g - A u) at the lines of one colour, T being A along them; r is scratch."""
+    for slab in prange(walk.slabs):
+        total = np.empty(CHUNK, u.dtype)
+        for c in range(2):
+            if lines.halves[slab, c]:
+                residual(u, g, r, A, walk, slab, c, RESIDUAL, scale, total)
+    for run in prange(len(lines.runs)):
+        if lines.alone:
+            _alone(u, r, lines, walk, omega, run)
         else:
-            _forward(r, A, walk, run)
-            _back(u, r, A, walk, omega, run)
-            if A.wrap.size:
-                _wrap(u, r, A, walk, omega, run)
+            _forward(r, lines, walk, run)
+            _back(u, r, lines, walk, omega, run)
+            if lines.wrap.size:
+                _wrap(u, r, lines, walk, omega, run)
+
+
+@serial
+def factorise(below, pivot, above):
+    """Tridiagonal matrices in two factors, their rows (n, lines), in place of their weights."""
+    n, count = pivot.shape
+    for i in range(n):
+        for j in range(count):
+            left = below[i, j] * above[i - 1, j] if i else 0.0
+            pivot[i, j] = 1 / (pivot[i, j] - left)
+            below[i, j] *= pivot[i, j]
+            above[i, j] *= pivot[i, j]
+
+
+@serial
+def substitute(below, pivot, above, r):
+    """T^-1 r, in place of r."""
+    n, count = pivot.shape
+    for i in range(n):
+        for j in range(count):
+            left = below[i, j] * r[i - 1, j] if i else 0.0
+            r[i, j] = pivot[i, j] * r[i, j] - left
+    for i in range(n - 2, -1, -1):
+        for j in range(count):
+            r[i, j] -= above[i, j] * r[i + 1, j]
