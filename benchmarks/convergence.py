@@ -2,7 +2,7 @@
 
     python -m benchmarks.convergence
 
-Prints the two tables of docs/results.md as Markdown.
+Prints the three tables of docs/results.md as Markdown.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mgcore.problems import exponential, sines
 SMOOTHERS = ("redblack", "sor", "jacobi", Chebyshev(2), Chebyshev(3))
 FACTOR_GRIDS = ((129, 129), (33, 33, 33))
 RATIO_GRIDS = {2: (65, 129, 257, 513), 3: (33, 65, 129)}
+WEAK = (1.0, 1e-1, 1e-2, 1e-4, 1e-8)  # how much weaker the other axes couple
 
 
 def factors(shape: tuple[int, ...], smoother: Any) -> list[float]:
@@ -30,6 +31,13 @@ def factors(shape: tuple[int, ...], smoother: Any) -> list[float]:
     return [asymptotic_factor(levels, cycle) for cycle in cycles]
 
 
+def strong_axis(shape: tuple[int, ...], weak: float, smoother: str) -> float:
+    """The factor of V(1,1) where the other axes couple `weak` times as strongly as the first."""
+    coefficient = [1.0, *[weak] * (len(shape) - 1)]
+    levels = mgcore.poisson_levels(shape, coefficient=coefficient, smoother=smoother, coarsest=81)
+    return asymptotic_factor(levels, v_cycle(len(levels)))
+
+
 def full_multigrid_ratio(u: np.ndarray, g: np.ndarray) -> float:
     """max|u_FMG - u_h| / max|u_h - u| of one full multigrid, V(1,1) with SOR 1.15."""
     u_h = direct_solution(g, border=u)
@@ -38,7 +46,7 @@ def full_multigrid_ratio(u: np.ndarray, g: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     print(
         "| smoother | 2D, 127\u00b2: V(1,1) / V(2,1) / V(2,2) / W(1,1) | 3D, 31\u00b3: the same |"
     )
@@ -54,6 +62,14 @@ def main() -> None:
             grids = [Grid((n,) * ndim).coordinates() for n in sizes]
             cells.append(" / ".join(f"{full_multigrid_ratio(*solution(x)):.3f}" for x in grids))
         print(f"| {ndim}D | {' | '.join(cells)} |", flush=True)
+    print(f"\n| V(1,1), the others couple by | {' | '.join(f'{weak:g}' for weak in WEAK)} |")
+    print(f"|---|{'---|' * len(WEAK)}")
+    for shape in FACTOR_GRIDS:
+        for smoother in ("sor", "zebra"):
+            found = (strong_axis(shape, weak, smoother) for weak in WEAK)
+            name = mgcore.smoothers.smoother(smoother)
+            cells = [f"{len(shape)}D, {name}", *(f"{factor:.3f}" for factor in found)]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def _draw(args: argparse.Namespace, solution: mgcore.Solution) -> None:
     if args.animate or args.show:
         boundary, g, u0 = _problem(args, solution.grid)
         levels = _levels(args, coarsest=1)  # a direct solve earlier is faster, but shows little
+        print(f"animated: the same with grids down to one unknown, {len(levels)} levels")
         how: dict[str, Any] = {"u0": u0, "boundary": boundary, "cycle": args.cycle}
         with warnings.catch_warnings(category=mgcore.ConvergenceWarning, action="ignore"):
             needed = mgcore.solve(levels, g, **how, rtol=args.rtol, maxiter=_ANIMATED).nit

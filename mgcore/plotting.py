@@ -302,6 +302,7 @@ def plot_surface(ax: Any, u: Any, height: float | None = None, facets: int = 32)
     strides = [max(1, -(-(n - 1) // facets)) for n in u.shape]
     x, y = np.meshgrid(*[np.linspace(0, 1, n) for n in u.shape], indexing="ij")
     every = tuple(slice(None, None, stride) for stride in strides)
+    u = u if height is None else np.clip(u, -height, height)  # axes in space do not clip
     height = float(abs(u).max()) or 1.0 if height is None else height
     ax.plot_surface(
         x[every], y[every], u[every], cmap="cividis", vmin=-height, vmax=height, rcount=facets,
@@ -457,7 +458,7 @@ def plot_factors(
         place = list(predicted).index(like[name]) if name in like else number
         marker = ("o", "s", "D", "^")[place % 4]
         ax.plot(x, factors, marker, color=COLOURS[place % 7], markersize=9, label=name)
-    ax.margins(y=0.15)
+    ax.margins(y=0.5)  # room for the names
     ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, None))
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)

@@ -128,7 +128,7 @@ def plot_boundaries(
     line = np.linspace(-reach, reach, 121)
     grid = np.stack(np.meshgrid(line, line), -1)
     for k, (name, function) in enumerate(boundaries.items()):
-        style = {"colors": [COLOURS[(6, 1, 2)[k % 3]]], "linestyles": [DASHES[(1, 0, 2)[k % 3]]]}
+        style = {"colors": [COLOURS[(1, 6, 2)[k % 3]]], "linestyles": [DASHES[(0, 1, 2)[k % 3]]]}
         values = function(grid.reshape(-1, 2)).reshape(grid.shape[:2])
         ax.contour(line, line, values, [0.0], linewidths=3, **style)
         ax.plot([], [], color=style["colors"][0], ls=style["linestyles"][0], lw=3, label=name)
@@ -403,7 +403,7 @@ def plot_digits(ax: Any, solvers: Mapping[str, tuple[float, float]]) -> Any:
         for f, seconds in solvers.values()
     ]
     ax.bar_label(bars, labels)
-    ax.set(xlabel="µs for a digit", xlim=(0, 2.3e6 * max(*digits, 1e-9)))
+    ax.set(xlabel="µs for a digit", xlim=(0, 2.6e6 * max(*digits, 1e-9)))
     ax.set_title("factor, time of a cycle")
     ax.invert_yaxis()
     return ax

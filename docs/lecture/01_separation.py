@@ -72,7 +72,7 @@ def _(kind, lifted, penalties, penalty, solved, stray):
     feature = sep.with_radius if lifted.value else np.asarray
     boundaries = {"logistic regression": lambda x: lines[here](feature(x))}
     if svm is not None:
-        boundaries = {"SVM": lambda x: svm(feature(x)), **boundaries}
+        boundaries["SVM"] = lambda x: svm(feature(x))
     norms = [np.linalg.norm(line.w) for line in lines]
 
     left, right = canvas.clear().subplots(1, 2)
@@ -84,7 +84,7 @@ def _(kind, lifted, penalties, penalty, solved, stray):
         caption=f"length of the weights: {norms[here]:.1f}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="two sets, lines between them, |w|")])
+    mo.vstack([number, mo.image(canvas.url(), alt="two sets, lines between them, |w|")])
     return
 
 

@@ -66,6 +66,8 @@ def _(kinds):
 def _(approximated, axes, degree, neurons, sigma):
     found = approximated(sigma.value, degree.value, axes.value)
     rate = greedy.theorem_rate(degree.value, axes.value)
+    used = min(neurons.value, len(found))
+    counted = "1 neuron" if used == 1 else f"{used} neurons"
 
     left, right = canvas.clear().subplots(1, 2)
     plot_approximation(left, found, neurons.value)
@@ -73,7 +75,7 @@ def _(approximated, axes, degree, neurons, sigma):
     if sigma.value is greedy.relu_power:
         number = mo.stat(
             f"{found.error(neurons.value):.2e}".replace("-", "−"),
-            label=f"error with {min(neurons.value, len(found))} neurons",
+            label=f"error with {counted}",
             caption=f"slope from n = 8 on: {found.slope():.2f}, the theorem's: {rate:g}".replace(
                 "-", "−"
             ),
@@ -82,12 +84,12 @@ def _(approximated, axes, degree, neurons, sigma):
     else:
         number = mo.stat(
             f"{found.error(neurons.value):.3f}",
-            label=f"error with {min(neurons.value, len(found))} neurons",
+            label=f"error with {counted}",
             caption=f"{len(found)} neurons span all polynomials of degree {degree.value}: then it is "
             f"{found.errors[-1]:.3f}",
             bordered=True,
         )
-    mo.vstack([number, mo.image(canvas.png(), alt="f and f_n; the error against n")])
+    mo.vstack([number, mo.image(canvas.url(), alt="f and f_n; the error against n")])
     return
 
 
@@ -96,7 +98,8 @@ def _():
     mo.md(r"""
     | at these settings | expect |
     |:---|:---|
-    | ReLU, $k = 1$, $d = 1$ | slope $-2.05$; the theorem has $-2$ |
+    | ReLU, $k = 1$, $d = 1$, 8; 32 neurons | error 0.0306; 0.0017: four times as many, 18 times less |
+    | the same | slope $-2.05$; the theorem has $-2$ |
     | ReLU$^2$; ReLU$^3$, $d = 1$ | $-3.21$; $-4.5$ for $-3$; $-4$ |
     | ReLU, $k = 1$, $d = 2$ | $-1.27$ for $-1.25$ |
     | $t^3$, $d = 1$; $d = 2$ | 0.223; 0.727 from 4; 10 neurons on |

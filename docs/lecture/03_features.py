@@ -72,7 +72,7 @@ def _(kernel, level, photograph, width):
         f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="a photograph on its way to a feature")])
+    mo.vstack([number, mo.image(canvas.url(), alt="a photograph on its way to a feature")])
     return
 
 
@@ -83,6 +83,7 @@ def _():
     |:---|:---|
     | temple, $V_1$; $V_2$; $V_3$; $V_4$ | 0.0 %; 18.7 %; 25.0 %; 30.2 % |
     | flower, the same | 0.0 %; 15.2 %; 24.5 %; 33.5 % |
+    | temple, -Laplace, width 1; 2 on $V_1$ | the feature's mean 0.0104; 0.0032 |
     | -Laplace, width 0, then 2 | noise and leaves, then outlines |
 
     What is smooth would be missed twice as much from level to level, an edge $\sqrt 2$ times, what

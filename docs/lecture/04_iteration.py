@@ -103,7 +103,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="error, spectrum, symbol and alias")])
+    mo.vstack([number, mo.image(canvas.url(), alt="error, spectrum, symbol and alias")])
     return
 
 
@@ -116,6 +116,10 @@ def _():
     | Jacobi, $\omega = 1$, one sweep on mode 31 | $.995$: the highest frequency stays |
     | Gauss-Seidel, $\omega = 1$ | $\mu = .250$ red-black, $.500$ lexicographic |
     | either, $\omega = 1$, ten sweeps on mode 1 | $.91$: only a coarser grid can take this one |
+
+    Inside the dashed line is what a coarser grid sees. Red-black sweeps leave of mode 31 as much as
+    of mode 1, and yet $\mu = .250$: what they leave is not mode 31. Red and black turn it into mode
+    1, which the coarser grid takes.
 
     ### The slide's equation, and the line that is it
 

@@ -20,7 +20,7 @@ with app.setup:
     from mgnet import SymmetricKernel, train_smoother
     from mgnet.plotting import plot_digits
 
-    canvas = Canvas(14, 4.0, left=0.065, right=0.985, bottom=0.16, top=0.9)
+    canvas = Canvas(14, 4.0, font=14.5, left=0.055, right=0.985, bottom=0.16, top=0.9)
 
 
 @app.cell
@@ -78,7 +78,7 @@ def _(centre, corner, edge, factors, fixed, known, seen, solver):
     measured = {"by hand": asymptotic_factor(*solvers["by hand"]), **factors}
     seconds = cycle_seconds(solvers)
 
-    grid = canvas.clear().add_gridspec(1, 5, width_ratios=[1, 1, 1, 0.6, 1.25], wspace=0.28)
+    grid = canvas.clear().add_gridspec(1, 5, width_ratios=[1, 1, 1, 0.6, 1.3], wspace=0.28)
     *symbols, digits = (grid.figure.add_subplot(grid[k]) for k in (0, 1, 2, 4))
     spectra = {"by hand": seen(by_hand), **known}
     for ax, (name, (left, mu)) in zip(symbols, spectra.items(), strict=True):
@@ -92,7 +92,7 @@ def _(centre, corner, edge, factors, fixed, known, seen, solver):
         caption=f"trained {factors['trained']:.3f}, SOR {factors['SOR']:.3f}; 65 x 65 nodes",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="three spectra, and the time for a digit")])
+    mo.vstack([number, mo.image(canvas.url(), alt="three spectra, and the time for a digit")])
     return
 
 
@@ -107,7 +107,7 @@ def _():
     | trained; red-black; SOR 1.15 | .103; .120; .044, $\mu = .307$; $.250$; $.240$ |
     | trained below, from .2, 0, 0 | .12 |
 
-    SOR leaves the highest frequencies, $\theta = (\pi, \pi)$, as large as they are, but not as what
+    Inside the dashed line is what the coarser grid sees. SOR leaves the highest frequencies, $\theta = (\pi, \pi)$, as large as they are, but not as what
     they are: red and black turn them into smooth ones, which the coarser grid takes. So its
     $\mu$, what is left of high ones as high ones, is small all the same.
 
