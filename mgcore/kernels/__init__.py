@@ -4,11 +4,11 @@ One file for each dimension, with the same functions; plane_fused.py and space_f
 half of a cycle needs in one pass over memory, in stages that wave.py introduces, on scratch that
 halves.py lays out. Their arrays are C-contiguous node arrays of one dtype, border nodes included;
 borders of `u` hold zero unless said otherwise and are never written. `a` holds h^-2 of each axis,
-`k` 1 for each axis that the coarser grid halves and 0 for the others. general.py and transfers.py
-are for any operator and all dimensions, on flat arrays that mgcore/slabs.py lays out. box_fused.py
-has the passes in 2D for any sides, meshes and coefficients, on arrays that mgcore/layout.py lays
-out, on which space_fused.py runs as well. Nothing is checked here: callers vouch for shapes and
-dtypes.
+`k` 1 for each axis that the coarser grid halves and 0 for the others. general.py, zebra.py and
+transfers.py are for any operator and all dimensions, on flat arrays that mgcore/slabs.py lays out.
+box_fused.py has the passes in 2D for any sides, meshes and coefficients, on arrays that
+mgcore/layout.py lays out, on which space_fused.py runs as well. Nothing is checked here: callers
+vouch for shapes and dtypes.
 """
 
 from types import ModuleType
