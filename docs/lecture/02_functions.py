@@ -89,7 +89,7 @@ def _(approximated, axes, degree, neurons, sigma):
             f"{found.errors[-1]:.3f}",
             bordered=True,
         )
-    mo.vstack([number, mo.image(canvas.url(), alt="f and f_n; the error against n")])
+    mo.vstack([number, mo.image(canvas.png(), alt="f and f_n; the error against n")])
     return
 
 

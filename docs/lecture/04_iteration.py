@@ -103,7 +103,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.url(), alt="error, spectrum, symbol and alias")])
+    mo.vstack([number, mo.image(canvas.png(), alt="error, spectrum, symbol and alias")])
     return
 
 
@@ -129,7 +129,7 @@ def _():
     ```python
     # mgcore/fourier.py
             correction = omega * A / diagonal
-            step = step - _mixing(mask) @ (correction[..., None] * step)
+            step = step - _mixing(np.broadcast_to(mask, shape)) @ (correction[..., None] * step)
     ```
 
     ### Exercises

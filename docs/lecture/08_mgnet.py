@@ -123,16 +123,15 @@ def _(features, picture, seen):
 
 
 @app.cell
-def _(features, gap, level, pixels, rows, trained, view):
+def _(features, gap, level, pixels, place, rows, trained, view):
     kernels, titles = rows[level.value - 1]
     A, _ = trained[level.value - 1]
     number = mo.stat(
         f"{effect(A, FIVE_POINT, features[level.value - 1]):.2%}",
         label=f"of A u on level {level.value}, in norm, for this picture, is made by the part of A "
         f"along the five-point stencil, {share(A, FIVE_POINT):.1%} of its squared weights",
-        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on every {pixels.value // 32}. pixel"
-        if pixels.value > 32
-        else f"MgNet and pre-act ResNet: {gap:.0e} apart",
+        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels, "
+        f"cut out at {place.value:g}",
         bordered=True,
     )
     figure = [
@@ -247,7 +246,7 @@ def _():
 @app.cell
 def _():
     plot_sizes(sizes.clear().subplots(), published_sizes("CIFAR-100"), lines=False)
-    mo.image(sizes.url(), alt="accuracy on CIFAR-100 against the number of parameters")
+    mo.image(sizes.png(), alt="accuracy on CIFAR-100 against the number of parameters")
     return
 
 
