@@ -12,9 +12,8 @@ from mgcore.cycle import Visit, run
 
 __all__ = ["asymptotic_factor", "cycle_seconds", "smoothed"]
 
-
-#: Norms below are made of numbers that have lost digits.
-TINY = float(np.finfo(float).tiny)
+# Norms below are made of numbers that have lost digits.
+_TINY = float(np.finfo(float).tiny)
 
 
 def asymptotic_factor(
@@ -62,7 +61,7 @@ def asymptotic_factor(
         if getattr(fine, "singular", False):
             # No cycle reduces a constant, and what is left beside a large one is its rounding.
             state = fine.start(zero, u)
-    return (norms[-1] / norms[-1 - last]) ** (1 / last) if norms[-1] > TINY else 0.0
+    return (norms[-1] / norms[-1 - last]) ** (1 / last) if norms[-1] > _TINY else 0.0
 
 
 def smoothed(level: Any, error: np.ndarray, steps: int) -> np.ndarray:

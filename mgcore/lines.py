@@ -8,7 +8,6 @@ import numpy as np
 
 from mgcore.colours import visited
 from mgcore.kernels import zebra
-from mgcore.kernels.zebra import Lines
 from mgcore.operators import Operator, slim
 from mgcore.slabs import Slabs, three
 from mgcore.smoothers import Sweep
@@ -45,7 +44,7 @@ def bands(operator: Operator, axis: int) -> Bands:
 
 def factorised(
     operator: Operator, volumes: np.ndarray, sweep: Sweep, slabs: Slabs, dtype: np.dtype
-) -> list[Lines]:
+) -> list[zebra.Lines]:
     """The lines that a sweep solves, colour after colour, with A along them in two factors.
 
     Parameters
@@ -67,23 +66,23 @@ def factorised(
     across = (1,) * (len(slabs.grid.interior) - 1) if alike else tuple(
         size for k, size in enumerate(slabs.grid.interior) if k != axis
     )  # fmt: skip
-    below, diagonal, above = (np.broadcast_to(row, (n, *across)).reshape(n, -1) for row in rows)
-    factors = _factors(below, diagonal, above, slabs.grid.axes[axis].periodic)
+    rows = [np.broadcast_to(row, (n, *across)).reshape(n, -1) for row in rows]
+    periodic = slabs.grid.axes[axis].periodic
     step = slabs.across([int(k == axis) for k in range(slabs.grid.ndim)])
     nodes = [np.arange(each.start, each.stop) for each in slabs.grid.unknown]
     alone = axis == slabs.grid.ndim - 1  # within a slab
     found = []
     for mask in visited(operator, sweep, nodes):
         runs, longest = _runs(slabs, mask)
+        below, diagonal, above = rows if alike else (row[:, mask.ravel()] for row in rows)
+        factors = _factors(below, diagonal, above, periodic)
         if alike:
             runs[:, 3] = 0
-            mine = [np.repeat(part, longest, axis=-1) for part in factors]
-        else:
-            mine = [part[..., mask.ravel()] for part in factors]
-        found.append(Lines(
+            factors = [np.repeat(part, longest, axis=-1) for part in factors]
+        found.append(zebra.Lines(
             runs, np.int64(step[0]), np.int64(step[2] + slabs.row * step[1]),
             _halves(slabs, mask), np.bool_(alone),
-            *(np.ascontiguousarray(part.T if alone else part, dtype) for part in mine),
+            *(np.ascontiguousarray(part.T if alone else part, dtype) for part in factors),
         ))  # fmt: skip
     return found
 
@@ -119,7 +118,7 @@ def _halves(slabs: Slabs, mask: np.ndarray) -> np.ndarray:
 
 def _factors(
     below: np.ndarray, diagonal: np.ndarray, above: np.ndarray, periodic: bool
-) -> tuple[np.ndarray, ...]:
+) -> list[np.ndarray]:
     """What elimination keeps of tridiagonal matrices, their rows along the first axis.
 
     Returns
@@ -145,4 +144,4 @@ def _factors(
         wrap[0], wrap[-1] = gamma, last
         zebra.substitute(below, pivot, above, wrap)
         wrap /= 1 + wrap[0] + ratio * wrap[-1]
-    return below, pivot, above, wrap, ratio
+    return [below, pivot, above, wrap, ratio]

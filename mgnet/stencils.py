@@ -185,6 +185,7 @@ def smoothing_kernels(
     record = smoother.record() if isinstance(smoother, SymmetricKernel) else smoother
     nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
     kernels: list[nn.Module] = []
+    inverses: dict[int, Tensor] = {}  # of lines along an axis, the same for red and black ones
     for sweep in record.sweeps(grid, operator):
         if sweep.points == "lexicographic":
             raise ValueError(
@@ -192,9 +193,11 @@ def smoothing_kernels(
                 "which convolutions cannot; use 'redblack' here, or mgcore.poisson_levels"
             )
         for mask in visited(operator, sweep, nodes):
-            if sweep.lines is not None:
+            if (axis := sweep.lines) is not None:
+                if axis not in inverses:
+                    inverses[axis] = _inverses(operator, axis, kind)
                 factor = torch.tensor(sweep.omega * mask, **kind)
-                kernels.append(_Lines(factor, _inverses(operator, sweep.lines, kind), sweep.lines))
+                kernels.append(_Lines(factor, inverses[axis], axis))
                 continue
             scale = _Scale(torch.tensor(mask * (sweep.omega / operator.diagonal), **kind))
             kernel = sweep.kernel
