@@ -119,6 +119,11 @@ class SolverLevel(Level[S], Protocol[S]):
     def direct(self) -> bool:
         """Whether `smooth` solves exactly, as it does on the coarsest grid."""
 
+    @property
+    def overwrites(self) -> bool:
+        """Whether `smooth` makes nothing of the iterate that it finds."""
+        return self.direct
+
     @abstractmethod
     def nodes(self, values: Any, name: str) -> Any:
         """Validate `values` as node values; return them as an array of this level's kind."""

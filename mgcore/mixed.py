@@ -72,6 +72,8 @@ class MixedLevel(SolverLevel[_State]):
         Smoothing steps of all cycles run so far, in units of one on the finest grid.
     """
 
+    #: Each step begins with the iterate.
+    overwrites = False
     #: There is no coarser level beside `inner`, whose cycles are the smoothing steps here.
     coarse = None
 

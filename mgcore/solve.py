@@ -52,7 +52,8 @@ def solve(
         used, or a function of the coordinates. Of a batch, arrays may be those of one member.
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1); the letters are V(1,1), W(1,1) and F(1,1). With
-        `u0`, and from the second cycle on, a cycle with fresh visits runs on the residual equation.
+        `u0`, and from the second cycle on, a cycle with fresh visits, or on a single grid, runs on
+        the residual equation.
     rtol, atol : float
         Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
         right-hand side once the border values are taken out; a batch stops with its worst member.
@@ -245,8 +246,9 @@ class Problem:
     def run(self, cycle: Cycle) -> None:
         """Run one cycle."""
         fine = self.fine
-        if cycle.fresh and self.begun:
-            # A fresh visit overwrites the iterate: take A e = r instead and add e.
+        alone = len(self.levels) == 1 and fine.overwrites
+        if self.begun and (cycle.fresh or alone):
+            # A fresh visit or a direct solve overwrites the iterate: take A e = r and add e.
             error = run(self.levels, cycle, fine.start(fine.residual(self.state)))
             self.state = fine.add(self.state, fine.finish(error))
         else:

@@ -163,6 +163,11 @@ class PoissonLevel(FeatureLevel):
         """Whether `smooth` solves exactly, as it does on the coarsest grid."""
         return self.coarse is None
 
+    @property
+    def overwrites(self) -> bool:
+        """Whether `smooth` makes nothing of the iterate that it finds."""
+        return self.direct
+
     def nodes(self, values: Any, name: str) -> Tensor:
         """`values` as a tensor of this level's dtype and device, which tensors must have."""
         return self._tensor(values, name)

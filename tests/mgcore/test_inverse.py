@@ -120,8 +120,20 @@ def test_one_grid_is_solved_at_once(shape, dtype):
     assert str(solution.cycle) == "level 0  o"
 
 
-@pytest.mark.parametrize("shape", [(257, 3), (3, 257), (33, 33)])
-def test_a_direct_solve_is_one_to_rounding(shape):
+@pytest.mark.parametrize("shape", [(257, 3), (3, 257), (3, 1025), (33, 33)])
+@pytest.mark.parametrize("coefficient", [1.0, 2.0])  # of levels of both kinds
+def test_a_direct_solve_is_one_to_rounding(shape, coefficient):
+    how = {"extent": (1.0, 10**0.5), "coefficient": coefficient, "rtol": 1e-12, "throw": True}
     for seed in range(5):
         g = np.random.default_rng(seed).standard_normal(shape)
-        assert mgcore.solve_poisson(g, ndim=2, rtol=1e-12, throw=True).nit <= 2
+        assert mgcore.solve_poisson(g, ndim=2, **how).nit <= 2
+
+
+@pytest.mark.parametrize("library", [mgcore, mgnet])
+def test_a_second_direct_solve_is_one_for_what_the_first_left(library):
+    levels = library.poisson_levels((3, 1025), extent=(1.0, 10**0.5))
+    g = np.random.default_rng(1).standard_normal((3, 1025))
+    solution = solve(levels, g, rtol=0, maxiter=2)
+    assert len(levels) == 1
+    assert solution.residuals[2] < 0.2 * solution.residuals[1] < 1e-11 * solution.residuals[0]
+    assert solve(levels, g, solution.u, rtol=1e-12).nit == 0
