@@ -16,7 +16,7 @@ import numpy as np
 
 from mgcore.cached import cached_property
 
-__all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides"]
+__all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides", "picked"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Table:
         values = values.astype(np.result_type(values, self.weight), copy=False)
         total: Any = 0.0
         for index, w in zip(self.index, self.weight, strict=True):
-            term = _picked(values, index, axis)
+            term = picked(values, index, axis)
             term *= w.reshape(along)
             total = np.add(total, term, out=term)
         return total
 
 
-def _picked(values: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+def picked(values: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
     """What numpy.take gives, a new array too, several times as fast for most of our indices.
 
     Those go on in equal steps but for their ends.

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis
+from mgcore.box_fields import fields, kind_of
 from mgcore.diffusion import Diffusion
 from mgcore.fused_pass import Pass, Room, node_by_node
 from mgcore.grid import Grid
-from mgcore.kernels import BOXES, FIELDS, box
+from mgcore.kernels import BOXES, box
 from mgcore.kernels.box import MARGIN, Across, Along, Box
-from mgcore.kernels.fields import lay_out
 from mgcore.layout import Layout
 
 __all__ = ["BoxPass", "across", "couplings", "fits"]
@@ -31,7 +31,8 @@ class BoxPass(Pass):
 
     Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
     differences along the axes, which are tables. Else tables say what an a of one would give, and
-    a and c are fields. Parameters are those of :class:`~mgcore.fused_pass.Pass`.
+    a and c are fields, of which `kind` says where a lies. Parameters are those of
+    :class:`~mgcore.fused_pass.Pass`.
     """
 
     def __init__(
@@ -40,9 +41,9 @@ class BoxPass(Pass):
     ):  # fmt: skip
         step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
         super().__init__(operator, coarse, layout, coarse_layout, omega, dtype)
-        owned = bool(medium.reaction.any())
-        self.varying = owned or not medium.separable
-        faces = [1.0 if self.varying else a.ravel() for a in medium.faces]
+        self.kind = kind_of(operator)
+        varying = self.kind != box.TABLES
+        faces = [1.0 if varying else a.ravel() for a in medium.faces]
         first, coarse_first = layout.first[0], coarse_layout.first[0]
         rows = across(grid.axes[0], coarse.axes[0], faces[0], first, coarse_first, dtype)
         along = _along(grid.axes[1], coarse.axes[1], faces[1], step, dtype)
@@ -50,21 +51,25 @@ class BoxPass(Pass):
         stride, coarse_stride = layout.strides[0], coarse_layout.strides[0]
         # A vector before and behind half a row, and room for a row as it lies in an array.
         half = max(along.size + 2 * step, -(-stride // (2 * step)) * step)
-        field_stride = field * (box.OWN + 2 * owned)
+        tables: tuple[np.ndarray, ...] = (*rows[:2], along.weights)
+        field_stride = 0
+        if varying:
+            _close(rows, grid.axes[0])
+            values = fields(operator, self.kind, layout, int(field))
+            field_stride = values[0].size
+            tables = (*tables, values.reshape(-1))
         lie: tuple[Any, ...] = (
-            half, stride, coarse_stride, step, field, field_stride, owned, real(omega),
+            half, stride, coarse_stride, step, field, field_stride, medium.reaction.any(),
+            real(omega),
         )  # fmt: skip
         self.box = Box(rows, along, *lie)
         # As box.box_of takes it.
         numbers = np.array([*rows[2:], *along[1:], *lie[:-1]], np.int64)
-        tables: tuple[np.ndarray, ...] = (*rows[:2], along.weights)
-        if self.varying:
-            tables = (*tables, _fields(operator, int(field), layout, owned))
         self.told = (numbers, self.box.omega, *tables)
         self.told_to_keep_u = (numbers, real(0), *tables)
         # Where scratch says what omega / diagonal was computed for: see box.known.
         self._known = [slot * int(half) for slot in range(2 * box.INVERSE, 2 * box.INVERSE + 4)]
-        self.kernels = FIELDS if self.varying else BOXES
+        self.kernels = BOXES[self.kind]
 
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""
@@ -75,6 +80,13 @@ class BoxPass(Pass):
         if room.relaxing != relaxing:
             room.space[:, self._known] = np.nan
         super().prepare(room, relaxing)
+
+
+def _close(rows: Across, axis: Axis) -> None:
+    """Let rows beyond the unknowns be coupled, so that no diagonal is zero; nothing relaxes them."""
+    if not axis.periodic:
+        for beyond in (slice(axis.unknown.start + MARGIN), slice(axis.unknown.stop + MARGIN, None)):
+            rows.weights[[box.LOWER, box.UPPER], beyond] = 1
 
 
 def _near_equal(values: np.ndarray) -> np.ndarray:
@@ -194,27 +206,3 @@ def _along(axis: Axis, coarse: Axis, faces: Any, step: int, dtype: np.dtype) -> 
     tables = np.concatenate([*halves, low[:size], high[:size], *weights])
     numbers: tuple[Any, ...] = (size, first, stop, axis.n, axis.periodic)
     return Along(tables.astype(dtype), *numbers)
-
-
-def _fields(operator: Diffusion, size: int, layout: Layout, owned: bool) -> np.ndarray:
-    """a, 1 / diagonal and c of :mod:`mgcore.kernels.box`, flat, each half of a row of so many."""
-    grid, medium = operator.grid, operator.medium
-    memory = layout.aligned((grid.interior[0] + 2, box.OWN + 2 * owned, size))
-    from_rows, along = (np.stack(couplings(axis, 1.0)) for axis in grid.axes)
-    lay_out(
-        *map(np.ascontiguousarray, (*medium.faces, medium.reaction)),
-        *map(_faces_before, grid.axes), from_rows, along,
-        tuple(inside.start for inside in grid.unknown), memory,
-    )  # fmt: skip
-    return memory.reshape(-1)
-
-
-def _faces_before(axis: Axis) -> np.ndarray:
-    """The face before each unknown of an axis, and before the node behind them; -1 for none.
-
-    A Robin side has a coupling there that a is no part of.
-    """
-    count = len(axis.widths)
-    face = np.arange(axis.unknown.start, axis.unknown.stop + 1) - 1
-    face = face % count if axis.periodic else face
-    return np.where(face < count, face, -1)

@@ -33,11 +33,14 @@ class Medium:
         nodes along the others, or length 1 where it does not vary.
     reaction : ndarray
         c at the nodes, or of length 1.
+    nodes : ndarray or None
+        a at the nodes, where that of each face is the mean of those at its two.
     """
 
     grid: Grid
     faces: tuple[np.ndarray, ...]
     reaction: np.ndarray
+    nodes: np.ndarray | None = None
 
     @classmethod
     def given(
@@ -73,7 +76,11 @@ class Medium:
             check_shape(c.shape, grid, "reaction")
         if not (c >= 0).all() or not (c < inf).all():
             raise ValueError("reaction must be zero or more and finite")
-        return cls(grid, tuple(map(slim, faces)), slim(c.reshape(c.shape or (1,) * grid.ndim)))
+        nodes = None
+        if mean == "arithmetic" and not listed and each[0].shape == grid.shape:
+            nodes = each[0]
+        c = slim(c.reshape(c.shape or (1,) * grid.ndim))
+        return cls(grid, tuple(map(slim, faces)), c, nodes)
 
     @property
     def plain(self) -> bool:

@@ -288,6 +288,7 @@ def _arithmetic(operation: Callable, instruction: str) -> None:
 _arithmetic(operator.add, "fadd")
 _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
 
 
 def _picking(pick: Callable[[int], list[int]], meaning: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 from numba import config
 
 from mgcore.kernels import box_fused, line, plane, plane_fused, space, space_fused
+from mgcore.kernels.box import FACES, NODES, TABLES
 from mgcore.numba_private import why_no_vectors
 
 #: The module of kernels for 1, 2 and 3 axes.
@@ -25,9 +26,11 @@ KERNELS: dict[int, ModuleType] = {1: line, 2: plane, 3: space}
 WHY_PLAIN = None if config.DISABLE_JIT else why_no_vectors()
 #: The module of fused passes for 2 and 3 axes, where compiled code has vectors.
 FUSED: dict[int, ModuleType] = {} if WHY_PLAIN else {2: plane_fused, 3: space_fused}
-#: The passes for any sides and meshes in 2D, on one strip and on several.
-BOXES: tuple[Any, Any] = (box_fused.plane_strip, box_fused.plane)
-#: The same where coefficients vary.
-FIELDS: tuple[Any, Any] = (box_fused.varying_strip, box_fused.varying_plane)
+#: The passes for any sides and meshes in 2D, on one strip and on several, by what they read of a.
+BOXES: dict[int, tuple[Any, Any]] = {
+    TABLES: (box_fused.plane_strip, box_fused.plane),
+    FACES: (box_fused.faces_strip, box_fused.faces_plane),
+    NODES: (box_fused.nodes_strip, box_fused.nodes_plane),
+}
 #: The passes for any sides in 3D.
 SPACES: tuple[Any, Any] = (space_fused.sweep_strip, space_fused.sweep)

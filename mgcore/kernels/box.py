@@ -15,14 +15,16 @@ from mgcore.kernels.wave import Near
 
 __all__ = [
     "ABOVE",
+    "AT_NODES",
     "BEFORE",
     "BEHIND",
     "BELOW",
     "CENTRE",
     "COLUMNS",
-    "DIAGONAL",
     "EMPTY",
     "FACE",
+    "FACES",
+    "HALVES",
     "HERE",
     "HIGH",
     "INSIDE",
@@ -31,21 +33,22 @@ __all__ = [
     "LOW",
     "LOWER",
     "MARGIN",
+    "NODES",
     "NOWHERE",
     "OLD",
-    "OWN",
     "PLACES",
     "ROWS",
     "SUMS",
+    "TABLES",
     "TARGET",
     "UPPER",
     "Across",
     "Along",
     "Box",
-    "Faces",
     "Front",
     "G",
     "Parents",
+    "Places",
     "Pull",
     "R",
     "Row",
@@ -53,7 +56,6 @@ __all__ = [
     "at",
     "box_of",
     "entry",
-    "faces_of",
     "first_row",
     "front_of",
     "keep_borders",
@@ -62,6 +64,7 @@ __all__ = [
     "line",
     "parents",
     "place",
+    "places_of",
     "pull",
     "workspace",
 ]
@@ -77,9 +80,12 @@ U, G, R, SUMS, INVERSE, EMPTY, NOWHERE, OLD, SLOTS = 0, 5, 8, 10, 11, 13, 14, 15
 # Lines of tables, of both kinds; places.
 LOWER, UPPER, INSIDE, LOW, HIGH, BEFORE, CENTRE, BEHIND, LINES = 0, 2, 4, 6, 7, 8, 9, 10, 11
 HERE, BELOW, ABOVE, TARGET, FACE, PLACES = range(6)
-# Halves of a row of fields: a on the faces to the left of nodes, and above them; the inverse of the
-# diagonal; c.
-COLUMNS, ROWS, DIAGONAL, OWN = 0, 2, 4, 6
+
+#: What stages read of a: nothing but tables; fields of a on faces; fields of half the a at nodes.
+TABLES, FACES, NODES = 0, 1, 2
+# Halves of a row of fields: a on the faces to the left of nodes and above them, or at nodes; how
+# many these are. Those of c come behind them.
+COLUMNS, ROWS, AT_NODES, HALVES = 0, 2, 0, {FACES: 4, NODES: 2}
 
 
 class Across(NamedTuple):
@@ -198,9 +204,13 @@ class Pull(NamedTuple):
     below: np.floating
 
 
-class Faces(NamedTuple):
-    """Where the fields of half a row lie: a on the faces around its nodes, and c."""
+class Places(NamedTuple):
+    """Where the fields of half a row lie: a on the faces around its nodes or at their neighbours.
 
+    `here` and `own` are for a and c at the nodes themselves.
+    """
+
+    here: np.uint64
     left: np.uint64
     right: np.uint64
     above: np.uint64
@@ -230,8 +240,8 @@ class Row(NamedTuple):
     """What the stages know of their rows: places in memory, weights that are the same all along.
 
     The one that enters is read from `line`, another one is written to `to`, and what is weighted
-    along rows and across them goes to `out`. Of the rows that are relaxed, omega / diagonal, or
-    1 / diagonal where it is a field, lies in `red_from` and `black_from`.
+    along rows and across them goes to `out`. For the rows that are relaxed, omega / diagonal lies
+    in scratch; or there is their omega, for a diagonal that is summed up.
     """
 
     line: np.ndarray
@@ -243,13 +253,13 @@ class Row(NamedTuple):
     black_pull: Pull
     left_pull: Pull
     fields: np.ndarray
-    red_faces: Faces
-    black_faces: Faces
-    left_faces: Faces
-    red_from: np.ndarray
+    red_places: Places
+    black_places: Places
+    left_places: Places
     red_inverse: np.uint64
-    black_from: np.ndarray
+    red_omega: np.floating
     black_inverse: np.uint64
+    black_omega: np.floating
     to: np.ndarray
     to_u: np.uint64
     odd: np.bool_
@@ -332,15 +342,21 @@ def pull(box, i):
 
 
 @inlined
-def faces_of(box, i, c):
+def places_of(box, i, c, kind):
     """The fields of half c of row i."""
-    here = box.rows.places[FACE, entry(i)] * box.field_stride
-    below = box.rows.places[FACE, entry(i + 1)] * box.field_stride
-    return Faces(
-        offset(here + (COLUMNS + c) * box.field), offset(here + (COLUMNS + 1 - c) * box.field + c),
-        offset(here + (ROWS + c) * box.field), offset(below + (ROWS + c) * box.field),
-        offset(here + (OWN + c) * box.field),
-    )  # fmt: skip
+    faces, stride, field = box.rows.places[FACE], box.field_stride, box.field
+    here, below = faces[entry(i)] * stride, faces[entry(i + 1)] * stride
+    own = here + stride + (c - 2) * field
+    if kind == NODES:
+        above, beside = faces[entry(i - 1)] * stride, here + (1 - c) * field + c
+        here, above, below = here + c * field, above + c * field, below + c * field
+        left, right = beside - 1, beside
+    else:
+        left, right = here + (COLUMNS + c) * field, here + (COLUMNS + 1 - c) * field + c
+        above, below = here + (ROWS + c) * field, below + (ROWS + c) * field
+    return Places(
+        offset(here), offset(left), offset(right), offset(above), offset(below), offset(own)
+    )
 
 
 @inlined

@@ -4,8 +4,10 @@ With a = 1 and c = 0 the operator is a sum of second differences along the axes,
 along their own axis alone. So they are tables along axes, and sides are what these tables hold: no
 coupling outwards at a Neumann side, one to a zero beyond at a Robin side, any numbers on a graded
 mesh. Transfers are tables in the same way. Periodic axes have their ends copied beyond each other.
-Where coefficients are `varying` they are fields: weights are entries of the tables times the a of
-faces.
+Where coefficients vary they are fields: weights are entries of the tables times the a of FACES, or
+times the mean of that at the two NODES. What is read from memory decides how long a pass takes: u
+and g, and one or two numbers more for each node. So the diagonal is summed up, and divided by,
+where it is needed.
 
 A wave front runs down the rows: see wave.py. Rows enter from u, from zero, or from u + P e. All
 stages of one step work on columns of the same parity c (plane_fused.py has a picture). Two loops
@@ -28,16 +30,17 @@ from mgcore.kernels.box import (
     BEFORE,
     BEHIND,
     CENTRE,
-    DIAGONAL,
     EMPTY,
-    FACE,
+    FACES,
     HERE,
     HIGH,
     INSIDE,
     INVERSE,
     LOW,
     LOWER,
+    NODES,
     NOWHERE,
+    TABLES,
     TARGET,
     UPPER,
     Box,
@@ -47,7 +50,6 @@ from mgcore.kernels.box import (
     at,
     box_of,
     entry,
-    faces_of,
     first_row,
     front_of,
     keep_borders,
@@ -56,6 +58,7 @@ from mgcore.kernels.box import (
     line,
     parents,
     place,
+    places_of,
     pull,
 )
 from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
@@ -91,19 +94,19 @@ from mgcore.kernels.wave import (
     write,
 )
 
-__all__ = ["plane", "plane_strip", "varying_plane", "varying_strip"]
+__all__ = [
+    "faces_plane",
+    "faces_strip",
+    "nodes_plane",
+    "nodes_strip",
+    "plane",
+    "plane_strip",
+]
 
 # Vectors of a row that all stages take before the next ones.
 _RUN = 16
 
-_EVEN, _ODD, _NO, _YES = np.int64(0), np.int64(1), np.bool_(False), np.bool_(True)
-
-
-@inlined
-def inverse_of(box, i, c):
-    """Where the field of 1 / diagonal of half c of row i lies."""
-    here = box.rows.places[FACE, entry(i)] * box.field_stride
-    return offset(here + (DIAGONAL + c) * box.field)
+_EVEN, _ODD = np.int64(0), np.int64(1)
 
 
 @inlined
@@ -131,15 +134,15 @@ def invert(S, x, weights, size, c, rest, omega):
 class Strip(NamedTuple):
     """A strip of rows: its scratch S, its level, the arrays of the pass.
 
-    Fields are read where coefficients are `varying`. `far` is what :class:`~mgcore.kernels.box.Row`
-    says.
+    By `kind` fields are read: of a on FACES, or at NODES, or with TABLES none. `far` is what
+    :class:`~mgcore.kernels.box.Row` says.
     """
 
     S: np.ndarray
     box: Box
     arrays: Arrays
     fields: np.ndarray
-    varying: np.bool_
+    kind: np.int64
     far: np.bool_
 
 
@@ -186,14 +189,26 @@ def interpolated(S, e, rows, k):
 
 
 @inlined
-def weights_of(S, row, faces, k, across, a, b, varying):
+def weights_of(S, row, places, k, across, a, b, kind):
     """The couplings of a vector of nodes."""
-    above, below = spread(S, across.above), spread(S, across.below)
-    if varying:
-        a, b = a * load(row.fields, faces.left + k), b * load(row.fields, faces.right + k)
-        above = above * load(row.fields, faces.above + k)
-        below = below * load(row.fields, faces.below + k)
+    above, below, fields = spread(S, across.above), spread(S, across.below), row.fields
+    if kind != TABLES:
+        left, right = load(fields, places.left + k), load(fields, places.right + k)
+        over, under = load(fields, places.above + k), load(fields, places.below + k)
+        if kind == NODES:  # where halves of a lie
+            here = load(fields, places.here + k)
+            left, right, over, under = left + here, right + here, over + here, under + here
+        a, b, above, below = a * left, b * right, above * over, below * under
     return Weights(a, b, above, below)
+
+
+@inlined
+def diagonal_of(strip, row, places, k, w):
+    """The sum of couplings, and c."""
+    total = (w.above + w.below) + (w.left + w.right)
+    if strip.box.owned:
+        total = total + load(row.fields, places.own + k)
+    return total
 
 
 @inlined
@@ -204,11 +219,11 @@ def defect(w, g, u):
 
 
 @inlined
-def less_own(strip, row, faces, k, r, u):
+def less_own(strip, row, places, k, r, u):
     """r - c u."""
     # Only where coefficients vary there is a c, and only that is known when this is compiled.
-    if strip.varying and strip.box.owned:
-        r = r - load(row.fields, faces.own + k) * u
+    if strip.kind != TABLES and strip.box.owned:
+        r = r - load(row.fields, places.own + k) * u
     return r
 
 
@@ -232,20 +247,23 @@ def restrict(S, front, row, k, added):
 @inlined
 def upper_half(strip, front, row, c, source, kept, lo, hi):
     """The stages of the rows i and i - 1: enter, red."""
-    S, box, arrays, varying = strip.S, strip.box, strip.arrays, strip.varying
+    S, box, arrays, kind = strip.S, strip.box, strip.arrays, strip.kind
     along, step, ahead = box.along, lanes(S), unsigned(AHEAD // S.itemsize)
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
     a, b = load(weights, to_left + lo), load(weights, to_right + lo)
-    w, inside = load(row.red_from, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
+    w, inside = load(S, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
+    relax = spread(S, row.red_omega) * load(weights, line(along, INSIDE + c) + lo)
     lows, highs = line(along, LOW), line(along, HIGH)
     part, other_part = load(weights, lows + lo), load(weights, highs + lo)
     before = load(S, front.red.beside + lo - step)
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
             a, b = load(weights, to_left + k), load(weights, to_right + k)
-            if not varying:
+            if kind == TABLES:
                 w = load(S, row.red_inverse + k)
+            else:
+                relax = spread(S, row.red_omega) * load(weights, line(along, INSIDE + c) + k)
             if source == CORRECTED:
                 inside = load(weights, line(along, INSIDE) + k)
                 part, other_part = load(weights, lows + k), load(weights, highs + k)
@@ -263,23 +281,23 @@ def upper_half(strip, front, row, c, source, kept, lo, hi):
         if kept:
             store(S, front.g_red + k, g)
         u, before = around(S, front.red, k, c, before, x if c == 0 else y)
-        r = defect(weights_of(S, row, row.red_faces, k, row.red_pull, a, b, varying), g, u)
-        r = less_own(strip, row, row.red_faces, k, r, u.here)
-        if varying:
-            w = spread(S, box.omega) * load(row.red_from, row.red_inverse + k)
+        pulls = weights_of(S, row, row.red_places, k, row.red_pull, a, b, kind)
+        r = less_own(strip, row, row.red_places, k, defect(pulls, g, u), u.here)
+        if kind != TABLES:
+            w = relax / diagonal_of(strip, row, row.red_places, k, pulls)
         store(S, front.red.here + k, u.here + w * r)
 
 
 @inlined
 def lower_half(strip, front, row, c, sink, lo, hi, carried):
     """The stages of the rows i - 2 and i - 3: black, write, what remains, restrict."""
-    S, box, varying, (lagged, blacks, reds) = strip.S, strip.box, strip.varying, carried
+    S, box, kind, (lagged, blacks, reds) = strip.S, strip.box, strip.kind, carried
     along, step, across = box.along, lanes(S), row.black_pull
     first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
     to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
     a, b = load(weights, to_left + lo), load(weights, to_right + lo)
     inside = load(weights, line(along, INSIDE + c) + lo)
-    w = load(row.black_from, row.black_inverse + lo)
+    w = load(S, row.black_inverse + lo)
     before, centre, behind = line(along, BEFORE), line(along, CENTRE), line(along, BEHIND)
     p, q, s = load(weights, before + lo), load(weights, centre + lo), load(weights, behind + lo)
     before_p = load(S, front.black.beside + lo - step)
@@ -290,20 +308,21 @@ def lower_half(strip, front, row, c, sink, lo, hi, carried):
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
             a, b = load(weights, to_left + k), load(weights, to_right + k)
-            if not varying:
+            if kind == TABLES:
                 w = load(S, row.black_inverse + k)
-            if sink == NORM:
+            if kind != TABLES or sink == NORM:
                 inside = load(weights, line(along, INSIDE + c) + k)
             if sink == RESTRICTION:
                 p, q = load(weights, before + k), load(weights, centre + k)
                 s = load(weights, behind + k)
 
         u, beside = around(S, front.black, k, c, before_p, load(S, front.black.below + k))
-        pulls = weights_of(S, row, row.black_faces, k, across, a, b, varying)
+        pulls = weights_of(S, row, row.black_places, k, across, a, b, kind)
         r = defect(pulls, load(S, front.g_p + k), u)
-        r = less_own(strip, row, row.black_faces, k, r, u.here)
-        if varying:
-            w = spread(S, box.omega) * load(row.black_from, row.black_inverse + k)
+        r = less_own(strip, row, row.black_places, k, r, u.here)
+        if kind != TABLES:
+            w = spread(S, row.black_omega) * inside
+            w = w / diagonal_of(strip, row, row.black_places, k, pulls)
         relaxed = u.here + w * r
         store(S, front.black.here + k, relaxed)
         write(S, row.to, row.to_u + k + k, c, relaxed, beside if c == 0 else before_p)
@@ -313,12 +332,12 @@ def lower_half(strip, front, row, c, sink, lo, hi, carried):
             # Black nodes' neighbours change no more; of rounding, it is what it did to u.
             change = relaxed - u.here
             r = r - ((pulls.above + pulls.below) + (pulls.left + pulls.right)) * change
-            r = less_own(strip, row, row.black_faces, k, r, change)
+            r = less_own(strip, row, row.black_places, k, r, change)
             store(S, front.r_p + k, r)
             u, before_q = around(S, front.left, k, c, before_q, relaxed)
-            pulls = weights_of(S, row, row.left_faces, k, row.left_pull, a, b, varying)
+            pulls = weights_of(S, row, row.left_places, k, row.left_pull, a, b, kind)
             red = defect(pulls, load(S, front.g_q + k), u)
-            red = less_own(strip, row, row.left_faces, k, red, u.here)
+            red = less_own(strip, row, row.left_places, k, red, u.here)
             if sink == NORM:
                 blacks = add_squares(blacks, inside * r)
                 reds = add_squares(reds, inside * red)
@@ -409,24 +428,17 @@ def beyond(S, box, x, c):
 @inlined
 def step(strip, work, line, start, c, source, sink):
     """The wave front's step to row i, which begins at line[start]; the sum of squares."""
-    S, box, arrays, fields, varying, far = strip
+    S, box, arrays, fields, kind, far = strip
     i, rows = work.i, box.rows
     r, p, q = i - 1, i - 2, i - 3
     front, odd, I = front_of(S, box, i, c), q % 2 == 1, entry((q - 1) // 2)
     nowhere, zeros = offset(at(S, box, NOWHERE, 0)), offset(at(S, box, EMPTY, 0))
     across_r, across_p = pull(box, r), pull(box, p)
-    red_from = black_from = S
     red_inverse = black_inverse = zeros
-    if work.red:
-        if varying:
-            red_from, red_inverse = fields, inverse_of(box, r, c)
-        else:
-            red_inverse = inverses(S, box, across_r, c, _EVEN)
-    if work.black:
-        if varying:
-            black_from, black_inverse = fields, inverse_of(box, p, c)
-        else:
-            black_inverse = inverses(S, box, across_p, c, _ODD)
+    if kind == TABLES and work.red:
+        red_inverse = inverses(S, box, across_r, c, _EVEN)
+    if kind == TABLES and work.black:
+        black_inverse = inverses(S, box, across_p, c, _ODD)
     to = arrays.u if work.written else S
     to_u = offset(place(box, p)) if work.written else nowhere
     target, out = nowhere, S
@@ -435,21 +447,23 @@ def step(strip, work, line, start, c, source, sink):
         target = offset(rows.places[TARGET, I] * box.coarse_stride + box.origin)
     row = Row(
         line, offset(start + box.origin), offset(place(box, r)), far, parents(box, i),
-        across_r, across_p, pull(box, q), fields, faces_of(box, r, c), faces_of(box, p, c),
-        faces_of(box, q, c), red_from, red_inverse, black_from, black_inverse, to, to_u, odd,
-        out, target, rows.weights[BEFORE, I], rows.weights[CENTRE, I], rows.weights[BEHIND, I],
+        across_r, across_p, pull(box, q), fields, places_of(box, r, c, kind),
+        places_of(box, p, c, kind), places_of(box, q, c, kind), red_inverse,
+        box.omega if work.red else 0.0, black_inverse, box.omega if work.black else 0.0,
+        to, to_u, odd, out, target, rows.weights[BEFORE, I], rows.weights[CENTRE, I],
+        rows.weights[BEHIND, I],
     )  # fmt: skip
     return stages(strip, front, row, work, c, source, sink)
 
 
 @inlined
-def strip_of(u, g, source, e, sink, coarse, sums, box, fields, varying, space, strip, strips):
+def strip_of(u, g, source, e, sink, coarse, sums, box, fields, kind, space, strip, strips):
     """The pass over one strip of rows."""
     rows, total = box.rows, 0.0
     a, b = first_row(box.rows, strip, strips), first_row(box.rows, strip + 1, strips)
     S, below = space[strip], space[(strip + 1) % strips]
     arrays = Arrays(u.reshape(-1), g.reshape(-1), e.reshape(-1), coarse.reshape(-1))
-    task = Strip(S, box, arrays, fields, varying, u.size * u.itemsize > NEAR)
+    task = Strip(S, box, arrays, fields, kind, u.size * u.itemsize > NEAR)
     lines = Lines(a, b, rows.first, rows.stop, rows.coarse_stop)
     if strips == 1 and rows.periodic:
         keep_borders(arrays.u, box, space, strips)
@@ -474,17 +488,27 @@ def plane_strip(
 ):
     """The pass over one strip of rows."""
     box = box_of(numbers, omega, rows, rows_at, along)
-    strip_of(u, g, source, e, sink, coarse, sums, box, along, _NO, space, strip, strips)
+    strip_of(u, g, source, e, sink, coarse, sums, box, along, TABLES, space, strip, strips)
 
 
 @serial
-def varying_strip(
+def faces_strip(
     u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strip,
     strips,
 ):  # fmt: skip
-    """The same for -div(a grad u) + c u."""
+    """The same for -div(a grad u) + c u, with a on faces."""
     box = box_of(numbers, omega, rows, rows_at, along)
-    strip_of(u, g, source, e, sink, coarse, sums, box, fields, _YES, space, strip, strips)
+    strip_of(u, g, source, e, sink, coarse, sums, box, fields, FACES, space, strip, strips)
+
+
+@serial
+def nodes_strip(
+    u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strip,
+    strips,
+):  # fmt: skip
+    """The same with a at nodes, of whose values at two of them a face has the mean."""
+    box = box_of(numbers, omega, rows, rows_at, along)
+    strip_of(u, g, source, e, sink, coarse, sums, box, fields, NODES, space, strip, strips)
 
 
 @serial
@@ -512,14 +536,28 @@ def plane(u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, al
 
 
 @parallel
-def varying_plane(
+def faces_plane(
     u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strips
 ):
-    """The same for -div(a grad u) + c u, whose a and c lie in `fields`."""
+    """The same for -div(a grad u) + c u; `fields` say what a is on faces, and c at nodes."""
     if strips > 1:
         begin(u, numbers, omega, rows, rows_at, along, space, strips)
     for strip in prange(strips):
-        varying_strip(
+        faces_strip(
+            u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields,
+            space, np.int64(strip), strips,
+        )  # fmt: skip
+
+
+@parallel
+def nodes_plane(
+    u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields, space, strips
+):
+    """The same with a at nodes, of whose values at two of them a face has the mean."""
+    if strips > 1:
+        begin(u, numbers, omega, rows, rows_at, along, space, strips)
+    for strip in prange(strips):
+        nodes_strip(
             u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, fields,
             space, np.int64(strip), strips,
         )  # fmt: skip

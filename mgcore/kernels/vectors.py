@@ -5,7 +5,7 @@ to the next in registers is beyond them, as they would have to prove first that 
 meets one of its loads. So the fused passes say what they mean::
 
     x = load(S, k)                  S[k], S[k + 1], ..., as many as lanes(S)
-    store(S, k, x + omega * r)      numbers among vectors: omega = spread(S, 1.15)
+    store(S, k, x + r / d)          numbers among vectors: d = spread(S, 4.0)
     evens(x, y), odds(x, y)         the even and the odd ones of x followed by y
     low(x, y), high(x, y)           the other way: the first and the last ones of x0 y0 x1 y1 ...
     lagging(x, y)                   y moved up by one, behind the last of x

@@ -10,6 +10,7 @@ import mgcore
 from mgcore import Robin, poisson_levels, threads
 from mgcore.box_level import BoxLevel
 from mgcore.kernels import compilation
+from mgcore.kernels.box import FACES, NODES, TABLES
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.stencil_level import StencilLevel
 
@@ -67,6 +68,8 @@ MEDIA = {
     "graded": (True, ""),
     "even, a": (False, "a"),
     "graded, a and c": (True, "ac"),
+    "graded, harmonic a": (True, "h"),
+    "even, harmonic a and c": (False, "hc"),
     "graded, separable": (True, "s"),
     "layers": (False, "layers"),
 }
@@ -80,7 +83,9 @@ PROBLEMS = [
 
 
 def coefficients(shape, which):
-    """None; a; a and c; or an a for each axis, which varies along it or not at all."""
+    """None; a; a and c; the same with harmonic means; or an a for each axis, of which alone it
+    depends, if at all.
+    """
     rng = np.random.default_rng(1)
     if which == "layers":
         return {"coefficient": [rng.uniform(0.5, 2, (shape[0], 1, 1)) + np.zeros(shape), 0.7, 1.3]}
@@ -88,7 +93,8 @@ def coefficients(shape, which):
         return {"coefficient": [rng.uniform(0.5, 2, (shape[0], 1)) + np.zeros(shape), 0.7]}
     a = rng.uniform(0.5, 2, shape)
     how = {"coefficient": a} if which else {}
-    return how | ({"reaction": rng.uniform(0, 3, shape)} if which == "ac" else {})
+    how |= {"mean": "harmonic"} if "h" in which else {}
+    return how | ({"reaction": rng.uniform(0, 3, shape)} if "c" in which else {})
 
 
 def build(case, dtype, medium, **how):
@@ -114,12 +120,18 @@ class TestPasses:
         assert type(self.fused) is BoxLevel
         assert type(self.plain) is StencilLevel
         if self.fused.grid.ndim == 2:
-            assert self.fused._pass.varying == (MEDIA[medium][1] in ("a", "ac"))
+            assert self.fused._pass.kind == self.kind(MEDIA[medium][1])
         rng = np.random.default_rng(0)
         self.u, self.g = rng.standard_normal((2, *self.fused.grid.shape)).astype(dtype)
         self.e = rng.standard_normal(self.fused.coarse.grid.shape).astype(dtype)
         self.strips = CASES[case][2]
         self.tolerance = 1e-13 if dtype == "float64" else 2e-5
+
+    def kind(self, which):
+        if which in ("", "s"):
+            return TABLES
+        robin = any(R in axis.sides for axis in self.fused.grid.axes)
+        return FACES if "h" in which or robin else NODES
 
     def close(self, values, expected):
         scale = max(abs(expected).max(), 1)
