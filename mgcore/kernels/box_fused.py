@@ -79,6 +79,7 @@ from mgcore.kernels.vectors import (
     load,
     no_squares,
     offset,
+    prefetch,
     spread,
     store,
     total_of,
@@ -203,6 +204,20 @@ def weights_of(S, row, places, k, across, a, b, kind):
 
 
 @inlined
+def ask_for_fields(row, k, kind):
+    """Ask for the a at k, of which the rows before have used none."""
+    places = row.red_places
+    if kind == NODES:
+        prefetch(row.fields, places.here + k)
+        prefetch(row.fields, places.below + k)
+    elif kind == FACES:
+        prefetch(row.fields, places.left + k)
+        prefetch(row.fields, places.right + k)
+        prefetch(row.fields, places.above + k)
+        prefetch(row.fields, places.below + k)
+
+
+@inlined
 def diagonal_of(strip, row, places, k, w):
     """The sum of couplings, and c."""
     total = (w.above + w.below) + (w.left + w.right)
@@ -272,6 +287,7 @@ def upper_half(strip, front, row, c, source, kept, lo, hi):
             if source != ZERO:
                 ask(S, row.line, row.from_u + k + k + ahead)
             ask(S, arrays.g, row.from_g + k + k + ahead)
+            ask_for_fields(row, k + ahead, kind)
         x, y = enter(S, arrays.e, row, k, inside, part, other_part, source)
         store(S, front.even + k, x)
         store(S, front.odd + k, y)
