@@ -16,7 +16,7 @@ import numpy as np
 
 from mgcore.cached import cached_property
 
-__all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides", "picked"]
+__all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides"]
 
 
 @dataclass(frozen=True)
@@ -61,34 +61,6 @@ class Table:
     def times(self, factor: float) -> Table:
         """The map times a number."""
         return Table(self.index, self.weight * factor)
-
-    def apply(self, values: np.ndarray, axis: int) -> np.ndarray:
-        """The map along one axis of an array of node values."""
-        along = [-1 if k == axis else 1 for k in range(values.ndim)]
-        values = values.astype(np.result_type(values, self.weight), copy=False)
-        total: Any = 0.0
-        for index, w in zip(self.index, self.weight, strict=True):
-            term = picked(values, index, axis)
-            term *= w.reshape(along)
-            total = np.add(total, term, out=term)
-        return total
-
-
-def picked(values: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
-    """What numpy.take gives, a new array too, several times as fast for most of our indices.
-
-    Those go on in equal steps but for their ends.
-    """
-    before = (slice(None),) * axis
-    inner = index[1:-1]
-    steps = np.diff(inner)
-    if len(steps) == 0 or steps[0] < 1 or (steps != steps[0]).any():
-        return np.take(values, index, axis)
-    out = np.empty((*values.shape[:axis], len(index), *values.shape[axis + 1 :]), values.dtype)
-    out[(*before, slice(1, -1))] = values[(*before, slice(inner[0], inner[-1] + 1, steps[0]))]
-    for end in (0, -1):
-        out[(*before, end)] = values[(*before, index[end])]
-    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,11 +237,12 @@ class Axis:
 
     @cached_property
     def joined(self) -> Table:
-        """Sums over the mesh widths that each one of the coarser axis consists of."""
+        """Means over the mesh widths that each one of the coarser axis consists of."""
         first, m = self.kept[: len(self.coarser.widths)], len(self.widths)
         each = np.arange(3)[:, None]  # three at most
         there = each < np.diff(first, append=m)
-        return _tidy(np.minimum(first + each, m - 1), there.astype(float))
+        index = np.minimum(first + each, m - 1)
+        return _tidy(index, there * self.widths[index] / self.coarser.widths)
 
     @cached_property
     def injection(self) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgcore.axis import Axis, Robin, picked
+from mgcore.axis import Axis, Robin
 from mgcore.diffusion import Diffusion
 from mgcore.kernels.box import AT_NODES, COLUMNS, FACES, HALVES, NODES, ROWS, TABLES
 from mgcore.layout import Layout
@@ -31,8 +31,9 @@ def fields(operator: Diffusion, kind: int, layout: Layout, room: int) -> np.ndar
     grid, medium = operator.grid, operator.medium
     owned = bool(medium.reaction.any())
     out = layout.aligned((grid.interior[0] + 2, HALVES[kind] + 2 * owned, room))
-    out[:] = 1
     rows, columns = grid.unknown
+    for edge in (out[:1], out[-1:], out[:, :, :1], out[:, :, columns.stop // 2 :]):
+        edge[:] = 1
     if kind == NODES:
         assert medium.nodes is not None
         _put_nodes(medium.nodes, grid.axes[1], out[-layout.first[0] :, AT_NODES : AT_NODES + 2])
@@ -49,17 +50,17 @@ def fields(operator: Diffusion, kind: int, layout: Layout, room: int) -> np.ndar
     return out
 
 
-def _put(values: np.ndarray, first: int, out: np.ndarray) -> None:
-    """Rows of values, that of node `first` first, to halves of rows."""
+def _put(values: np.ndarray, first: int, out: np.ndarray, factor: float = 1.0) -> None:
+    """Rows of values times a factor, that of node `first` first, to halves of rows."""
     for c in (0, 1):
         skipped = (first + c) % 2
         part, begin = values[:, skipped::2], (first + skipped) // 2
-        out[: len(values), c, begin : begin + part.shape[1]] = part
+        np.multiply(part, factor, out=out[: len(values), c, begin : begin + part.shape[1]])
 
 
 def _put_nodes(a: np.ndarray, axis: Axis, out: np.ndarray) -> None:
     """Half of a at all nodes, as the mean of two of them is what a face has."""
-    _put(a / 2, 0, out)
+    _put(a, 0, out, 0.5)
     if axis.periodic:
         # Node -1 is an odd one, for which stages look behind the even half: see box.places_of.
         out[: len(a), 0, -1] = a[:, -1] / 2
@@ -68,10 +69,13 @@ def _put_nodes(a: np.ndarray, axis: Axis, out: np.ndarray) -> None:
 
 def _before(faces: np.ndarray, axis: Axis, number: int) -> np.ndarray:
     """The a of the faces before the unknowns of an axis, and behind the last; one for none."""
-    count = len(axis.widths)
-    face = np.arange(axis.unknown.start, axis.unknown.stop + 1) - 1
-    face = face % count if axis.periodic else face
-    known = (face >= 0) & (face < count)
-    found = picked(faces, np.where(known, face, 0), number)
-    found[(slice(None),) * number + (~known,)] = 1
+    first, stop = axis.unknown.start - 1, axis.unknown.stop
+    shape = list(faces.shape)
+    shape[number] = stop - first
+    found = np.ones(shape)
+    of, to = np.moveaxis(faces, number, 0), np.moveaxis(found, number, 0)
+    begin, end = max(first, 0), min(stop, len(of))
+    to[begin - first : end - first] = of[begin:end]
+    if axis.periodic:
+        to[0] = of[-1]
     return found

@@ -83,7 +83,7 @@ class BoxPass(Pass):
 
 
 def _close(rows: Across, axis: Axis) -> None:
-    """Let rows beyond the unknowns be coupled, so that no diagonal is zero; nothing relaxes them."""
+    """Couple rows beyond the unknowns, that no diagonal be zero; they are not relaxed."""
     if not axis.periodic:
         for beyond in (slice(axis.unknown.start + MARGIN), slice(axis.unknown.stop + MARGIN, None)):
             rows.weights[[box.LOWER, box.UPPER], beyond] = 1

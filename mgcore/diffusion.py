@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import numpy as np
 
+from mgcore.axis import Table
 from mgcore.cached import cached_property
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
+from mgcore.kernels.means import means
 from mgcore.operators import Operator, slim
 from mgcore.stencil import Offset, Stencil
 
@@ -107,16 +109,14 @@ class Medium:
                 if not half or a.shape[k] == 1:
                     continue
                 if k == number:
-                    along = [-1 if j == k else 1 for j in range(a.ndim)]
-                    summed = axis.joined.apply(axis.widths.reshape(along) / a, k)
-                    a = coarse.axes[k].widths.reshape(along) / summed
+                    a = _averaged(a, k, axis.joined, harmonic=True)
                 else:
-                    a = axis.full_weighting.apply(a, k)
+                    a = _averaged(a, k, axis.full_weighting)
             faces.append(a)
         c = self.reaction
         for k, (axis, half) in enumerate(zip(self.grid.axes, halved, strict=True)):
             if half and c.shape[k] > 1:
-                c = axis.full_weighting.apply(c, k)
+                c = _averaged(c, k, axis.full_weighting)
         return Medium(coarse, tuple(faces), c)
 
     def operator(self) -> Diffusion:
@@ -223,6 +223,15 @@ def named(problem: Medium | Stencil) -> str:
     if problem.plain:
         return "-Laplace u = g"
     return f"-div(a grad u){' + c u' if problem.reaction.any() else ''} = g"
+
+
+def _averaged(values: np.ndarray, k: int, table: Table, harmonic: bool = False) -> np.ndarray:
+    """Means along axis k with the weights of a table."""
+    shape = values.shape[:k], values.shape[k], values.shape[k + 1 :]
+    out = np.empty((prod(shape[0]), table.weight.shape[1], prod(shape[2])))
+    values = np.ascontiguousarray(values).reshape(len(out), shape[1], out.shape[2])
+    means(values, table.index, table.weight, harmonic, out)
+    return out.reshape(*shape[0], -1, *shape[2])
 
 
 def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import mgcore
 from mgcore import Robin, Stencil, poisson_levels, solve, solve_poisson
 from mgcore.convergence import asymptotic_factor
+from mgcore.diffusion import Medium
 from mgcore.operator_level import OperatorLevel
 from tests.mgcore.assembly import assemble, volumes
 
@@ -418,11 +419,33 @@ def test_the_table_of_levels_says_what_is_solved(how, equation):
 
 @pytest.mark.parametrize("sides", ["dirichlet", "neumann", ("dirichlet", "neumann")])
 @pytest.mark.parametrize("n", [8, 9, 10, 31])
-def test_mesh_widths_join_to_those_of_the_coarser_axis(n, sides):
-    x = np.cumsum(np.random.default_rng(n).uniform(0.5, 2, n))
-    axis = mgcore.Grid(n, sides=[sides], coordinates=[x]).axes[0]
-    joined = axis.joined.apply(axis.widths[None], 1)
-    np.testing.assert_allclose(joined[0], axis.coarser.widths, rtol=1e-14)
+def test_coarser_faces_resist_as_much_as_those_they_are_made_of(n, sides):
+    rng = np.random.default_rng(n)
+    x, y, a = np.cumsum(rng.uniform(0.5, 2, n)), np.arange(9.0), rng.uniform(0.1, 10, n - 1)
+    slope = 1 + np.arange(9.0)
+    for number in (0, 1):
+        grid = mgcore.Grid(coordinates=[(x, y), (y, x)][number], sides=sides)
+        coarse = grid.coarser()
+        assert grid.halved_axes() == (True, True)
+        faces = [np.ones((1, 1)), np.ones((1, 1))]
+        faces[number] = np.outer(a, slope) if number == 0 else np.outer(slope, a)
+        medium = Medium(grid, tuple(faces), np.zeros((1, 1))).coarser(coarse, (True, True))
+        axis = grid.axes[number]
+        resistance = np.cumsum([0, *axis.widths / a])[axis.kept]
+        found = np.moveaxis(medium.faces[number], number, 0)
+        # Linear along the other axis, which full weighting keeps.
+        expected = np.outer(coarse.axes[number].widths / np.diff(resistance), slope[2:-2:2])
+        np.testing.assert_allclose(found[:, 1:-1], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("mean", ["arithmetic", "harmonic"])
+def test_a_at_nodes_is_that_on_faces(mean):
+    a = np.random.default_rng(0).uniform(0.5, 2, (4, 6))
+    at_nodes = Medium.given(mgcore.Grid((4, 6)), a, mean=mean)
+    means = {"arithmetic": lambda p, q: (p + q) / 2, "harmonic": lambda p, q: 2 * p * q / (p + q)}
+    np.testing.assert_allclose(at_nodes.faces[0], means[mean](a[1:], a[:-1]), rtol=1e-14)
+    np.testing.assert_allclose(at_nodes.faces[1], means[mean](a[:, 1:], a[:, :-1]), rtol=1e-14)
+    assert (at_nodes.nodes is not None) == (mean == "arithmetic")
 
 
 @pytest.mark.parametrize("a", [np.nan, np.inf, 0.0])

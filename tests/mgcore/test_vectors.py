@@ -39,7 +39,7 @@ def count(S):
 @serial
 def calculate(S, out, j, k, number):
     x, y = load(S, np.uint64(j)), load(S, np.uint64(k))
-    store(out, np.uint64(1), x * y - spread(S, number) + x)
+    store(out, np.uint64(1), x * y - spread(S, number) + x / y)
 
 
 @serial
@@ -92,7 +92,9 @@ def test_arithmetic(dtype):
     calculate(S, out, 3, 40, 0.5)
     x, y = S[3 : 3 + n], S[40 : 40 + n]
     tolerance = 4 * np.finfo(dtype).eps
-    np.testing.assert_allclose(out[1 : 1 + n], x * y - 0.5 + x, atol=10 * tolerance)
+    np.testing.assert_allclose(
+        out[1 : 1 + n], x * y - 0.5 + x / y, rtol=tolerance, atol=10 * tolerance
+    )
     assert (out[[0, *range(1 + n, 100)]] == 7).all()
 
 
