@@ -128,10 +128,9 @@ def write_pages(app: Any) -> None:
         frames = "\n".join(_slider(pictures, k) for k in range(len(sliders)))
         text = _text(path, frames, pictures)
         _write(folder / f"{name}.md", text)
-        rows.append(f"- [{_title(text)}]({name}.md): {_doc(path)}")
-    lines = (Path(app.srcdir) / "lecture.md").read_text(encoding="utf-8")
-    table = ["```{toctree}", ":hidden:", "", *names, "```", ""]
-    _write(folder / "index.md", "\n".join([lines, *rows, "", *table]))
+        rows.append(f"- [{_title(text)}](live/{name}.md): {_doc(path)}")
+    table = ["```{toctree}", ":hidden:", "", *(f"live/{name}" for name in names), "```", ""]
+    _write(folder / "list.md", "\n".join([*rows, "", *table]))  # lecture.md includes it
 
 
 @contextmanager
