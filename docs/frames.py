@@ -130,6 +130,9 @@ def write_pages(app: Any) -> None:
         _write(folder / f"{name}.md", text)
         rows.append(f"- [{_title(text)}](live/{name}.md): {_doc(path)}")
     table = ["```{toctree}", ":hidden:", "", *(f"live/{name}" for name in names), "```", ""]
+    for path in folder.glob("*.md"):
+        if path.stem not in (*names, "list"):
+            path.unlink()  # of a page that is gone
     _write(folder / "list.md", "\n".join([*rows, "", *table]))  # lecture.md includes it
 
 
