@@ -175,13 +175,17 @@ class Stencil:
                 f"a stencil of {self.ndim} axes takes arrays of as many, and for `beyond` "
                 f"{', '.join(map(repr, BEYOND))}; got shape {u.shape} and {beyond!r}"
             )
-        wide = np.zeros([n * step for n, step in zip(u.shape, self.between, strict=True)], u.dtype)
-        wide[tuple(slice(None, None, step) for step in self.between)] = u
         reach = self.reach
+        zeros = [r if rule == "zero" else 0 for r, rule in zip(reach, rules, strict=True)]
+        lengths = [n * step for n, step in zip(u.shape, self.between, strict=True)]
+        wide = np.zeros([n + 2 * r for n, r in zip(lengths, zeros, strict=True)], u.dtype)
+        inside = zip(zeros, lengths, self.between, strict=True)
+        wide[tuple(slice(r, r + n, step) for r, n, step in inside)] = u
         for axis, rule in enumerate(rules):
-            around = [(0, 0)] * self.ndim
-            around[axis] = (reach[axis],) * 2
-            wide = np.pad(wide, around, BEYOND[rule])  # type: ignore[call-overload]
+            if rule != "zero":
+                around = [(0, 0)] * self.ndim
+                around[axis] = (reach[axis],) * 2
+                wide = np.pad(wide, around, BEYOND[rule])  # type: ignore[call-overload]
         total: Any = 0.0
         for offset, weight in self.weights.items():
             window = tuple(
