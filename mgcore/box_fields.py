@@ -27,7 +27,24 @@ def kind_of(operator: Diffusion) -> int:
 
 
 def fields(operator: Diffusion, kind: int, layout: Layout, room: int) -> np.ndarray:
-    """a and, where there is one, c: (rows, halves, room)."""
+    """a and, where there is one, c, as passes read them.
+
+    Parameters
+    ----------
+    operator : Diffusion
+        On a grid of two axes.
+    kind : int
+        FACES or NODES, as :func:`kind_of` says.
+    layout : Layout
+        Of the arrays for u and g, whose dtype is that of fields.
+    room : int
+        Numbers for half a row.
+
+    Returns
+    -------
+    ndarray
+        (unknown rows + 2, halves, room): see COLUMNS and its like in :mod:`mgcore.kernels.box`.
+    """
     grid, medium = operator.grid, operator.medium
     owned = bool(medium.reaction.any())
     out = layout.aligned((grid.interior[0] + 2, HALVES[kind] + 2 * owned, room))
