@@ -84,7 +84,7 @@ def _(kind, lifted, penalties, penalty, solved, stray):
         caption=f"length of the weights: {norms[here]:.1f}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="two sets, lines between them, |w|")])
+    mo.vstack([number, mo.image(canvas.url(), alt="two sets, lines between them, |w|")])
     return
 
 

@@ -89,7 +89,7 @@ def _(approximated, axes, degree, neurons, sigma):
             f"{found.errors[-1]:.3f}",
             bordered=True,
         )
-    mo.vstack([number, mo.image(canvas.png(), alt="f and f_n; the error against n")])
+    mo.vstack([number, mo.image(canvas.url(), alt="f and f_n; the error against n")])
     return
 
 
@@ -108,6 +108,11 @@ def _():
 
     $$\inf_{f_n \in \Sigma_n^\sigma} \|f - f_n\|_{L^2} \lesssim n^{-\frac12 - \frac{2k+1}{2d}}$$
 
+    ```python
+    # mgnet/greedy.py
+    return -0.5 - (2 * k + 1) / (2 * d)
+    ```
+
     for $f$ with enough derivatives (in the variation space of $\sigma$). The greedy algorithm reaches
     that rate (Siegel & Xu 2022). With what is left, $r = f - f_{n-1}$,
     it takes as next neuron $g_n = \operatorname{argmax}_g |\langle g, r \rangle|$, and projects $f$
@@ -117,7 +122,6 @@ def _():
     # mgnet/greedy.py
     best = int(np.argmax(abs(g @ rest)))
     rest -= coefficients[i] * basis[i]
-    return -0.5 - (2 * k + 1) / (2 * d)
     ```
 
     ### Exercises

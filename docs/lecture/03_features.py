@@ -72,7 +72,7 @@ def _(kernel, level, photograph, width):
         f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="a photograph on its way to a feature")])
+    mo.vstack([number, mo.image(canvas.url(), alt="a photograph on its way to a feature")])
     return
 
 

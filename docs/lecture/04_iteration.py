@@ -103,7 +103,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="error, spectrum, symbol and alias")])
+    mo.vstack([number, mo.image(canvas.url(), alt="error, spectrum, symbol and alias")])
     return
 
 

@@ -136,7 +136,7 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
         caption=f"the factor of later cycles: {factor:.3f}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="the cycle, its errors, factors and cost")])
+    mo.vstack([number, mo.image(canvas.url(), alt="the cycle, its errors, factors and cost")])
     return
 
 

@@ -162,7 +162,7 @@ def _(
         f"{predicted(eps, min(angle, 90 - angle), how):.3f}, predicted",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="error, symbol and factors")])
+    mo.vstack([number, mo.image(canvas.url(), alt="error, symbol and factors")])
     return
 
 

@@ -86,7 +86,7 @@ def _(distance, load, s, solved):
         caption=f"residual below 1e-8 after {len(cycles.residuals) - 1} V(2,2)",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="g, u and the residuals")])
+    mo.vstack([number, mo.image(canvas.url(), alt="g, u and the residuals")])
     return
 
 

@@ -75,11 +75,11 @@ def _(count, f, modes, names, step, support, times, waves, x):
     plot_modes(right, times, dict(zip(names, parts, strict=True)), max(step.value, 1))
     number = mo.stat(
         f"{fast:.1%}",
-        label="of the fast wave is left to learn",
+        label=f"of the fast wave is left to learn, M = {support.value}, n = {n}",
         caption=f"of the slow one {slow:.1%}; condition number {fp.condition_number(phi):.1e}",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="neurons, f and f_n, modes of the error")])
+    mo.vstack([number, mo.image(canvas.url(), alt="neurons, f and f_n, modes of the error")])
     return
 
 
@@ -138,7 +138,7 @@ def _(again, f, modes, names, waves):
         found = fp.spectrum(lost, max(waves))[:, modes].T
         plot_modes(ax, marks, dict(zip(names, found, strict=True)))
         ax.set_xlabel(f"steps of training, {title}")
-    mo.image(trained.png(), alt="modes of the error of both networks, all weights trained")
+    mo.image(trained.url(), alt="modes of the error of both networks, all weights trained")
     return
 
 

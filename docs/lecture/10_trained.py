@@ -92,7 +92,7 @@ def _(centre, corner, edge, factors, fixed, known, seen, solver):
         caption=f"trained {factors['trained']:.3f}, SOR {factors['SOR']:.3f}; 65 x 65 nodes",
         bordered=True,
     )
-    mo.vstack([number, mo.image(canvas.png(), alt="three spectra, and the time for a digit")])
+    mo.vstack([number, mo.image(canvas.url(), alt="three spectra, and the time for a digit")])
     return
 
 

@@ -40,17 +40,17 @@ def test_pages_are_well_formed():
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_lines_that_a_page_quotes_are_in_the_file_that_it_names(page):
-    """A block that begins with a file's name shows lines of that file."""
+    """A block that begins with a file's name shows lines of that file, in their order."""
     text = page.read_text()
     for block in re.findall(r"```python\n(.*?)\n *```", text, re.DOTALL):
         first, *lines = block.splitlines()
         named = re.match(r" *# (\S+\.py)$", first)
         if named is None:
             continue
-        source = {line.strip() for line in (ROOT / named[1]).read_text().splitlines()}
+        source = iter([line.strip() for line in (ROOT / named[1]).read_text().splitlines()])
         assert lines
-        missing = [line for line in lines if line.strip() and line.strip() not in source]
-        assert not missing, f"{named[1]} has no line {missing}"
+        for line in filter(None, map(str.strip, lines)):
+            assert line in source, f"{named[1]} has no line {line} behind those quoted before it"
 
 
 # --- as scripts -----------------------------------------------------------------------------------
@@ -240,6 +240,28 @@ def test_every_slider_of_a_page_moves_its_number(served, name, tab, latencies, r
     assert not tab.complaints
     latencies[name] = waited
     record_property("milliseconds", waited)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "served", [page for page in PAGES if page.stem in ("04_iteration", "08_mgnet")],
+    ids=["04_iteration", "08_mgnet"], indirect=True,
+)  # fmt: skip
+def test_a_key_held_down_is_followed_without_complaint(served, tab):
+    """Answers come more slowly than a held key repeats: each may be passed over by the next."""
+    tab.goto(served)
+    tab.wait_for_function(ANSWER, timeout=1000 * OPENING)
+    slider = tab.get_by_role("slider").first
+    slider.focus()
+    before = tab.evaluate(ANSWER)
+    for _ in range(30):
+        tab.keyboard.down("ArrowRight")
+        tab.wait_for_timeout(30)
+    tab.keyboard.up("ArrowRight")
+    tab.wait_for_function(WAITED.replace("window.pressed", "0"), arg=before, timeout=30_000)
+    assert slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax")
+    assert not tab.get_by_text("Traceback").count()
+    assert not tab.complaints
 
 
 def page_named(name):
