@@ -245,6 +245,12 @@ class Axis:
         return _tidy(index, there * self.widths[index] / self.coarser.widths)
 
     @cached_property
+    def between(self) -> Table:
+        """Means of the two nodes at the ends of each mesh width."""
+        first = np.arange(len(self.widths))
+        return Table(np.stack([first, (first + 1) % self.n]), np.full((2, len(first)), 0.5))
+
+    @cached_property
     def injection(self) -> Table:
         """The values at the nodes kept."""
         return Table(self.kept[None], np.ones((1, len(self.kept))))

@@ -261,13 +261,7 @@ def _faces(grid: Grid, values: np.ndarray, number: int, mean: str) -> np.ndarray
     if values.ndim == 0:
         return values.reshape((1,) * grid.ndim)
     if values.shape == grid.shape:
-        turned = np.moveaxis(values, number, 0)
-        if axis.periodic:
-            turned = np.concatenate([turned, turned[:1]])
-        # Halves, so that no sum overflows.
-        part = turned / 2 if mean == "arithmetic" else 0.5 / turned
-        part = np.moveaxis(part[:-1] + part[1:], 0, number)
-        return part if mean == "arithmetic" else 1 / part
+        return _averaged(values, number, axis.between, harmonic=mean == "harmonic")
     for k, other in enumerate(grid.axes):
         if k == number:
             continue
