@@ -17,6 +17,7 @@ from mgcore.gate import given_on_sides
 from mgcore.interpolation import Interpolation
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.layout import Layout
+from mgcore.level import check_state
 from mgcore.operator_level import OperatorLevel
 from mgcore.smoothers import Smoother, pointwise
 from mgcore.space_pass import SpacePass
@@ -238,16 +239,12 @@ class BoxLevel(OperatorLevel[State]):
         if coarse is state.coarse:
             self.coarse._write(coarse)
             return self._below.layer(state.coarse_u)
-        if not self.coarse._fits(coarse):
-            raise ValueError(
-                f"a coarser state of {self.coarse.grid.shape} nodes in {self.dtype} fits here, got "
-                "another one: states come from the level's start, restrict or descend"
-            )
+        check_state(self.coarse, coarse)
         e, inside = self._below.zeros(), self.coarse.grid.unknown
         self._below.nodes(e)[inside] = self.coarse.solution(coarse)[inside]
         return self._below.layer(e)
 
-    def _fits(self, state: Any) -> bool:
+    def fits(self, state: Any) -> bool:
         """Whether a state is one of this level."""
         like = isinstance(state, State) and state.u.shape == self._layout.shape
         return like and state.u.dtype == self.dtype

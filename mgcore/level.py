@@ -10,7 +10,7 @@ import numpy as np
 
 from mgcore.grid import Grid
 
-__all__ = ["Hierarchy", "Level", "Posed", "SolverLevel", "describe"]
+__all__ = ["Hierarchy", "Level", "Posed", "SolverLevel", "check_state", "describe"]
 
 S = TypeVar("S")
 
@@ -213,6 +213,15 @@ class SolverLevel(Level[S], Protocol[S]):
 
 
 L = TypeVar("L")
+
+
+def check_state(level: Any, state: Any) -> None:
+    """Refuse a state that another level made: its arrays lie differently in memory."""
+    if not level.fits(state):
+        raise ValueError(
+            f"a coarser state of {level.grid.shape} nodes in {level.dtype} fits here, got another "
+            "one: states come from the level's start, restrict or descend"
+        )
 
 
 def describe(grid: Grid, method: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from mgcore.kernels.halves import (
     RESTRICTION,
     ZERO,
 )
-from mgcore.level import Posed
+from mgcore.level import Posed, check_state
 from mgcore.pool import Pool
 from mgcore.sides import at_border
 from mgcore.smoothers import Smoother
@@ -420,15 +420,17 @@ class PoissonLevel(ArrayLevel[State]):
         assert state.workspace.coarse is not None
         return state.workspace.coarse
 
-    def _coarse_u(self, coarse: State) -> np.ndarray:
+    def fits(self, state: Any) -> bool:
+        """Whether a state is one of this level."""
+        like = isinstance(state, State) and state.u.shape == self.grid.shape
+        return like and state.u.dtype == self.dtype
+
+    def _coarse_u(self, coarse: Any) -> np.ndarray:
         """The u of a state of the next coarser level, which need not be the workspace's."""
         assert self.coarse is not None
-        if coarse.u.shape != self.coarse.grid.shape or coarse.u.dtype != self.dtype:
-            raise ValueError(
-                f"a coarser state of {self.coarse.grid.shape} nodes in {self.dtype} fits here, got "
-                f"one of {coarse.u.shape} in {coarse.u.dtype}: states come from the level's start, "
-                "restrict or descend"
-            )
+        check_state(self.coarse, coarse)
+        if coarse.u is None:  # a general level's, which was not made for this one
+            return self.coarse.solution(coarse)
         return self.coarse._write(coarse).u
 
     def _state(self, g: np.ndarray) -> State:

@@ -15,6 +15,7 @@ from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import general, transfers, zebra
 from mgcore.kernels.runs import NORM, NOTHING, RESIDUAL
 from mgcore.kernels.slab import close
+from mgcore.level import check_state
 from mgcore.lines import factorised
 from mgcore.operator_level import OperatorLevel
 from mgcore.slabs import Slabs, three
@@ -195,6 +196,7 @@ class StencilLevel(OperatorLevel[State]):
 
     def _spread(self, state: State, coarse: State, transfer: Any, added: bool) -> None:
         assert self.coarse is not None
+        check_state(self.coarse, coarse)
         e, fine, below = (
             self.coarse._filled(coarse).values,
             self._slabs.walk,
@@ -336,7 +338,7 @@ class StencilLevel(OperatorLevel[State]):
     def _take(self, state: State, u: np.ndarray) -> None:
         self._slabs.take(state.values, three(u))
 
-    def _fits(self, state: Any) -> bool:
+    def fits(self, state: Any) -> bool:
         """Whether a state is one of this level."""
         like = isinstance(state, State) and len(state.values) == self._slabs.length
         return like and state.values.dtype == self.dtype
