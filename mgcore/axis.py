@@ -16,7 +16,10 @@ import numpy as np
 
 from mgcore.cached import cached_property
 
-__all__ = ["SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides"]
+__all__ = ["SCOPE", "SIDES", "Axis", "Robin", "Side", "Table", "pair_of_sides"]
+
+#: Where an error for what is not solved sends its reader.
+SCOPE = "the README's table 'What is solved, and what is not' has more"
 
 
 @dataclass(frozen=True)
@@ -295,7 +298,8 @@ def pair_of_sides(given: Any) -> tuple[Side, Side]:
     for side in pair:
         if not isinstance(side, Robin) and side not in SIDES:
             raise ValueError(
-                f"unknown side {side!r}; known are {', '.join(map(repr, SIDES))} and Robin(beta)"
+                f"unknown side {side!r}; known are {', '.join(map(repr, SIDES))} and Robin(beta) "
+                f"({SCOPE})"
             )
     if (pair[0] == "periodic") != (pair[1] == "periodic"):
         raise ValueError(f"an axis is periodic on both sides or on none, got {given!r}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.axis import Table
+from mgcore.axis import SCOPE, Table
 from mgcore.cached import cached_property
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
@@ -77,7 +77,7 @@ class Medium:
         if c.ndim:
             check_shape(c.shape, grid, "reaction")
         if not (c >= 0).all() or not (c < inf).all():
-            raise ValueError("reaction must be zero or more and finite")
+            raise ValueError(f"reaction must be zero or more and finite ({SCOPE})")
         nodes = None
         if mean == "arithmetic" and not listed and each[0].shape == grid.shape:
             nodes = each[0]
@@ -169,6 +169,11 @@ class Diffusion(Operator):
         return True
 
     @property
+    def symmetric(self) -> bool:
+        """See :class:`~mgcore.operators.Operator`."""
+        return True
+
+    @property
     def uniform_diagonal(self) -> float | None:
         """See :class:`~mgcore.operators.Operator`."""
         if self.own.size > 1 or any(faces.size > 1 for faces in self.medium.faces):
@@ -211,6 +216,11 @@ def equation(
     medium = Medium.given(grid, coefficient, reaction, mean)
     if operator is None:
         return medium
+    if not isinstance(operator, Stencil):
+        raise ValueError(
+            "the operator must be a Stencil, such as mgcore.Stencil.of_array(weights), got "
+            f"{type(operator).__name__}"
+        )
     if not medium.plain:
         raise ValueError("an operator stands for coefficient and reaction; give one or the other")
     return operator
@@ -250,7 +260,8 @@ def _checked(grid: Grid, a: Any) -> np.ndarray:
     if values.shape not in ((), grid.shape, cells) or not 0 < values.min() <= values.max() < inf:
         raise ValueError(
             f"coefficient must be positive and finite: a number, one value for each of the nodes "
-            f"{grid.shape} or of the cells {cells}, or a list with one of these for each axis"
+            f"{grid.shape} or of the cells {cells}, or a list with one of these for each axis "
+            f"({SCOPE})"
         )
     return values
 

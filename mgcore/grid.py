@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.axis import Axis, Robin, Side, pair_of_sides
+from mgcore.axis import SCOPE, Axis, Robin, Side, pair_of_sides
 from mgcore.cached import cached_property
 
 __all__ = ["Grid", "check_nested"]
@@ -65,7 +65,7 @@ class Grid:
             raise ValueError("a grid needs a shape or coordinates")
         shape = _numbers(shape, "shape", int)
         if not 1 <= len(shape) <= 3:
-            raise ValueError(f"grids have one, two or three axes, got shape {shape}")
+            raise ValueError(f"grids have one, two or three axes, got shape {shape} ({SCOPE})")
         if any(n < 3 for n in shape):
             raise ValueError(f"each axis needs 3 nodes or more, got shape {shape}")
         pairs = _sides(sides, len(shape))

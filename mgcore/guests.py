@@ -1,9 +1,10 @@
 """Multigrid as a guest of other solvers: A and one cycle as operators of scipy.sparse.linalg.
 
-Vectors hold the unknowns in C order, the nodes of Dirichlet sides left out. Rows are weighted with
-the volume that belongs to their node, in units of the mean one: on an even mesh with Dirichlet
-sides that changes nothing; elsewhere it makes A symmetric, as conjugate gradients need it. The
-right-hand side is weighted in the same way: ``levels.weigh(g)``.
+The functions of this file are methods of what :func:`mgcore.poisson_levels` returns:
+``levels.as_linear_operator()``. Vectors hold the unknowns in C order, the nodes of Dirichlet sides
+left out. Rows are weighted with the volume that belongs to their node, in units of the mean one: on
+an even mesh with Dirichlet sides that changes nothing; elsewhere it makes A symmetric, as conjugate
+gradients need it. The right-hand side is weighted in the same way: ``levels.weigh(g)``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.diffusion import Medium
 from mgcore.operators import Operator
 from mgcore.poisson_level import PoissonLevel
+from mgcore.stencil import Stencil
 from mgcore.stencil_level import StencilLevel, stencil_levels
 
 __all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "weigh"]
@@ -64,8 +66,8 @@ def as_linear_operator(levels: Sequence[Any]) -> LinearOperator:
     Returns
     -------
     LinearOperator
-        diag(v) A with v the volumes of the nodes over their mean: symmetric, of shape (n, n) for
-        n unknowns.
+        diag(v) A with v the volumes of the nodes over their mean, of shape (n, n) for n unknowns:
+        symmetric, if a stencil given as the operator is its own image in the origin.
     """
     fine = _general(levels, symmetric=False)[0]
     grid = fine.grid
@@ -76,11 +78,14 @@ def as_linear_operator(levels: Sequence[Any]) -> LinearOperator:
         return (applied * fine.volumes).reshape(-1)
 
     shape = (fine.size, fine.size)
-    return LinearOperator(shape, matvec=product, rmatvec=product, dtype=fine.dtype)
+    back = product if fine.operator.symmetric else None
+    return LinearOperator(shape, matvec=product, rmatvec=back, dtype=fine.dtype)
 
 
 def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -> LinearOperator:
-    """One cycle from zero as an approximate inverse of :func:`as_linear_operator`.
+    """One cycle from zero as an approximate inverse of :func:`as_linear_operator`, symmetric.
+
+    In a problem that knows u up to a constant, it is that of vectors whose mean was taken out.
 
     Parameters
     ----------
@@ -102,16 +107,45 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
             "a preconditioner for conjugate gradients needs a cycle that reads the same backwards, "
             f"such as 'v' or 'w', got {cycle!r}"
         )
+    for level in chain:
+        _check_symmetric(level)
     fine = chain[0]
+    volumes = np.broadcast_to(fine.volumes, fine.grid.interior)
+    parts = (volumes / volumes.sum()).reshape(-1)
 
     def product(r: np.ndarray) -> np.ndarray:
+        if fine.singular:
+            r = r - parts * r.sum()
         g = spread(levels, r)
-        g[fine.grid.unknown] /= fine.volumes
-        u = fine.solution(run(chain, first, fine.start(g)))
-        return u[fine.grid.unknown].reshape(-1)
+        g[fine.grid.unknown] /= volumes
+        u = fine.solution(run(chain, first, fine.start(g)))[fine.grid.unknown].reshape(-1)
+        return u - parts @ u if fine.singular else u
 
     shape = (fine.size, fine.size)
     return LinearOperator(shape, matvec=product, rmatvec=product, dtype=fine.dtype)
+
+
+def _check_symmetric(level: StencilLevel) -> None:
+    """Refuse an operator, or a kernel for B, with which a cycle is not symmetric."""
+    operator, grid = level.operator, level.grid
+    if not operator.symmetric:
+        raise ValueError("a symmetric preconditioner needs an operator that is symmetric")
+    if level.coarse is None:  # is solved
+        return
+    even = operator.uniform_diagonal is not None and np.ptp(level.volumes) < 1e-9
+    for kernel in (sweep.kernel for sweep in level.smoother.sweeps(grid, operator)):
+        if kernel is not None and not (even and _own_image(kernel)):
+            raise ValueError(
+                "a kernel is a symmetric smoother only if it is its own image in the origin, and "
+                "all nodes have one volume and one diagonal; use another smoother, such as "
+                "'redblack'"
+            )
+
+
+def _own_image(kernel: Stencil) -> bool:
+    """Whether opposite weights are the same."""
+    image = kernel.transpose().weights
+    return all(np.allclose(w, image.get(o, 0.0), rtol=1e-6) for o, w in kernel.weights.items())
 
 
 def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 
 from mgcore.grid import Grid
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 __all__ = ["Hierarchy", "Level", "Posed", "SolverLevel", "check_state", "describe"]
 
@@ -261,6 +264,32 @@ class Hierarchy(Sequence[L], Generic[L]):
     def sizes(self) -> tuple[int, ...]:
         """Unknowns of each level, the finest first."""
         return tuple(level.size for level in self._levels)  # type: ignore[attr-defined]
+
+    # --- as a guest of scipy's Krylov methods, see mgcore.guests ----------------------------------
+
+    def as_linear_operator(self) -> LinearOperator:
+        """A on the finest grid: :func:`mgcore.guests.as_linear_operator`."""
+        from mgcore import guests
+
+        return guests.as_linear_operator(self)
+
+    def as_preconditioner(self, cycle: str | Sequence[Any] = "v") -> LinearOperator:
+        """One symmetric cycle: :func:`mgcore.guests.as_preconditioner`."""
+        from mgcore import guests
+
+        return guests.as_preconditioner(self, cycle)
+
+    def weigh(self, g: Any) -> np.ndarray:
+        """A right-hand side as a vector of unknowns: :func:`mgcore.guests.weigh`."""
+        from mgcore import guests
+
+        return guests.weigh(self, g)
+
+    def spread(self, x: Any) -> np.ndarray:
+        """A vector of unknowns as node values: :func:`mgcore.guests.spread`."""
+        from mgcore import guests
+
+        return guests.spread(self, x)
 
     def __str__(self) -> str:
         rows = [level.describe() for level in self._levels]  # type: ignore[attr-defined]

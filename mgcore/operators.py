@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from mgcore.axis import Table
+from mgcore.axis import SCOPE, Table
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube
 from mgcore.sums import weighted
@@ -60,6 +60,17 @@ class Operator:
         """Whether neighbours lie along axes alone, so that two colours are enough."""
         return all(sum(map(abs, offset)) == 1 for offset in self.couplings)
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether diag(volumes) A is symmetric."""
+        if all(weight.size == 1 for weight in self.couplings.values()):
+            none = np.zeros(1)
+            opposite = [self.couplings.get(tuple(-k for k in o), none) for o in self.couplings]
+            pairs = zip(self.couplings.values(), opposite, strict=True)
+            return all(abs(w - o).item() <= 1e-12 * abs(w).item() for w, o in pairs)
+        weighted = sparse.diags_array(self.volumes().reshape(-1)) @ self.matrix()
+        return bool(abs(weighted - weighted.T).max() <= 1e-12 * abs(weighted).max())
+
     def strength(self) -> list[float]:
         """How strongly A couples nodes along each axis, on the mean."""
         sums = [0.0] * self.grid.ndim
@@ -87,6 +98,8 @@ class Operator:
         high = np.any([t >= np.pi / 2 - 1e-9 for t, half in zip(grids, halved, strict=True)
                        if half], axis=0)  # fmt: skip
         diagonal = self.diagonal
+        if not self.couplings:
+            return 1.0, 1.0
         # Opposite neighbours have cosines in common; of varying weights a few thousand are enough.
         shares = list(np.broadcast_arrays(*[w / diagonal for w in self.couplings.values()]))
         step = max(1, shares[0].size // 4096)
@@ -183,21 +196,21 @@ def of_stencil(grid: Grid, stencil: Stencil) -> Operator:
     if stencil.ndim != grid.ndim or not stencil.constant or max(stencil.reach) > 1:
         raise ValueError(
             f"the operator must be a constant stencil on {grid.ndim} axes that reaches no further "
-            f"than the next node, got {stencil!r}"
+            f"than the next node, got {stencil!r} ({SCOPE})"
         )
     if not grid.even or any(
         side not in ("dirichlet", "neumann", "periodic") for pair in grid.sides for side in pair
     ):
         raise ValueError(
             "a stencil as the operator needs even mesh widths and Dirichlet, Neumann or periodic "
-            "sides"
+            f"sides ({SCOPE})"
         )
     total = float(np.asarray(stencil.row_sum).item())
     largest = max(abs(float(w.item())) for w in stencil.weights.values())
     if not float(np.asarray(stencil.diagonal).item()) > 0 or total < -1e-12 * largest:
         raise ValueError(
             "the operator needs a positive weight at the node itself and a sum of weights of zero "
-            "or more"
+            f"or more ({SCOPE})"
         )
     own = np.full((1,) * grid.ndim, total if total > 1e-12 * largest else 0.0)
     couplings: dict[Offset, Any] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ class Stencil:
         if len(lengths) != 1 or 0 in lengths:
             raise ValueError(f"offsets need one number for each axis, got {list(weights)}")
         self.ndim = lengths.pop()
+        if not all(isinstance(k, Integral) for offset in weights for k in offset):
+            raise ValueError(f"offsets count nodes in whole numbers, got {list(weights)}")
         self.weights = {
             tuple(map(int, offset)): self._weight(weight) for offset, weight in weights.items()
         }
@@ -83,11 +86,12 @@ class Stencil:
             )
         return array
 
-    def _per_axis(self, values: int | Sequence[int]) -> Offset:
-        listed = (values,) * self.ndim if isinstance(values, int) else tuple(values)
-        if len(listed) != self.ndim or not all(value >= 1 for value in listed):
+    def _per_axis(self, values: Any) -> Offset:
+        listed = (values,) * self.ndim if isinstance(values, Integral) else tuple(values)
+        whole = all(isinstance(value, Integral) and int(value) >= 1 for value in listed)
+        if len(listed) != self.ndim or not whole:
             raise ValueError(f"a stride needs a whole number for each axis, got {values!r}")
-        return listed
+        return tuple(map(int, listed))
 
     # --- making one -------------------------------------------------------------------------------
 

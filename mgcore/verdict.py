@@ -18,6 +18,13 @@ import numpy as np
 __all__ = ["Limits", "Status", "Verdict", "every", "largest"]
 
 
+# What helps where cycles alone do not.
+_JUMPS = (
+    "or, where a coefficient jumps, conjugate gradients with levels.as_preconditioner() (see the "
+    "README's table 'What is solved, and what is not')"
+)
+
+
 class Status(IntEnum):
     """How a solve ended.
 
@@ -56,17 +63,19 @@ class Status(IntEnum):
     MAXITER = (
         3, False,
         "the residual is above the tolerance after maxiter cycles; increase maxiter or use a "
-        "stronger cycle or smoother, such as 'zebra' where some axis couples much more strongly",
+        "stronger cycle or smoother, such as 'zebra' where some axis couples much more strongly, "
+        + _JUMPS,
     )  # fmt: skip
     STAGNATION = (
         4, False,
         "the residual has stopped falling above the level of rounding errors; use a stronger "
-        "cycle or smoother, such as 'zebra' where some axis couples much more strongly",
+        "cycle or smoother, such as 'zebra' where some axis couples much more strongly, "
+        + _JUMPS,
     )  # fmt: skip
     DIVERGENCE = (
         5, False,
-        "the iteration diverges; use another smoother, a smaller omega, or full weighting as "
-        "restriction",
+        "the iteration diverges; use another smoother, a smaller omega, full weighting as "
+        "restriction, " + _JUMPS,
     )  # fmt: skip
     CALLBACK = 6, False, "the callback raised StopIteration"
     RUNNING = 7, False, "running"  # what a callback sees

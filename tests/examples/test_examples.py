@@ -72,6 +72,32 @@ def test_cloning_a_picture_into_itself_changes_nothing(mixed):
 
 
 @pytest.mark.slow
+def test_conduct_heat(capsys):
+    from examples import conduct_heat
+
+    conduct_heat.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert [row[0] for row in rows] == ["10", "100", "1,000"]
+    assert [row[1] for row in rows] == ["23", "divergence", "divergence"]
+    assert [int(row[2]) for row in rows] == pytest.approx([14, 46, 203], abs=3)
+    assert nonempty("heat.png")
+
+
+def test_heat_through_layers_and_through_stripes_is_known():
+    """Across layers resistances add up, along them conductivities do: exact on every mesh."""
+    from examples.conduct_heat import conduct
+
+    a = np.ones((33, 33))
+    a[9:21] = 20.0
+    across, along = conduct(a), conduct(a.T.copy())
+    between = 2 / (1 / a[1:, 0] + 1 / a[:-1, 0])
+    np.testing.assert_allclose(across.flux, 1 / np.mean(1 / between), rtol=1e-6)
+    parts = np.full(33, 1 / 32)
+    parts[[0, -1]] /= 2
+    np.testing.assert_allclose(along.flux, a[:, 0] @ parts, rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_project_flow(capsys):
     from examples import project_flow
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import cg
 
-from mgcore import Robin, guests, poisson_levels, solve
+from mgcore import Kernel, Robin, Stencil, guests, poisson_levels, solve
 
 CASES = [
     {"shape": (33, 65)},
@@ -46,6 +46,37 @@ def test_conjugate_gradients_need_few_steps_and_find_what_solve_finds(case):
     np.testing.assert_allclose(u, ours, atol=1e-8 * abs(ours).max())
 
 
+WIND = Stencil.of_array([-1.5, 2.0, -0.5])
+EVEN = Stencil.of_array([0.1, 0.6, 0.1])
+LOPSIDED = Kernel(Stencil.of_array([0.1, 0.6, 0.2]))
+
+
+@pytest.mark.parametrize("sides", ["neumann", "periodic"])
+def test_of_a_singular_problem_the_inverse_is_symmetric_on_all_vectors(sides):
+    levels = poisson_levels((20, 30), sides=sides, coarsest=1)
+    A, B = levels.as_linear_operator(), levels.as_preconditioner()
+    x, y = np.random.default_rng(0).standard_normal((2, A.shape[0]))
+    for operator in (A, B):
+        assert abs(x @ operator(y) - y @ operator(x)) <= 1e-12 * abs(x @ operator(x))
+    assert abs(B(levels.weigh(np.ones((20, 30))))).max() < 1e-12
+    assert abs(levels[0].volumes.reshape(-1) @ B(y)) < 1e-12
+
+
+def test_a_kernel_smooths_symmetrically_where_all_nodes_are_alike():
+    levels = poisson_levels((33, 33), smoother=Kernel(Stencil.tensor([[0.1, 0.8, 0.1]] * 2)),
+                            coarsest=1)  # fmt: skip
+    B = levels.as_preconditioner()
+    x, y = np.random.default_rng(0).standard_normal((2, B.shape[0]))
+    assert abs(x @ B(y) - y @ B(x)) <= 1e-13 * abs(x @ B(x))
+
+
+def test_an_operator_that_is_not_symmetric_does_not_pass_for_its_transpose():
+    A = poisson_levels((9, 9), operator=Stencil.of_array(
+        [[0, -1, 0], [-1.5, 4, -0.5], [0, -1, 0]])).as_linear_operator()  # fmt: skip
+    with pytest.raises(NotImplementedError):
+        A.rmatvec(np.ones(49))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -58,6 +89,18 @@ def test_conjugate_gradients_need_few_steps_and_find_what_solve_finds(case):
         (lambda: guests.as_preconditioner(poisson_levels(999), cycle="fmg"), "reads the same"),
         (lambda: guests.as_preconditioner(poisson_levels(999), cycle="f"), "reads the same"),
         (lambda: guests.as_linear_operator([None]), "made by"),
+        (lambda: poisson_levels(99, operator=WIND).as_preconditioner(), "operator that is symm"),
+        (lambda: poisson_levels(299, smoother=LOPSIDED).as_preconditioner(), "its own image"),
+        (
+            lambda: poisson_levels(
+                299, smoother=Kernel(EVEN), coefficient=np.linspace(1, 2, 299)
+            ).as_preconditioner(),
+            "one diagonal",
+        ),
+        (
+            lambda: poisson_levels(299, smoother=Kernel(EVEN), sides="neumann").as_preconditioner(),
+            "one volume",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(call, message):
