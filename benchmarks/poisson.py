@@ -39,10 +39,11 @@ from benchmarks.direct import DirectSolver
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import Grid, threads
 from mgcore.grid import check_nested
+from mgcore.plotting import COLOURS
 
 SIZES_2D = (513, 1025, 2049, 4097, 8193)
 SIZES_3D = (65, 129, 257)
-FMG, IN_ONE_CALL, DST = "full multigrid", "full multigrid by solve_poisson", "DST"
+FMG, IN_ONE_CALL, DST = "full multigrid", "full multigrid by solve_poisson", "sine transforms"
 ACCURATE, IN_TURN = "to discretisation error", "sizes in turn"
 LOOSE, TIGHT = "residual x 1e-08", "residual x 1e-10"
 WITH_SET_UP = f"{LOOSE}, set-up included"
@@ -399,10 +400,10 @@ def goals(
         out.append(Goal(measure, f"at most {most:g} s", f"{t:.2f} s", t <= most))
 
     for nodes, wanted in (("4097^2", 3.5), ("257^3", 2.5)):
-        measure = f"{nodes}: one full multigrid, times faster than the DST"
+        measure = f"{nodes}: one full multigrid, times faster than {DST}"
         ratio(measure, (ACCURATE, nodes, FMG), (ACCURATE, nodes, DST), wanted)
     for kind in ("solve_poisson", "solve_poisson, mixed"):
-        measure = f"2049^2: random g, residual x 1e-10 by {kind}, times faster than the DST"
+        measure = f"2049^2: random g, residual x 1e-10 by {kind}, times faster than {DST}"
         ratio(measure, (TIGHT, "2049^2", kind), (TIGHT, "2049^2", DST), 1 / 1.2)
         for nodes, of in (("2049^2", "1025^2"), ("129^3", "129^3")):
             measure = (
@@ -481,8 +482,9 @@ def draw(rows: list[Row], path: Path) -> None:
         if r.task in (ACCURATE, LOOSE)
         or (r.task == WITH_SET_UP and not r.solver.startswith("solve_poisson"))
     ]
-    colors = {name: f"C{k}" for k, name in enumerate(dict.fromkeys(map(series, drawn)))}
-    fig, panels = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    names = dict.fromkeys(map(series, drawn))
+    looks = {name: look for name, *look in zip(names, "osD^vPX", COLOURS, strict=False)}
+    fig, panels = plt.subplots(1, 2, figsize=(10, 6), sharey=True, layout="constrained")
     for ax, ndim in zip(panels, (2, 3), strict=True):
         curves: dict[str, dict[int, list[float]]] = {}
         for r in drawn:
@@ -492,7 +494,8 @@ def draw(rows: list[Row], path: Path) -> None:
                 curve.setdefault((n - 2) ** d, []).append(r.ns_per_unknown)
         for name, points in curves.items():
             times = [statistics.median(points[size]) for size in sorted(points)]
-            ax.loglog(sorted(points), times, "o-", color=colors[name], label=name, markersize=4)
+            marker, colour = looks[name]
+            ax.loglog(sorted(points), times, marker=marker, color=colour, label=name)
         ax.set_title(f"{ndim}D")
         ax.set_xlabel("unknowns")
         ax.grid(alpha=0.3, which="both")
@@ -501,9 +504,7 @@ def draw(rows: list[Row], path: Path) -> None:
     for ax in panels:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    fig.legend(
-        handles.values(), handles.keys(), loc="outside right upper", frameon=False, fontsize=8
-    )
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", frameon=False, ncols=2)
     fig.savefig(path, dpi=120)
     plt.close(fig)
 

@@ -331,7 +331,7 @@ def _text(path: Path, frames: str, folder: Path) -> str:
     text = re.sub("^###", "##", text, flags=re.MULTILINE)
     live = (
         f"Live, in a clone: `make lecture`, or this page alone:\n\n"
-        f"    marimo run docs/lecture/{path.name}\n\n"
+        f"    .venv/bin/marimo run docs/lecture/{path.name}\n\n"
         f"{{download}}`Source <../lecture/{path.name}>`: a program of "
         f"{len(source.splitlines())} lines.\n"
     )

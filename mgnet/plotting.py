@@ -83,9 +83,9 @@ def plot_sizes(
     """
     for k, (name, pairs) in enumerate(families.items()):
         parameters, accuracies = zip(*sorted(pairs), strict=True)
-        style = "o-" if lines else ("o", "s", "D", "^")[k % 4]
-        ax.semilogx(parameters, [100 * a for a in accuracies], style, color=COLOURS[k % 7],
-                    label=name)  # fmt: skip
+        look = {} if lines else {"ls": "", "mfc": "none", "mew": 2}  # one may lie behind another
+        ax.semilogx(parameters, [100 * a for a in accuracies], marker="osD^"[k % 4], ms=8,
+                    color=COLOURS[k % 7], label=name, **look)  # fmt: skip
     ax.set(xlabel="parameters", ylabel="test accuracy (%)")
     ax.legend(frameon=False, loc="lower right")
     ax.grid(alpha=0.3)
@@ -214,7 +214,7 @@ def plot_approximation(ax: Any, greedy: Greedy, n: int) -> Any:
         foot, along = np.array([-b * w0, -b * w1]), np.array([-w1, w0])
         ax.plot(*np.stack([foot - 3 * along, foot + 3 * along], 1), "w-", lw=0.8, alpha=0.7)
     ax.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="$x_1$", ylabel="$x_2$")
-    ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], title="$f_n$ and its kinks")
     return ax
 
 

@@ -80,7 +80,7 @@ def _(kind, lifted, penalties, penalty, solved, stray):
     plot_norms(right, np.array(penalties), np.array(norms), here)
     number = mo.stat(
         "inseparable" if svm is None else f"{lines[here].angle(svm):.2f}°",
-        label="angle between the line and that of the SVM",
+        label="angle between w and the SVM's w",
         caption=f"length of the weights: {norms[here]:.1f}",
         bordered=True,
     )
@@ -93,9 +93,9 @@ def _():
     mo.md(r"""
     | at these settings | expect |
     |:---|:---|
-    | two clouds, moved by 0.5, $\lambda = 1$ | 19.19°, $\|w\| = 2.0$ |
-    | the same, $\lambda = 10^{-4}$; $10^{-16}$ | 5.94°; 1.04°, $\|w\| = 117.8$ |
-    | moved by 1 | inseparable; $\|w\| = 3.8$ from $\lambda = 10^{-4}$ on |
+    | two clouds, moved by 0.5, $\lambda = 1$ | 19.19°, $\lVert w\rVert = 2.0$ |
+    | the same, $\lambda = 10^{-4}$; $10^{-16}$ | 5.94°; 1.04°, $\lVert w\rVert = 117.8$ |
+    | moved by 1 | inseparable; $\lVert w\rVert = 3.8$ from $\lambda = 10^{-4}$ on |
     | disc and ring, moved by 0, without the feature | inseparable; with it 1.21° at $10^{-16}$ |
 
     ### The slide's equation, and the line that is it

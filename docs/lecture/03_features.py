@@ -15,7 +15,7 @@ with app.setup:
     from mgnet import filters
     from mgnet.plotting import plot_picture, plot_stencil
 
-    canvas = Canvas(12, 7.2, left=0, right=1, bottom=0.0, top=0.95, wspace=0.05, hspace=0.12)
+    canvas = Canvas(12, 5.9, left=0, right=1, bottom=0.0, top=0.95, wspace=0.05, hspace=0.12)
 
 
 @app.cell
@@ -67,7 +67,7 @@ def _(kernel, level, photograph, width):
     plot_picture(fig.add_subplot(grid[1, 3:]), seen.average, "feature")
     number = mo.stat(
         f"{seen.average.mean():.2e}",
-        label=f"is the feature's mean, with a Gaussian of width {width.value:g}",
+        label=f"mean of the feature, with a Gaussian of width {width.value:g}",
         caption=f"{filters.left_out(photograph, level.value):.1%} of the photograph's contrast is "
         f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,

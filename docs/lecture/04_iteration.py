@@ -99,7 +99,7 @@ def _(A, after, k, kind, largest, line, m, noise, omega, sweeps, theta):
     plot_alias(signal, k.value, m)
     number = mo.stat(
         f"{left:.3g}",
-        label=f"of mode ({k.value}, {k.value}) is left, ν = {sweeps.value}",
+        label=f"what is left of mode ({k.value}, {k.value}), ν = {sweeps.value}",
         caption=f"Fourier analysis: {predicted:.3g}",
         bordered=True,
     )
@@ -128,8 +128,8 @@ def _():
 
     ```python
     # mgcore/fourier.py
-            correction = omega * A / diagonal
-            step = step - _mixing(np.broadcast_to(mask, shape)) @ (correction[..., None] * step)
+    correction = omega * A / diagonal
+    step = step - _mixing(np.broadcast_to(mask, shape)) @ (correction[..., None] * step)
     ```
 
     ### Exercises

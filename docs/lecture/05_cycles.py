@@ -20,7 +20,7 @@ with app.setup:
     from mgcore.plotting import plot_cost, plot_factors, plot_step
     from mgcore.watch import watch
 
-    canvas = Canvas(10.4, 5.44, font=11.2)
+    canvas = Canvas(10.4, 5.0, font=11.2)
 
 
 @app.cell
@@ -116,12 +116,12 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
     factor = measured(kind.value if kind.value in "VWF" else "V", grids.value, steps.value)
 
     fig = canvas.clear()
-    top = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.57, top=0.91, wspace=0.36)
-    below = fig.add_gridspec(1, 6, left=0.03, right=0.98, bottom=0.02, top=0.39, wspace=0.12)
-    levels = [fig.add_subplot(below[0, k]) for k in range(6)]
-    plot_step([fig.add_subplot(top[0, 0]), *levels], step)
+    top = fig.add_gridspec(1, 6, left=0.03, right=0.98, bottom=0.63, top=0.9, wspace=0.12)
+    below = fig.add_gridspec(1, 3, left=0.07, right=0.98, bottom=0.11, top=0.46, wspace=0.36)
+    levels = [fig.add_subplot(top[0, k]) for k in range(6)]
+    plot_step([fig.add_subplot(below[0, 0]), *levels], step)
     plot_factors(
-        fig.add_subplot(top[0, 1]),
+        fig.add_subplot(below[0, 1]),
         {"two grids, predicted": (counts, predicted)},
         {
             f"{name}, measured": (counts, [measured(name, grids.value, nu) for nu in counts])
@@ -129,10 +129,10 @@ def _(cost, counts, grids, kind, measured, path, predicted, sizes, steps, visit,
         },
         "steps ν before and after",
     ).set_xticks(counts)
-    plot_cost(fig.add_subplot(top[0, 2]), sizes, cost)
+    plot_cost(fig.add_subplot(below[0, 2]), sizes, cost)
     number = mo.stat(
         f"{left:.3g}",
-        label=f"of the error is left after {visit.value} of {len(path)} visits",
+        label=f"what is left of the error after {visit.value} of {len(path)} visits",
         caption=f"the factor of later cycles: {factor:.3f}",
         bordered=True,
     )
@@ -151,15 +151,15 @@ def _():
     | the same, V on 6 grids | $.120$ |
     | cost on fine grids | as $N$; W costs 2 to 6 V, for its many visits of small grids |
 
-    ### The slide's equation, and the lines that are it
+    ### The equation, and the lines that are it
 
     $u' \leftarrow 0,\quad g' \leftarrow R\,(g - A u),\quad u \leftarrow u + P u'$, on one grid
     after the other: `descend` smooths and restricts, `ascend` prolongs and smooths.
 
     ```python
     # mgcore/cycle.py
-                    states[here] = level.ascend(states[here], coarse, steps)
-                states[here], states[here + 1] = level.descend(states[here], steps)
+    states[here] = level.ascend(states[here], coarse, steps)
+    states[here], states[here + 1] = level.descend(states[here], steps)
     ```
 
     ### Exercises

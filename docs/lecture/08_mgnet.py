@@ -131,15 +131,14 @@ def _(features, gap, level, pixels, place, rows, trained, view):
     A, _ = trained[level.value - 1]
     number = mo.stat(
         f"{effect(A, FIVE_POINT, features[level.value - 1]):.2%}",
-        label=f"of A u on level {level.value}, in norm, for this picture, is made by the part of A "
-        f"along the five-point stencil, {share(A, FIVE_POINT):.1%} of its squared weights",
-        caption=f"MgNet and pre-act ResNet: {gap:.0e} apart, on 32² of {pixels.value}² pixels, "
-        f"cut out at {place.value:g}",
+        label=f"part of ‖A u‖ on level {level.value} that A makes along the five-point stencil",
+        caption=f"{share(A, FIVE_POINT):.1%} of its squared weights lie along it. {pixels.value}² "
+        f"pixels, cut out at {place.value:g}; MgNet and pre-act ResNet {gap:.0e} apart on 32² of them",
         bordered=True,
     )
     figure = [
-        mo.image(view, alt="the picture, and features on every level"),
         mo.image(kernels, alt=f"kernels: {titles}"),
+        mo.image(view, alt="the picture, and features on every level"),
     ]
     mo.vstack([number, *figure])
     return
@@ -148,9 +147,9 @@ def _(features, gap, level, pixels, place, rows, trained, view):
 @app.cell
 def _():
     mo.md(r"""
-    Above: what $u$ holds as each level is left, the channels that vary most. Below: the solver's
-    stencil, and the three orthonormal patterns that the trained kernels consist of most, with their
-    part: first an average, then mostly derivatives. Page 3's kernels, found by training.
+    First row: the solver's stencil, and the three orthonormal patterns that the trained kernels
+    consist of most, with their part: first an average, then mostly derivatives. Page 3's kernels,
+    found by training. Below: what $u$ holds as each level is left, the channels that vary most.
 
     | at these settings | expect |
     |:---|:---|
@@ -173,11 +172,11 @@ def _():
     ```python
     # mgnet/level.py
     def _iterate(self, state: S, kernels: nn.ModuleList, steps: int) -> S:
-            e = self._residual(state, A)
-                e = _pick(self.before, i)(e)
-            e = _pick(kernels, i)(e)
-                e = _pick(self.after, i)(e)
-            state = self._correct(state, e, A)
+        e = self._residual(state, A)
+        e = _pick(self.before, i)(e)
+        e = _pick(kernels, i)(e)
+        e = _pick(self.after, i)(e)
+        state = self._correct(state, e, A)
 
     def _residual(self, state: State, A: nn.Module) -> Tensor:
         return state.g if state.u is None else state.g - A(state.u)
@@ -186,9 +185,9 @@ def _():
         return State(u, r + self.coarse.A[0](u))  # g' = R (g - A u) + A' u'
     ```
 
-    The solver's levels run all but the last, with nothing for `before` and `after`: they have no
-    $\Pi$, so $u' = 0$ and $g' = R\, r$, as on page 5. And one call walks both, a solver for 31 x 31
-    unknowns and the network on your picture:
+    The solver's levels run all of these lines but the last, with nothing for `before` and `after`:
+    they have no $\Pi$, so $u' = 0$ and $g' = R\, r$, as on page 5. And one call walks both, a
+    solver for 31 x 31 unknowns and the network on your picture:
     """)
     return
 
@@ -242,8 +241,8 @@ def _():
     r = r - A(after[i](B[i % len(B)](before[i](r))))
     ```
 
-    The live page gives, above its picture, the largest difference between both on all levels,
-    relative to the largest residual, in double precision, on 32 x 32 pixels of what you see.
+    Under the number above stands the largest difference between both on all levels, relative to the
+    largest residual, in double precision, on 32 x 32 pixels of what you see.
 
     ### Parameters against accuracy
 

@@ -12,6 +12,7 @@ with app.setup:
 
     import marimo as mo
     import numpy as np
+    import torch
 
     from mgcore.canvas import Canvas
     from mgnet import frequency as fp
@@ -19,6 +20,8 @@ with app.setup:
 
     canvas = Canvas(13, 5.0, left=0.06, right=0.99, bottom=0.14, top=0.82, wspace=0.36)
     trained = Canvas(12, 4.8, left=0.1, right=0.99, bottom=0.14, top=0.84)
+
+    torch.set_num_threads(1)  # the browser needs the other core: waiting for it takes longer
 
 
 @app.cell
@@ -70,12 +73,13 @@ def _(count, f, modes, names, step, support, times, waves, x):
     slow, *_, fast = fp.spectrum(now, max(waves))[modes]
 
     left, middle, right = canvas.clear().subplots(1, 3)
-    plot_basis(left, x, phi, [n // 8, n // 2, 5 * n // 8])
+    fine = np.linspace(0, 1, 513)  # nodes among them
+    plot_basis(left, fine, fp.neurons(fine, n, support.value), [n // 8, n // 2, 5 * n // 8])
     plot_fit(middle, x, f, f - now)
     plot_modes(right, times, dict(zip(names, parts, strict=True)), max(step.value, 1))
     number = mo.stat(
         f"{fast:.1%}",
-        label=f"of the fast wave is left to learn, M = {support.value}, n = {n}",
+        label=f"what is left of the fast wave, M = {support.value}, n = {n}",
         caption=f"of the slow one {slow:.1%}; condition number {fp.condition_number(phi):.1e}",
         bordered=True,
     )
