@@ -159,8 +159,7 @@ def iterate(
         limits, problem.scale, problem.norm,
         rounding=fine.eps * fine.condition, lifted=problem.lift is not None,
     )  # fmt: skip
-    easy = verdict.status is Status.CONVERGED or (u0 is not None and not limits.fixed)
-    if easy and fine.traced(problem.state):
+    if fine.traced(problem.state) and (problem.begun or verdict.status is Status.CONVERGED):
         named = cycle if isinstance(cycle, str) else first
         verdict.ask_for(_cycles_from_zero(levels, named, limits))
     sizes, work = [level.size for level in levels], 0.0
@@ -181,21 +180,29 @@ def iterate(
                 callback(solution(u, norm, verdict.so_far))
             except StopIteration:
                 verdict.interrupt()
-    u, norm = problem.finish(), problem.norm
-    if verdict.provisional:
-        u, norm, exact = refine(levels, problem.g, u, verdict.target)
-        verdict.after_refinement(norm, exact)
-    elif verdict.delicate:
-        norm = fine.misfit(problem.g, u)
+    u, norm = _ended(problem, verdict)
     return solution(u if out is None else fine.deliver(u, out), norm, verdict.status)
 
 
+def _ended(problem: Problem, verdict: Verdict) -> tuple[Any, Any]:
+    """The u to hand back and its residual's norm, looked at again where rounding may count."""
+    u, norm = problem.finish(), problem.norm
+    if verdict.provisional:
+        u, norm, exact = refine(problem.levels, problem.g, u, verdict.target)
+        verdict.after_refinement(norm, exact)
+    elif verdict.delicate:
+        norm = problem.fine.misfit(problem.g, u)
+    return u, norm
+
+
 def _cycles_from_zero(levels: Sequence[Any], cycle: str | Cycle, limits: Limits) -> int:
-    """How many cycles a rough right-hand side takes.
+    """How many cycles a rough right-hand side takes, none if all of maxiter are run anyway.
 
     So many are run where gradients are asked for. Those of the iterate go through the cycles: with
     a good first guess, or for b = 0, u needs few of them or none, but du/dg = A^-1 needs them all.
     """
+    if limits.fixed:
+        return 0
     rough = np.random.default_rng(0).standard_normal(levels[0].grid.shape)
     rtol = limits.rtol or None
     return iterate(levels, rough, cycle=cycle, rtol=rtol, maxiter=limits.maxiter).nit

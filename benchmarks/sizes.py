@@ -1,0 +1,73 @@
+"""Any number of nodes: what a V(1,1) costs per unknown beside that of 2^s + 1 nodes.
+
+    python -m benchmarks.sizes
+
+Each grid of another size takes turns with the next smaller and the next larger one of 2^s + 1 nodes
+along each axis, Dirichlet sides on all. Writes results/sizes.csv and results/sizes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import mgcore
+from benchmarks.poisson import machine, race
+from benchmarks.report import Goal, markdown, table, write
+
+SHAPES = ((1000,) * 2, (1500,) * 2, (600, 400), (100,) * 3, (150,) * 3, (300,) * 3)
+
+
+class Row(NamedTuple):
+    """One grid."""
+
+    nodes: str
+    v_cycle_ns: float
+
+
+def neighbours(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The grids of 2^s + 1 nodes along each axis that its longest axis lies between."""
+    below = 2 ** ((max(shape) - 2).bit_length() - 1) + 1
+    return [(n,) * len(shape) for n in (below, 2 * below - 1)]
+
+
+def one_cycle(shape: tuple[int, ...]) -> tuple[Callable[[], Any], int]:
+    """A V(1,1) on memory that is set up once, and the unknowns."""
+    levels = mgcore.poisson_levels(shape)
+    g = np.random.default_rng(0).standard_normal(shape)
+    state, cycle = levels[0].start(g), mgcore.v_cycle(len(levels))
+    return lambda: mgcore.run(levels, cycle, state), levels[0].size
+
+
+def main(argv: Sequence[str] | None = None) -> list[Goal]:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each race (9)")
+    rounds = parser.parse_args(argv).rounds
+    rows, goals = [], []
+    for shape in SHAPES:
+        beside = {" x ".join(map(str, s)): one_cycle(s) for s in (shape, *neighbours(shape))}
+        times = race(
+            {name: cycle for name, (cycle, _) in beside.items()},
+            {name: size for name, (_, size) in beside.items()}, rounds,
+        )  # fmt: skip
+        rows += [Row(name, t) for name, t in times.items()]
+        (name, ours), *others = times.items()
+        worst = ours / max(t for _, t in others)
+        goals.append(Goal(f"{name}: V(1,1) per unknown, times its neighbours'", "at most 1.3 x",
+                          f"{worst:.2f} x", worst <= 1.3))  # fmt: skip
+    lines = [[r.nodes, f"{r.v_cycle_ns:.2f}"] for r in rows]
+    report = (
+        f"V(1,1), nanoseconds per unknown, {machine()}:\n\n{markdown(['nodes', 'ns'], lines)}\n\n"
+        f"What was asked for, and what this run reached:\n\n{table(goals)}\n"
+    )
+    print(report)
+    write("sizes", report, rows)
+    return goals
+
+
+if __name__ == "__main__":
+    main()
