@@ -1,5 +1,7 @@
 """Sparse matrices assembled node by node: written apart from the solver, to compare with."""
 
+from collections import defaultdict
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -7,15 +9,15 @@ from mgcore import Robin
 
 
 def assemble(coordinates, lengths, sides, a, c, g, values):
-    """The matrix and right-hand side for all nodes, in C order.
+    """The matrix and right-hand side for all nodes, in C order; g may have several in a last axis.
 
     `values[axis][end]` are those on a side, of u or of the flux, of the shape of that face; where
     two Dirichlet sides meet they must agree.
     """
     shape = tuple(map(len, coordinates))
     number = np.arange(np.prod(shape)).reshape(shape)
-    A = sp.lil_matrix((number.size, number.size))
-    b = np.array(g, float).reshape(-1)
+    A = defaultdict(float)
+    b = np.array(g, float).reshape(number.size, *np.shape(g)[len(shape) :])
     for node in np.ndindex(*shape):
         row = number[node]
         on = [
@@ -47,7 +49,9 @@ def assemble(coordinates, lengths, sides, a, c, g, values):
                     b[row] += values[k][end][face] / volume
                     if isinstance(side, Robin):
                         A[row, row] += side.beta / volume
-    return A.tocsr(), b
+    rows, columns = zip(*A, strict=True)
+    entries = (list(A.values()), (rows, columns))
+    return sp.coo_array(entries, (number.size, number.size)).tocsr(), b
 
 
 def volumes(coordinates, lengths, sides):
