@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import several
 
 import mgcore
 import mgnet
@@ -29,7 +30,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_same_iterates(case, smoother, cycle):
     ours, theirs = (
-        package.poisson_levels(**CASES[case], smoother=smoother) for package in (mgcore, mgnet)
+        several(package.poisson_levels(**CASES[case], smoother=smoother, coarsest=1))
+        for package in (mgcore, mgnet)
     )
     g = np.random.default_rng(0).standard_normal(ours[0].grid.shape)
     a = mgcore.solve(ours, g, cycle=cycle, rtol=0, maxiter=3)
@@ -42,27 +44,41 @@ def test_what_is_given_on_sides_comes_in_as_there():
     sides = [("dirichlet", "neumann"), ("neumann", Robin(2.0))]
     given = [(1.0, lambda x, y: np.cos(y)), (np.linspace(0, 1, 25), 0.5)]
     g = np.random.default_rng(1).standard_normal((25, 18))
-    how = {"sides": sides, "boundary": given, "rtol": 1e-11}
-    a, b = mgcore.solve_poisson(g, **how), mgnet.solve_poisson(torch.from_numpy(g), **how)
+    how = {"boundary": given, "rtol": 1e-11}
+    levels = several(mgnet.poisson_levels(g.shape, sides=sides, coarsest=1))
+    a = mgcore.solve_poisson(g, sides=sides, **how)
     assert a.success
-    np.testing.assert_allclose(b.u.numpy(), a.u, atol=1e-9)
+    for b in (
+        mgnet.solve_poisson(torch.from_numpy(g), sides=sides, **how),
+        mgcore.solve(levels, torch.from_numpy(g), **how),
+    ):
+        np.testing.assert_allclose(b.u.numpy(), a.u, atol=1e-9)
 
 
 def test_a_batch_of_singular_problems():
     g = torch.randn(3, 2, 24, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    solution = mgnet.solve_poisson(g, ndim=2, sides="neumann")
-    assert solution.success
-    for member in np.ndindex(3, 2):
-        one = mgcore.solve_poisson(g[member].numpy(), sides="neumann", rtol=1e-10).u
-        np.testing.assert_allclose(solution.u[member].numpy(), one, atol=1e-6 * abs(one).max())
+    levels = mgnet.poisson_levels((24, 20), sides="neumann", coarsest=1)
+    members = {
+        k: mgcore.solve_poisson(g[k].numpy(), sides="neumann", rtol=1e-10).u
+        for k in np.ndindex(3, 2)
+    }
+    for solution in (
+        mgnet.solve_poisson(g, ndim=2, sides="neumann"), mgcore.solve(several(levels), g)
+    ):  # fmt: skip
+        assert solution.success
+        for k, one in members.items():
+            np.testing.assert_allclose(solution.u[k].numpy(), one, atol=1e-6 * abs(one).max())
 
 
+@pytest.mark.parametrize("coarsest", [None, 1])
 @pytest.mark.parametrize("sides", ["neumann", ["periodic", ("dirichlet", "neumann")]])
-def test_gradients_are_those_of_the_solution(sides):
+def test_gradients_are_those_of_the_solution(sides, coarsest):
     """<v, A^-1 g> has the gradient A^-T v; M A is symmetric, M the volumes of nodes."""
     g = torch.randn(12, 10, dtype=torch.float64, requires_grad=True)
     v = torch.randn(12, 10, dtype=torch.float64)
-    solution = mgnet.solve_poisson(g, sides=sides, rtol=1e-12)
+    levels = mgnet.poisson_levels(g.shape, sides=sides, coarsest=coarsest)
+    assert (len(levels) > 1) == (coarsest == 1)
+    solution = mgcore.solve(levels, g, rtol=1e-12)
     (solution.u * v).sum().backward()
     grid = solution.grid
     m = np.multiply.outer(grid.axes[0].mass, grid.axes[1].mass)
@@ -71,7 +87,7 @@ def test_gradients_are_those_of_the_solution(sides):
 
 
 def test_levels_are_modules_that_move_and_save():
-    levels = mgnet.poisson_levels((12, 10), sides="neumann", coefficient=2.0)
+    levels = several(mgnet.poisson_levels((12, 10), sides="neumann", coefficient=2.0, coarsest=1))
     state = levels[0].state_dict()
     assert all(torch.is_tensor(value) for value in state.values())
     single = levels[0].to(torch.float32)
@@ -84,9 +100,12 @@ def test_levels_are_modules_that_move_and_save():
 def test_a_trained_kernel_smooths_on_numba_as_on_torch(case):
     ndim = mgcore.poisson_levels(**CASES[case])[0].grid.ndim
     kernel = mgnet.SymmetricKernel([0.2, 0.04, 0.01, 0.002][: ndim + 1])
-    ours = mgcore.poisson_levels(**CASES[case], smoother=kernel.record())
-    trained = mgnet.poisson_levels(**CASES[case], smoother=kernel)
-    fixed = mgnet.poisson_levels(**CASES[case], smoother=kernel.record())
+    ours, trained, fixed = (
+        several(package.poisson_levels(**CASES[case], smoother=smoother, coarsest=1))
+        for package, smoother in (
+            (mgcore, kernel.record()), (mgnet, kernel), (mgnet, kernel.record())
+        )
+    )  # fmt: skip
     g = np.random.default_rng(0).standard_normal(ours[0].grid.shape)
     expected = mgcore.solve(ours, g, cycle="v", rtol=0, maxiter=2).u
     for levels in (trained, fixed):
