@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import direct_solution, sine_product
+from helpers import direct_solution, several, sine_product
 
 import mgcore
 from benchmarks.convergence import exponential, full_multigrid_ratio, sines
@@ -32,7 +32,8 @@ def test_second_order(case, manufactured):
             g = np.pi**2 * sum(scales) * u
         else:
             u, g = exponential(x)
-        solution = mgcore.solve_poisson(g, boundary=u, extent=extent, rtol=1e-10)
+        levels = several(mgcore.poisson_levels(grid.shape, extent=extent, coarsest=1))
+        solution = mgcore.solve(levels, g, boundary=u, rtol=1e-10)
         assert solution.success, solution.message
         widths.append(max(grid.spacing))
         errors.append(abs(solution.u - u).max())
@@ -46,9 +47,8 @@ def test_second_order(case, manufactured):
 def test_against_a_direct_solver(shape, extent):
     rng = np.random.default_rng(1)
     g, border = rng.standard_normal((2, *shape))
-    solution = mgcore.solve_poisson(
-        g, boundary=border, extent=extent, rtol=1e-12, smoother="redblack"
-    )
+    levels = mgcore.poisson_levels(shape, extent=extent, smoother="redblack", coarsest=1)
+    solution = mgcore.solve(several(levels), g, boundary=border, rtol=1e-12)
     expected = direct_solution(g, extent, border)
     assert abs(solution.u - expected).max() < 1e-9 * abs(expected).max()
     mask = mgcore.boundary.on_border(shape)
