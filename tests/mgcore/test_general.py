@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from mgcore import Robin, Stencil, poisson_levels
+from mgcore import Robin, Stencil, poisson_levels, threads
 from mgcore.chain import grids, rungs
 from mgcore.colours import colours, visited
 from mgcore.diffusion import equation
 from mgcore.grid import Grid
-from mgcore.kernels import compilation
+from mgcore.kernels import compilation, general
 from mgcore.operators import transfer_matrix
 from mgcore.poisson_level import PoissonLevel
 from mgcore.smoothers import Kernel, Zebra
 
+TALL = np.exp(np.sin(np.arange(20)[:, None] + np.cos(2.0 * np.arange(9))))
 BUMP = np.exp(np.sin(np.arange(12)[:, None] + np.cos(2.0 * np.arange(9))))
 CUBE = np.exp(np.sin(np.arange(210.0)).reshape(5, 6, 7) / 2)
 NINE = Stencil.of_array(np.array([[-1, -4, -1], [-4, 20, -4], [-1, -4, -1]]) / 6)
@@ -33,7 +34,34 @@ CASES = {
     "variable space": {"shape": (5, 6, 7), "coefficient": CUBE, "sides": "neumann"},
     "periodic space": {"shape": (5, 4, 6), "sides": ["neumann", "periodic", "periodic"]},
 }
+# So many slabs that two threads take a strip of them each.
+LONG = {
+    "long plane": {"shape": (19, 11)},
+    "long variable plane": {"shape": (20, 9), "coefficient": TALL, "sides": "neumann"},
+    "long torus": {"shape": (17, 10), "sides": "periodic"},
+    "long nine points": {"shape": (19, 11), "operator": NINE},
+    "long space": {"shape": (18, 5, 6), "sides": [("neumann", "dirichlet"), "periodic", "neumann"]},
+    "long periodic space": {"shape": (17, 4, 5), "sides": "periodic"},
+}
+ON_THREADS = [*((case, 1) for case in CASES), *((case, 2) for case in LONG)]
 DTYPES = ["float64", "float32"]
+
+
+@pytest.fixture
+def strips(monkeypatch):
+    """Into how many strips general kernels have cut what they went through."""
+    seen = []
+
+    def watched(kernel):
+        def call(*arguments):
+            seen.append(arguments[-1])
+            return kernel(*arguments)
+
+        return call
+
+    for name in ("coloured", "convolution"):
+        monkeypatch.setattr(general, name, watched(getattr(general, name)))
+    return seen
 
 
 @pytest.fixture(autouse=True)
@@ -48,15 +76,13 @@ def close(found, expected, dtype):
     np.testing.assert_allclose(found, expected, rtol=0, atol=scale * tolerance)
 
 
-def posed(case, dtype, smoother="sor", strips=3):
+def posed(case, dtype, smoother="sor"):
     """The two finest levels, a state with numbers in it, and these numbers as vectors."""
-    level = poisson_levels(**CASES[case], dtype=dtype, smoother=smoother, coarsest=1)[0]
+    how = (CASES | LONG)[case] | {"dtype": dtype, "smoother": smoother, "coarsest": 1}
+    level = poisson_levels(**how)[0]
     if isinstance(level, PoissonLevel):
-        level = poisson_levels(
-            **CASES[case], coefficient=4.0, dtype=dtype, smoother=smoother, coarsest=1
-        )[0]
+        level = poisson_levels(**how, coefficient=4.0)[0]
     level = getattr(level, "general", level)
-    level._strips = strips
     g, u = np.random.default_rng(0).standard_normal((2, *level.grid.shape)).astype(dtype)
     inside = level.grid.unknown
     g, u = g * np.max(level.operator.diagonal).astype(dtype), u
@@ -81,15 +107,18 @@ def test_residuals_are_those_of_the_matrix(case, dtype):
     assert not around.any()
 
 
-@pytest.mark.parametrize("strips", [1, 3])
-@pytest.mark.parametrize("case", CASES)
-def test_a_step_goes_colour_by_colour_and_leaves_the_residual(case, strips):
-    level, state, g, u = posed(case, "float64", strips=strips)
+@pytest.mark.parametrize(("case", "count"), ON_THREADS)
+def test_a_step_goes_colour_by_colour_and_leaves_the_residual(case, count, strips):
+    if count > threads.count():
+        pytest.skip("needs two threads")
+    with threads.limited(count):
+        level, state, g, u = posed(case, "float64")
     A, volumes = level.operator.matrix(), level.volumes.ravel()
     nodes = [np.arange(s.start, s.stop) for s in level.grid.unknown]
     for mask in colours(nodes, level.operator.compact):
         u[mask.ravel()] += (1.15 * (g - A @ u) / A.diagonal())[mask.ravel()]
     state, coarse = level.descend(state, 1)
+    assert strips == [count]
     close(
         level.solution(state)[level.grid.unknown].ravel() if not level.singular else u, u, "float64"
     )
@@ -131,18 +160,23 @@ def test_prolongation_and_interpolation_are_those_of_the_tables(case, dtype):
     )
 
 
-@pytest.mark.parametrize("strips", [1, 3])
-@pytest.mark.parametrize("case", [case for case in CASES if len(CASES[case]["shape"]) > 1])
-def test_a_kernel_is_a_product_with_the_residual(case, strips):
-    ndim = len(CASES[case]["shape"])
+@pytest.mark.parametrize(
+    ("case", "count"), [(case, n) for case, n in ON_THREADS if case not in ("line", "ring")]
+)
+def test_a_kernel_is_a_product_with_the_residual(case, count, strips):
+    if count > threads.count():
+        pytest.skip("needs two threads")
+    ndim = len((CASES | LONG)[case]["shape"])
     weights = 0.2 * np.array([0.1, 1.0, 0.2])
     stencil = Stencil.tensor([weights] * ndim)
-    level, state, g, u = posed(case, "float64", Kernel(stencil), strips)
+    with threads.limited(count):
+        level, state, g, u = posed(case, "float64", Kernel(stencil))
     A = level.operator.matrix()
     r = (2 * ndim * (g - A @ u) / A.diagonal()).reshape(level.grid.interior)
     rules = ["wrap" if axis.periodic else "zero" for axis in level.grid.axes]
     expected = u + stencil.apply(r, rules).ravel()
     level.smooth(state, 1)
+    assert strips == [count]
     close(level._interior(state.values).ravel(), expected, "float64")
 
 
