@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import prod
+from math import isclose, prod
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,10 @@ class Grid:
         counted twice: node n would be node 0. May be left out where `coordinates` are given.
     extent : float or sequence of float, optional
         Length of the box along each axis, by default 1; one number is the length of every side.
-        Where `coordinates` are given they say it, but for periodic axes.
+        Where `coordinates` are given they say it, but for periodic axes; if given, it must agree.
     sides : str or Robin or sequence of them
         "dirichlet", "neumann", "periodic" or ``Robin(beta)``: one for all sides, or for each axis
-        one or a pair (lower, upper).
+        one or a pair (lower, upper); in 1D the pair alone will do.
     coordinates : sequence of array, optional
         The nodes along each axis, increasing: a graded mesh.
     spacing : float or sequence of float, optional
@@ -85,7 +85,9 @@ class Grid:
                 for kind in zip(shape, lengths, pairs, strict=True)
             )
         else:
-            self.axes = tuple(map(_graded, lines, lengths, pairs))
+            kinds = zip(lines, lengths, pairs, strict=True)
+            told = extent is not None
+            self.axes = tuple(_graded(number, *kind, told) for number, kind in enumerate(kinds))
 
     @classmethod
     def _of(cls, axes: Sequence[Axis]) -> Grid:
@@ -257,6 +259,8 @@ def _sides(given: Any, ndim: int) -> list[tuple[Side, Side]]:
     """A pair for each axis."""
     if isinstance(given, str | Robin):
         return [pair_of_sides(given)] * ndim
+    if ndim == 1 and isinstance(given, Sequence) and len(given) == 2:
+        return [pair_of_sides(given)]
     if not isinstance(given, Sequence) or len(given) != ndim:
         raise ValueError(
             f"sides need one condition, or one or a pair for each of {ndim} axes, got {given!r}"
@@ -286,9 +290,17 @@ def _lengths(given: Any, name: str, ndim: int) -> tuple[float, ...]:
     return lengths
 
 
-def _graded(line: np.ndarray, length: float, sides: tuple[Side, Side]) -> Axis:
+def _graded(
+    number: int, line: np.ndarray, length: float, sides: tuple[Side, Side], told: bool
+) -> Axis:
+    """One axis of given nodes; the caller may have `told` its length."""
     span = float(line[-1] - line[0])
     if sides[0] != "periodic":
+        if told and not isclose(span, length):
+            raise ValueError(
+                f"axis {number} is {span:g} long by its coordinates and {length:g} by extent, "
+                "which is for periodic axes: leave it out, or give the same"
+            )
         return Axis(line, sides, span)
     if not span < length:
         raise ValueError(

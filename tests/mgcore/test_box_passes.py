@@ -112,7 +112,12 @@ def build(case, dtype, medium, **how):
         if which == "layers":
             lines[1:] = [np.arange(n) for n in shape[1:]]
         how["coordinates"] = lines
-        how["extent"] = [1.06 * n if k == 0 or graded_mesh else n for k, n in enumerate(shape)]
+        lengths = [1.06 * n if k == 0 or graded_mesh else n for k, n in enumerate(shape)]
+        kinds = sides if isinstance(sides, list) else [sides] * len(shape)
+        how["extent"] = [
+            length if kind == P else line[-1] - line[0]
+            for length, kind, line in zip(lengths, kinds, lines, strict=True)
+        ]
     else:
         how |= {"shape": shape, "extent": [n - 1.0 for n in shape]}
     return poisson_levels(**how)

@@ -22,7 +22,11 @@ def grids(draw, kinds=("dirichlet", "neumann")):
     sides = [draw(pair) for _ in range(ndim)]
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     lines = [np.cumsum(rng.uniform(0.5, 2, draw(st.integers(3, 9)))) for _ in range(ndim)]
-    return Grid(coordinates=lines, extent=100.0, sides=sides)
+    lengths = [
+        100.0 if pair[0] == "periodic" else x[-1] - x[0]
+        for x, pair in zip(lines, sides, strict=True)
+    ]
+    return Grid(coordinates=lines, extent=lengths, sides=sides)
 
 
 def random_faces(grid, rng):

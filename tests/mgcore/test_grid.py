@@ -77,6 +77,23 @@ def test_mesh_widths_that_do_not_fit(how, message, library):
             call()
 
 
+def test_an_extent_beside_coordinates_is_that_of_periodic_axes():
+    x, y = np.linspace(1, 3, 5) ** 2, np.arange(7.0)
+    grid = Grid(coordinates=(x, y), extent=(8, 7), sides=["neumann", "periodic"])
+    assert grid.extent == (8.0, 7.0)
+    assert Grid(coordinates=(x, y)).extent == (8.0, 6.0)
+    with pytest.raises(ValueError, match="axis 1 is 6 long by its coordinates and 8 by extent"):
+        Grid(coordinates=(x, y), extent=8)
+
+
+def test_one_axis_takes_its_pair_of_sides_alone():
+    pair = ("dirichlet", "neumann")
+    assert Grid(9, sides=pair) == Grid(9, sides=[pair])
+    assert Grid((9, 9), sides=pair).sides == (("dirichlet",) * 2, ("neumann",) * 2)
+    with pytest.raises(ValueError, match="on both sides or on none"):
+        Grid(9, sides=("periodic", "neumann"))
+
+
 def test_a_solve_by_its_mesh_width():
     g = np.random.default_rng(0).standard_normal((17, 9))
     expected = mgcore.solve_poisson(g, extent=(8.0, 4.0)).u
