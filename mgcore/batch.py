@@ -10,6 +10,7 @@ import numpy as np
 
 from mgcore.gate import real_array
 from mgcore.grid import Grid
+from mgcore.sides import Given, Reader
 from mgcore.solution import Solution
 from mgcore.verdict import Status
 
@@ -38,8 +39,10 @@ def one_by_one(
         That of the solutions.
     g : ndarray
         ``(*batch, *nodes)``.
-    u0, boundary
-        What all members share, or arrays with the leading axes of `g`.
+    u0 : array_like, optional
+        What all members share, or an array with the leading axes of `g`.
+    boundary
+        What :func:`mgcore.solve` takes, for all members or with the leading axes of `g`.
     out : ndarray, optional
         Where the solutions go, of the shape of `g`.
 
@@ -51,8 +54,8 @@ def one_by_one(
     batch = g.shape[: g.ndim - grid.ndim]
     if 0 in batch:
         raise ValueError(f"g is an empty batch, shape {g.shape}")
-    starts = _members(u0, "u0", batch, grid)
-    borders = _members(boundary, "boundary", batch, grid)
+    starts = _guesses(u0, batch, grid)
+    given = Given.told(boundary, grid, Reader(dtype))
     if out is None:
         u = np.empty(g.shape, dtype)
     elif isinstance(out, np.ndarray) and out.shape == g.shape:
@@ -61,7 +64,7 @@ def one_by_one(
         raise ValueError(f"out must be a NumPy array of the shape {g.shape} of g")
     worst = None
     for member in np.ndindex(batch):
-        solution = solve_one(g[member], starts(member), borders(member), u[member])
+        solution = solve_one(g[member], starts(member), given.member(member, batch), u[member])
         worst = solution if worst is None else max(worst, solution, key=_badness)
     assert worst is not None
     return replace(worst, u=u)
@@ -73,20 +76,16 @@ def _badness(solution: Solution) -> tuple[Any, ...]:
     return failure, status, solution.nit, solution.residuals[-1]
 
 
-def _members(
-    values: Any, name: str, batch: tuple[int, ...], grid: Grid
-) -> Callable[[tuple[int, ...]], Any]:
-    """What of `values` belongs to one member: its part of arrays with leading axes, else all."""
-    if values is None or callable(values) or isinstance(values, str | tuple | list):
-        return lambda _: values
-    array = real_array(values, name)
+def _guesses(u0: Any, batch: tuple[int, ...], grid: Grid) -> Callable[[tuple[int, ...]], Any]:
+    """What of `u0` belongs to one member: its part of an array with leading axes, else all."""
+    if u0 is None:
+        return lambda _: None
+    array = real_array(u0, "u0")
     own = max(0, array.ndim - grid.ndim)
     if own == 0:
-        return lambda _: values
+        return lambda _: u0
     try:
         array = np.broadcast_to(array, batch + array.shape[own:])
     except ValueError:
-        raise ValueError(
-            f"{name} of shape {array.shape} does not fit the batch {batch} of g"
-        ) from None
+        raise ValueError(f"u0 of shape {array.shape} does not fit the batch {batch} of g") from None
     return lambda member: array[member]

@@ -1,4 +1,4 @@
-"""Dirichlet border values, and their continuation into the interior.
+"""The border of a box, and the continuation of values on it into the interior.
 
 The levels know zero border values only. A smooth lift L with the right border values turns the
 problem into one for u - L with zero borders and right-hand side g - A L. The transfinite lift
@@ -9,62 +9,12 @@ instead would put terms of size 1/h^2 beside the border.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from numbers import Real
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mgcore.gate import check_shape, real_array, refuse_tensor
-from mgcore.grid import Grid
-
-__all__ = ["Lift", "does_not_broadcast", "evaluate", "on_border", "transfinite_lift"]
-
-
-def evaluate(boundary: float | Callable[..., Any] | Any, grid: Grid) -> Any:
-    """Border values given as a number, a pair or a callable, as an array of the nodes' shape.
-
-    A callable takes the coordinates of the nodes, one broadcasting array for each axis. A pair is
-    the values at both ends in 1D. Anything else is returned as it is.
-    """
-    if callable(boundary):
-        return _broadcast(boundary(*grid.coordinates()), grid)
-    refuse_tensor(boundary, "boundary")
-    if getattr(boundary, "ndim", None) == 0:  # a number in an array's clothes
-        boundary = boundary.item()  # type: ignore[union-attr]
-    if isinstance(boundary, str):
-        raise ValueError(
-            f"boundary must be values of u on the border (a number, an array or a function), got "
-            f"{boundary!r}; what kind of condition holds there is said by sides="
-        )
-    if isinstance(boundary, Real | np.bool_):
-        try:
-            number = np.array(boundary, dtype=float)
-        except OverflowError:
-            raise ValueError("boundary is a number beyond the range of floats") from None
-        return np.broadcast_to(number, grid.shape)  # takes no memory
-    if grid.ndim == 1:
-        pair = real_array(boundary, "boundary")
-        if pair.shape[-1:] == (2,):
-            boundary = np.zeros((*pair.shape[:-1], *grid.shape), pair.dtype)
-            boundary[..., [0, -1]] = pair
-    return boundary
-
-
-def _broadcast(values: Any, grid: Grid) -> np.ndarray:
-    array = real_array(values, "boundary(x, ...)")
-    try:
-        return np.broadcast_to(array, grid.shape)
-    except ValueError:
-        raise does_not_broadcast(array.shape, grid) from None
-
-
-def does_not_broadcast(shape: tuple[int, ...], grid: Grid) -> ValueError:
-    """The error for border values of a function that do not fit the nodes."""
-    return ValueError(
-        f"boundary(x, ...) returned shape {shape}, which does not broadcast to the shape "
-        f"{grid.shape} of the nodes it was called with"
-    )
+__all__ = ["Lift", "face_of", "on_border"]
 
 
 def on_border(shape: Sequence[int]) -> np.ndarray:
@@ -74,79 +24,52 @@ def on_border(shape: Sequence[int]) -> np.ndarray:
     return mask
 
 
-def transfinite_lift(border: Any, fractions: Sequence[Any]) -> Any:
-    """Continue border values inwards by transfinite interpolation.
+def face_of(number: int, end: int, ndim: int) -> tuple[Any, ...]:
+    """Where the nodes on one side are, behind any leading axes; the axis `number` stays, length 1.
 
-    Parameters
-    ----------
-    border : array, NumPy or torch
-        ``(*batch, *nodes)``; only border nodes are read.
-    fractions : sequence of array
-        For each axis the positions 0 to 1 of its nodes, of shape (n, 1, ...) so that they
-        broadcast against the nodes.
-
-    Returns
-    -------
-    array
-        ``(*batch, *nodes)``, equal to `border` on the border: with P_i linear interpolation between
-        the two faces across axis i, I - (I - P_d) ... (I - P_1) applied to `border`.
+    `end` is 0 for the lower and 1 for the upper side.
     """
-    lift: Any = 0.0
-    for axis, t in enumerate(fractions):
-        rest = (slice(None),) * (len(fractions) - axis - 1)
-        first, last = ((..., end, *rest) for end in (slice(0, 1), slice(-1, None)))
-        # What the faces across this axis still lack.
-        lack = [border[face] - (lift[face] if axis else 0.0) for face in (first, last)]
-        lift = lift + (lack[0] * (1 - t) + lack[1] * t)
-    return lift
+    return (..., (slice(0, 1), slice(-1, None))[end], *(slice(None),) * (ndim - number - 1))
 
 
 class Lift:
-    """The transfinite lift of border values on one grid, made a few lines at a time.
+    """Values on sides, continued into the box by transfinite interpolation.
+
+    With P_i linear interpolation between the two faces across axis i, constant from a single one,
+    that is I - (I - P_d) ... (I - P_1) applied to the values. It is made a few lines at a time, of
+    NumPy's arrays or of tensors, whose gradients go through.
 
     Parameters
     ----------
-    boundary : float, pair, callable or array_like
-        A callable is called with the coordinates of one pair of opposite faces at a time.
-    grid : Grid
-    dtype : dtype
-
-    Attributes
-    ----------
-    faces : list of ndarray
-        The values across each axis: of the nodes' shape, but for a length of 2 along that axis.
+    faces : sequence of pairs
+        For each axis the values on its lower and upper side, ``(*batch, *nodes)`` with length 1
+        along that axis; None for zero. They agree where sides meet.
+    shares : sequence of pairs
+        For each axis how much of the lower and of the upper face is in each node along it, 1 to 0,
+        of shape (n, 1, ...) so that they broadcast against nodes; None where u is not held.
     """
 
-    def __init__(self, boundary: Any, grid: Grid, dtype: Any):
-        self.grid, self.dtype = grid, np.dtype(dtype)
-        if not callable(boundary):
-            border = real_array(evaluate(boundary, grid), "boundary")
-            check_shape(border.shape, grid, "boundary")
-        self.faces = []
-        for axis in range(grid.ndim):
-            ends: Any = (*[slice(None)] * axis, [0, -1])
-            if callable(boundary):
-                coordinates = list(grid.coordinates())
-                coordinates[axis] = coordinates[axis][ends]
-                values = real_array(boundary(*coordinates), "boundary(x, ...)")
-                try:
-                    face = np.broadcast_to(values, (*grid.shape[:axis], 2, *grid.shape[axis + 1 :]))
-                except ValueError:  # a table that did not look where it was asked
-                    face = _broadcast(values, grid)[ends]
-            else:
-                face = border[ends]
-            with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
-                self.faces.append(face.astype(self.dtype))
-        self._axes = [np.linspace(0, 1, n, dtype=self.dtype) for n in grid.shape]
+    def __init__(self, faces: Sequence[Sequence[Any]], shares: Sequence[Sequence[Any]]):
+        self.faces, self.shares = faces, shares
 
-    def lines(self, start: int, stop: int) -> np.ndarray:
-        """The lift at the nodes whose first index is start ... stop - 1."""
-        frame = np.zeros((stop - start + 2, *self.grid.shape[1:]), self.dtype)
-        frame[[0, -1]] = self.faces[0]
-        for axis, face in enumerate(self.faces[1:], 1):
-            ends: Any = (slice(1, -1), *[slice(None)] * (axis - 1), [0, -1])
-            frame[ends] = face[start:stop]
-        t = self._axes[0]
-        axes = [np.concatenate([t[:1], t[start:stop], t[-1:]]), *self._axes[1:]]
-        fractions = [t.reshape(-1, *[1] * (len(axes) - k - 1)) for k, t in enumerate(axes)]
-        return transfinite_lift(frame, fractions)[1:-1]
+    def lines(self, start: int, stop: int) -> Any:
+        """The lift at the nodes whose first index is start ... stop - 1; it may have to broadcast.
+
+        Along axes whose sides hold no u its length may be 1.
+        """
+        ndim, lift = len(self.faces), None
+        part = (..., slice(start, stop), *(slice(None),) * (ndim - 1))
+        for number, pair in enumerate(zip(self.faces, self.shares, strict=True)):
+            more = None
+            for end, (face, share) in enumerate(zip(*pair, strict=True)):
+                if share is None:
+                    continue
+                # What the face across this axis still lacks.
+                lack = 0.0 if face is None else face[part] if number else face
+                if lift is not None:
+                    lack = lack - lift[face_of(number, end, ndim)]
+                term = lack * (share if number else share[part])
+                more = term if more is None else more + term
+            if more is not None:
+                lift = more if lift is None else lift + more
+        return lift

@@ -13,13 +13,16 @@ from mgcore.chain import Rung
 from mgcore.gate import clear_sides
 from mgcore.level import Posed
 from mgcore.pool import Pool
-from mgcore.sides import continuation
+from mgcore.sides import Given, Reader
 from mgcore.smoothers import Smoother
 from mgcore.sums import length
 
 __all__ = ["OperatorLevel"]
 
 S = TypeVar("S")
+
+# A right-hand side less its mean that is below so many units of rounding of it is none.
+_ROUNDED = 4
 
 
 class OperatorLevel(ArrayLevel[S]):
@@ -64,8 +67,32 @@ class OperatorLevel(ArrayLevel[S]):
         return self.operator.condition
 
     def pose(self, g: np.ndarray, boundary: Any) -> Posed:
-        """The right-hand side with the fluxes of the sides in it, and a continuation of values."""
-        return continuation(boundary, self.grid, self.operator, g)
+        """The right-hand side with the fluxes of the sides in it, and a continuation of values.
+
+        Where u is known up to a constant, the mean is taken out. `g` itself is left as it is.
+        """
+        given = Given.told(boundary, self.grid, Reader(self.dtype)).member((), ())
+        if given.flows:
+            g = given.add_fluxes(g.copy())
+        if not self.singular:
+            return Posed(g, given.continued())
+        g, removed = self._without_mean(g)
+        return Posed(g, None, removed)
+
+    def _without_mean(self, g: np.ndarray) -> tuple[np.ndarray, float]:
+        """A new g of mean zero over the box, and what was taken out of it.
+
+        The mean is taken out twice: the first one is rounded, by as much as g is larger than what
+        is left of it.
+        """
+        removed = float(self.dtype.type(self.operator.mean(g)))
+        g = g - self.dtype.type(removed)
+        rest = self.operator.mean(g)
+        g -= self.dtype.type(rest)
+        removed += rest
+        if self.largest(g) <= _ROUNDED * self.eps * abs(removed):
+            g.fill(0)
+        return g, removed
 
     def norm(self, values: np.ndarray) -> np.float64:
         """||values||_2 over the unknowns."""

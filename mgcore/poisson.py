@@ -68,11 +68,13 @@ def poisson_levels(
     sides : str or Robin or sequence of them
         What is known at the ends of each axis: "dirichlet" (u), "neumann" (the flux a du/dn),
         "periodic" or ``mgcore.Robin(beta)`` (a du/dn + beta u); one for all, or for each axis one
-        or a pair (lower, upper). The values themselves are given to :func:`mgcore.solve`.
+        or a pair (lower, upper), in 1D the pair alone. The values themselves are given to
+        :func:`mgcore.solve`.
     coordinates : sequence of array, optional
         The nodes along each axis, increasing: a graded mesh.
     coefficient : float, array_like or list of them
-        a > 0 at the nodes or in the cells between them; a list has one for each axis.
+        a > 0 at the nodes or in the cells between them; a list has one for each axis. With periodic
+        sides alone there are as many cells as nodes, and an array is that at the nodes.
     mean : {"arithmetic", "harmonic"}
         Of two values of a at nodes, for the face between them.
     reaction : float or array_like
@@ -221,9 +223,9 @@ def solve_poisson(
         all else that a solution tells besides u are of the member that did worst.
     boundary : float, array_like, callable or sequence of pairs
         Values of u on Dirichlet sides: a number, an array of the shape of `g` whose border is used,
-        or a function of the nodes' coordinates (arrays that broadcast); of a batch, an array may be
-        that of one member or of all. Or for each axis a pair of what is given on its lower and
-        upper side, of u or of the flux (outwards positive), None for zero; in 1D the pair alone.
+        or a function of the nodes' coordinates (arrays that broadcast). Or for each axis a pair of
+        what is given on its lower and upper side, of u or of the flux (outwards positive). See
+        :func:`mgcore.solve`.
     extent, spacing, sides, coordinates, coefficient, mean, reaction, operator
         The box and the equation, see :func:`poisson_levels`. Where no side holds u and c = 0, the
         mean of g (with the fluxes) is taken out, if `project` does not refuse that, and the mean of

@@ -28,7 +28,7 @@ from mgcore.kernels.halves import (
 )
 from mgcore.level import Posed, check_state
 from mgcore.pool import Pool
-from mgcore.sides import at_border
+from mgcore.sides import Given, Reader
 from mgcore.smoothers import Smoother
 from mgcore.space_pass import node_plane, told
 from mgcore.threads import count, usable
@@ -302,10 +302,8 @@ class PoissonLevel(ArrayLevel[State]):
         """The same g, and the transfinite lift of the border values unless all are zero."""
         if isinstance(boundary, float | int) and boundary == 0:
             return Posed(g, None)
-        lift = Lift(at_border(boundary, self.grid), self.grid, self.dtype)
-        if not all(np.isfinite(face).all() for face in lift.faces):
-            raise ValueError("boundary holds NaN or infinity at border nodes")
-        return Posed(g, lift if any(face.any() for face in lift.faces) else None)
+        given = Given.told(boundary, self.grid, Reader(self.dtype))
+        return Posed(g, given.member((), ()).lift())
 
     def without(self, g: np.ndarray, lift: Lift, out: np.ndarray | None = None) -> np.ndarray:
         """g - A lift at the interior nodes, zero on the border; `out` has a zero border."""

@@ -47,9 +47,16 @@ def solve(
         member that did worst.
     u0 : array_like, optional
         First guess, of the shape of `g`; of a batch that of all members or of each.
-    boundary : float, pair, array_like or callable
-        Values of u on the border: a number, in 1D a pair of them, node values whose border is
-        used, or a function of the coordinates. Of a batch, arrays may be those of one member.
+    boundary : float, array_like, callable or sequence of pairs
+        Values of u on Dirichlet sides, one thing for all of them: a number, node values of which
+        those on these sides are used, or a function of the coordinates, called with those of one
+        side at a time (arrays that broadcast). Or side by side, for each axis a pair (lower, upper)
+        or None: u on a Dirichlet side, elsewhere the flux a du/dn (+ beta u), outwards positive.
+        Each is a number, an array of the side's shape, such a function, or None for zero. In 1D the
+        pair may stand alone, and an array ``(*batch, 2)`` holds pairs. Of a batch, arrays have its
+        leading axes or are for all members. Where two sides that hold u meet, what is given for the
+        later axis holds. Refused is what would be ignored: anything but zero on a periodic side,
+        and one thing for all where no side holds u.
     cycle : {"fmg", "v", "w", "f"} or sequence of Visit
         "fmg" is one full multigrid, then V(1,1); the letters are V(1,1), W(1,1) and F(1,1). With
         `u0`, and from the second cycle on, a cycle with fresh visits, or on a single grid, runs on

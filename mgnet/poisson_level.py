@@ -11,16 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgcore.boundary import does_not_broadcast, evaluate, on_border, transfinite_lift
 from mgcore.chain import Rung
-from mgcore.gate import (
-    check_kind,
-    check_shape,
-    real_array,
-)
+from mgcore.gate import check_kind, check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.level import Posed, describe
-from mgcore.sides import at_border, continuation
+from mgcore.sides import Given, Reader, unlike_batches
 from mgcore.smoothers import Smoother
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import FeatureLevel, State
@@ -30,6 +25,9 @@ __all__ = ["PoissonLevel"]
 
 
 M = TypeVar("M", bound=Callable[..., Any])
+
+# A right-hand side less its mean that is below so many units of rounding of it is none.
+_ROUNDED = 4
 
 
 def _in_full_precision(method: M) -> M:
@@ -41,6 +39,58 @@ def _in_full_precision(method: M) -> M:
             return method(self, *arguments)
 
     return cast(M, alone)
+
+
+class _Tensors(Reader):
+    """Tensors stay what they are, so that gradients reach them; all else becomes such.
+
+    Parameters
+    ----------
+    like : Tensor
+        Has the dtype and device that tensors must have.
+    """
+
+    def __init__(self, like: Tensor):
+        self.like = like
+
+    def read(self, values: Any, name: str) -> Any:
+        """A tensor, or an array of NumPy where there is none in `values`."""
+        if isinstance(values, Tensor):
+            check_kind(values.dtype, name)
+            return values
+        if isinstance(values, tuple | list) and _holds_tensors(values):
+            members = [self.read(value, name) for value in values]
+            return torch.stack([self.own(member, tuple(member.shape)) for member in members])
+        return real_array(values, name)
+
+    def own(self, values: Any, shape: tuple[int, ...]) -> Tensor:
+        """An array or tensor that was read as a tensor, broadcast to `shape`."""
+        if not isinstance(values, Tensor):
+            # A copy in the native order of bytes and axes: torch refuses or warns of others.
+            name = str(self.like.dtype).removeprefix("torch.")
+            with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
+                values = torch.from_numpy(np.array(values, name, order="C")).to(self.like)
+        _check_place(values, self.like, "boundary")
+        return values.expand(shape)
+
+
+def _holds_tensors(values: Any) -> bool:
+    """Whether there is a tensor in nested lists."""
+    if isinstance(values, tuple | list):
+        return any(map(_holds_tensors, values))
+    return isinstance(values, Tensor)
+
+
+def _check_place(values: Tensor, like: Tensor, name: str) -> None:
+    """Refuse tensors that would have to be converted: who does so should know."""
+    if (values.dtype, values.device) != (like.dtype, like.device):
+        theirs, here = (
+            f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (values, like)
+        )
+        raise ValueError(
+            f"{name} is {theirs}, these levels are {here}; make levels with its dtype and device, "
+            f"or convert it by {name}.to({like.dtype}, device={str(like.device)!r})"
+        )
 
 
 class PoissonLevel(FeatureLevel):
@@ -177,7 +227,7 @@ class PoissonLevel(FeatureLevel):
         if not isinstance(out, Tensor) or out.requires_grad:
             told = "one that asks for gradients" if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(f"out must be a tensor without gradients, got {told}")
-        self._check_place(out, "out")
+        _check_place(out, self.volumes, "out")
 
     def finish(self, state: State, *, lift: Tensor | None = None, out: Any = None) -> Tensor:
         """The iterate plus the lift."""
@@ -222,44 +272,41 @@ class PoissonLevel(FeatureLevel):
     def pose(self, g: Tensor, boundary: Any) -> Posed:
         """g with the fluxes of the sides in it, and a continuation of values on Dirichlet sides.
 
-        Gradients with respect to `boundary` are there where all sides are Dirichlet's.
+        Where u is known up to a constant, the mean of each member is taken out. Gradients flow.
         """
-        if self.grid.dirichlet:
-            return Posed(g, self._lift(at_border(boundary, self.grid)))
-        blank = np.zeros(self.grid.shape, self._dtype)
-        posed = continuation(boundary, self.grid, self.operator, blank, project=False)
-        g = g + torch.as_tensor(posed.g).to(g)
-        lift = None if posed.lift is None else torch.as_tensor(posed.lift).to(g)
+        given = Given.told(boundary, self.grid, _Tensors(self.volumes))
+        batches = [tuple(g.shape[: g.ndim - self.grid.ndim]), given.batch]
+        try:
+            batch = torch.broadcast_shapes(*batches)
+        except RuntimeError:
+            raise unlike_batches(*batches) from None
+        if given.flows:
+            g = given.add_fluxes(g.expand(*batch, *self.grid.shape).clone())
         if not self.singular:
-            return Posed(g, lift)
-        means = self._mean(g)
-        return Posed(g - means, lift, float(means.detach().abs().max()))
+            return Posed(g, given.continued())
+        g, removed = self._without_mean(g)
+        return Posed(g, None, removed)
 
-    def _lift(self, boundary: Any) -> Tensor | None:
-        """The transfinite lift of the border values, None where all of them are zero."""
-        border = self._tensor(self._border(boundary), "boundary")
-        values = border[..., torch.as_tensor(on_border(self.grid.shape), device=border.device)]
-        if not values.isfinite().all():
-            raise ValueError("boundary holds NaN or infinity at border nodes")
-        if not values.any() and not values.requires_grad:
-            return None
-        fractions = [
-            border.new_tensor((axis.nodes - axis.nodes[0]) / axis.length).reshape(
-                -1, *[1] * (self.grid.ndim - number - 1)
-            )
-            for number, axis in enumerate(self.grid.axes)
-        ]
-        return transfinite_lift(border, fractions)
+    def _without_mean(self, g: Tensor) -> tuple[Tensor, float]:
+        """g of mean zero over the box, and of what was taken out the largest of all members.
+
+        The mean is taken out twice: the first one is rounded, by as much as g is larger than what
+        is left of it.
+        """
+        first = self._mean(g)
+        g = g - first
+        rest = self._mean(g)
+        g = g - rest
+        sizes = g.detach().abs().flatten(-self.grid.ndim).amax(-1).reshape(first.shape)
+        # What is left may be rounding alone; gradients go on as if it were not.
+        g = g - torch.where(sizes <= _ROUNDED * self.eps * first.abs(), g, 0.0).detach()
+        means = torch.stack([first, rest]).detach().to("cpu", torch.float64).sum(0).flatten()
+        return g, float(means[means.abs().argmax()])
 
     def without(self, g: Tensor, lift: Tensor) -> Tensor:
         """g - A lift at the unknowns, zero on Dirichlet sides."""
         batches = [tuple(x.shape[: x.ndim - self.grid.ndim]) for x in (g, lift)]
-        try:
-            batch = torch.broadcast_shapes(*batches)
-        except RuntimeError:
-            raise ValueError(
-                f"g and boundary are batches of different shapes: {batches[0]}, {batches[1]}"
-            ) from None
+        batch = torch.broadcast_shapes(*batches)
         applied = self._couplings.at_nodes(lift.reshape(-1, 1, *self.grid.shape))
         r = g[self._unknown] - applied.reshape(*batches[1], *self.grid.interior)
         return self._restore(r.reshape(-1, 1, *self.grid.interior), tuple(batch))
@@ -293,51 +340,14 @@ class PoissonLevel(FeatureLevel):
     # --- node values and interior values ----------------------------------------------------------
 
     def _tensor(self, values: Any, name: str) -> Tensor:
-        if not isinstance(values, Tensor):
-            # A copy in the native order of bytes and axes: torch refuses or warns of others.
-            values = torch.from_numpy(np.array(real_array(values, name), self._dtype, order="C"))
-            values = values.to(self._couplings.own)
-        check_kind(values.dtype, name)
-        self._check_place(values, name)
+        reader = _Tensors(self.volumes)
+        values = reader.read(values, name)
+        if isinstance(values, Tensor):
+            _check_place(values, self.volumes, name)
         check_shape(tuple(values.shape), self.grid, name, batch=True)
-        if values.numel() == 0:
+        if 0 in values.shape:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
-        return values
-
-    def _check_place(self, values: Tensor, name: str) -> None:
-        """Refuse tensors that would have to be converted: who does so should know."""
-        ours = self._couplings.own
-        if (values.dtype, values.device) != (ours.dtype, ours.device):
-            theirs, here = (
-                f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (values, ours)
-            )
-            raise ValueError(
-                f"{name} is {theirs}, these levels are {here}; make levels with its dtype and "
-                f"device, or convert it by {name}.to({ours.dtype}, device={str(ours.device)!r})"
-            )
-
-    def _border(self, boundary: Any) -> Any:
-        """Border values as node values; tensors stay tensors, so that gradients reach them."""
-        values = boundary(*self.grid.coordinates()) if callable(boundary) else boundary
-        if isinstance(values, tuple | list) and any(isinstance(v, Tensor) for v in values):
-            ours = self._couplings.own
-            values = torch.stack(
-                [v if isinstance(v, Tensor) else ours.new_tensor(v) for v in values]
-            )
-        if not isinstance(values, Tensor):
-            return evaluate((lambda *_: values) if callable(boundary) else values, self.grid)
-        if not callable(boundary) and values.ndim:
-            if self.grid.ndim == 1 and values.shape[-1] == 2:  # both ends
-                inner = values.new_zeros(*values.shape[:-1], *self.grid.interior)
-                values = torch.cat([values[..., :1], inner, values[..., 1:]], -1)
-            return values
-        try:
-            shape = torch.broadcast_shapes(values.shape, self.grid.shape)  # a batch may stay one
-        except RuntimeError:
-            shape = values.shape
-        if shape[-self.grid.ndim :] != self.grid.shape:
-            raise does_not_broadcast(tuple(values.shape), self.grid)
-        return values.expand(shape)
+        return reader.own(values, tuple(values.shape))
 
     @property
     def _couplings(self) -> Couplings:

@@ -88,6 +88,9 @@ def given_on_sides(p):
     """What a problem's sides hold, of u or of the flux, for each axis and end."""
     values = []
     for axis, pair in enumerate(p["sides"]):
+        if pair[0] == "periodic":
+            values.append(None)
+            continue
         given_there = [p["on_border"] if side == "dirichlet" else p["flux"] for side in pair]
         values.append([np.take(v, end, axis) for v, end in zip(given_there, (0, -1), strict=True)])
     return values
@@ -456,6 +459,14 @@ G = np.ones((9, 10))
             "for 2 axes on a grid",
         ),
         (lambda: solve_poisson(G, sides="neumann", project=False), "has mean 1, and only one"),
+        (lambda: solve_poisson(G, boundary=[(1, 2), (3,)]), "for each of 2 axes None or a pair"),
+        (lambda: solve_poisson(G, boundary=[(1, 2), 3]), "for each of 2 axes None or a pair"),
+        (lambda: solve_poisson(G[0], boundary=[(1, 2), (3,)]), "for each of 1 axes None or a pair"),
+        (lambda: solve_poisson(G, boundary=np.ones((2, 9, 10))), r"different shapes: \(\), \(2,\)"),
+        (
+            lambda: solve_poisson(G, coordinates=(np.arange(9.0), np.arange(10.0)), extent=(8, 5)),
+            "axis 1 is 9 long by its coordinates and 5 by extent",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(call, message):
