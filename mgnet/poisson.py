@@ -63,7 +63,8 @@ def poisson_levels(
     ----------
     shape, extent, spacing, sides, coordinates
     coefficient, mean, reaction, operator, restriction, prolongation, coarsest
-        As in :func:`mgcore.poisson_levels`.
+        As in :func:`mgcore.poisson_levels`. `coefficient` and `reaction` may be tensors, of which
+        the values are taken: there are no gradients with respect to them.
     smoother : str, record or SymmetricKernel
         As there, but for lexicographic Gauss-Seidel; or a kernel, to be trained or trained.
     dtype : str or torch.dtype
@@ -101,6 +102,7 @@ def poisson_levels(
     record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
     name, where = check_dtype(dtype), gate.device(device)
     stiffness(grid, name)  # checks it
+    coefficient, reaction = _values(coefficient, "coefficient"), _values(reaction, "reaction")
     problem = equation(grid, coefficient, mean, reaction, operator)
     chain = grids(grid, problem, coarsest)
     records = rungs(chain, problem, restriction, prolongation)
@@ -110,8 +112,39 @@ def poisson_levels(
     ]
     for fine, coarse in pairwise(levels):
         fine.coarse = coarse
-    heading = title(named(problem), grid, f"{name} on {device}", restriction, prolongation)
-    return Hierarchy(levels, heading)
+    return _Levels(levels, title(named(problem), grid, _PLACE, restriction, prolongation))
+
+
+# Stands in a heading for the dtype and device of levels, which may move.
+_PLACE = "{dtype on device}"
+
+
+class _Levels(Hierarchy[PoissonLevel]):
+    """Levels on torch, whose heading says where and in what precision they are by now."""
+
+    @property
+    def title(self) -> str:
+        """What the levels solve, and how."""
+        return self._title.replace(_PLACE, self[0].place)
+
+    @title.setter
+    def title(self, title: str) -> None:
+        self._title = title
+
+
+def _values(given: Any, name: str) -> Any:
+    """What operators are made of, by NumPy: the values of tensors, also of those in a list."""
+    if isinstance(given, tuple | list):
+        return [_values(each, name) for each in given]
+    if not isinstance(given, Tensor):
+        return given
+    check_kind(given.dtype, name)
+    if given.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            f"{name} asks for gradients, which u has with respect to g and boundary alone; pass "
+            f"{name}.detach()"
+        )
+    return given.detach().to("cpu", torch.float64).numpy()
 
 
 def solve_poisson(

@@ -133,10 +133,24 @@ class PoissonLevel(FeatureLevel):
         self.register_buffer("volumes", torch.tensor(volumes / volumes.mean(), **kind))
         self._unknown: Any = (..., *grid.unknown)
         self.size = grid.size
-        self.eps = torch.finfo(dtype).eps
         self.condition = operator.condition
-        self.room = torch.finfo(dtype).max / 3
-        self._dtype = str(dtype).removeprefix("torch.")
+
+    # Modules move: what depends on the dtype is that of the buffers.
+
+    @property
+    def eps(self) -> float:
+        """Round-off unit of the level's dtype."""
+        return torch.finfo(self.volumes.dtype).eps
+
+    @property
+    def room(self) -> float:
+        """Numbers in g up to this do not overflow on their way through a cycle."""
+        return torch.finfo(self.volumes.dtype).max / 3
+
+    @property
+    def place(self) -> str:
+        """The dtype and the device, as in "float64 on cpu"."""
+        return f"{str(self.volumes.dtype).removeprefix('torch.')} on {self.volumes.device}"
 
     # --- the Level protocol, where a solver differs from a network --------------------------------
 

@@ -96,6 +96,38 @@ def test_levels_are_modules_that_move_and_save():
     }
 
 
+def test_levels_that_moved_are_those_of_their_new_dtype():
+    levels = mgnet.poisson_levels((40, 30), sides="neumann", coarsest=100)
+    assert "float64 on cpu" in str(levels)
+    for level in levels:
+        level.to(torch.float32)
+    made = mgnet.poisson_levels((40, 30), sides="neumann", coarsest=100, dtype="float32")
+    assert str(levels) == str(made)
+    assert (levels[0].eps, levels[0].room) == (made[0].eps, made[0].room)
+    g = np.random.default_rng(2).standard_normal((40, 30))
+    one, other = (mgcore.solve(each, g) for each in (levels, made))
+    assert one.nit == other.nit  # to the same default of rtol
+    assert one.u.dtype == torch.float32
+
+
+def test_a_coefficient_may_be_a_tensor():
+    g = torch.ones(30, 21, dtype=torch.float64)
+    a, c = torch.from_numpy(BUMP), torch.tensor(2.0)
+    expected = mgcore.solve_poisson(g.numpy(), coefficient=BUMP, reaction=2.0).u
+    for given in (a, [a, a.numpy()], torch.nn.Parameter(a).detach()):
+        u = mgnet.solve_poisson(g, coefficient=given, reaction=c).u
+        np.testing.assert_allclose(u.numpy(), expected, atol=1e-9)
+    asking = torch.nn.Parameter(a)
+    with torch.no_grad():
+        mgnet.poisson_levels((30, 21), coefficient=asking)
+    with pytest.raises(
+        ValueError, match=r"coefficient asks for gradients.* coefficient.detach\(\)"
+    ):
+        mgnet.poisson_levels((30, 21), coefficient=[asking, 1.0])
+    with pytest.raises(ValueError, match="reaction is complex"):
+        mgnet.poisson_levels((30, 21), reaction=c.cfloat())
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_trained_kernel_smooths_on_numba_as_on_torch(case):
     ndim = mgcore.poisson_levels(**CASES[case])[0].grid.ndim
