@@ -13,16 +13,13 @@ from mgcore.chain import Rung
 from mgcore.gate import clear_sides
 from mgcore.level import Posed
 from mgcore.pool import Pool
-from mgcore.sides import Given, Reader
+from mgcore.sides import ROUNDED, Given, Reader
 from mgcore.smoothers import Smoother
 from mgcore.sums import length
 
 __all__ = ["OperatorLevel"]
 
 S = TypeVar("S")
-
-# A right-hand side less its mean that is below so many units of rounding of it is none.
-_ROUNDED = 4
 
 
 class OperatorLevel(ArrayLevel[S]):
@@ -90,7 +87,7 @@ class OperatorLevel(ArrayLevel[S]):
         rest = self.operator.mean(g)
         g -= self.dtype.type(rest)
         removed += rest
-        if self.largest(g) <= _ROUNDED * self.eps * abs(removed):
+        if self.largest(g) <= ROUNDED * self.eps * abs(removed):
             g.fill(0)
         return g, removed
 

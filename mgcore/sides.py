@@ -20,7 +20,10 @@ from mgcore.boundary import Lift, face_of
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 
-__all__ = ["Given", "Reader", "unlike_batches"]
+__all__ = ["ROUNDED", "Given", "Reader", "unlike_batches"]
+
+#: A right-hand side less its mean is zero where it is below so many units of rounding of the mean.
+ROUNDED = 4
 
 
 class Reader:

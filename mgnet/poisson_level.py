@@ -15,7 +15,7 @@ from mgcore.chain import Rung
 from mgcore.gate import check_kind, check_shape, real_array
 from mgcore.grid import Grid
 from mgcore.level import Posed, describe
-from mgcore.sides import Given, Reader, unlike_batches
+from mgcore.sides import ROUNDED, Given, Reader, unlike_batches
 from mgcore.smoothers import Smoother
 from mgnet.kernel import SymmetricKernel
 from mgnet.level import FeatureLevel, State
@@ -25,9 +25,6 @@ __all__ = ["PoissonLevel"]
 
 
 M = TypeVar("M", bound=Callable[..., Any])
-
-# A right-hand side less its mean that is below so many units of rounding of it is none.
-_ROUNDED = 4
 
 
 def _in_full_precision(method: M) -> M:
@@ -48,10 +45,12 @@ class _Tensors(Reader):
     ----------
     like : Tensor
         Has the dtype and device that tensors must have.
+    name : str
+        What is read, for errors.
     """
 
-    def __init__(self, like: Tensor):
-        self.like = like
+    def __init__(self, like: Tensor, name: str):
+        self.like, self.name = like, name
 
     def read(self, values: Any, name: str) -> Any:
         """A tensor, or an array of NumPy where there is none in `values`."""
@@ -60,17 +59,21 @@ class _Tensors(Reader):
             return values
         if isinstance(values, tuple | list) and _holds_tensors(values):
             members = [self.read(value, name) for value in values]
-            return torch.stack([self.own(member, tuple(member.shape)) for member in members])
+            shapes = [tuple(member.shape) for member in members]
+            if len(set(shapes)) > 1:
+                told = ", ".join(map(str, dict.fromkeys(shapes)))
+                raise ValueError(f"{name} is a list of tensors of different shapes, {told}")
+            return torch.stack([self.own(member, shapes[0]) for member in members])
         return real_array(values, name)
 
     def own(self, values: Any, shape: tuple[int, ...]) -> Tensor:
         """An array or tensor that was read as a tensor, broadcast to `shape`."""
         if not isinstance(values, Tensor):
             # A copy in the native order of bytes and axes: torch refuses or warns of others.
-            name = str(self.like.dtype).removeprefix("torch.")
+            dtype = str(self.like.dtype).removeprefix("torch.")
             with np.errstate(over="ignore"):  # whoever asks for finite values looks at the result
-                values = torch.from_numpy(np.array(values, name, order="C")).to(self.like)
-        _check_place(values, self.like, "boundary")
+                values = torch.from_numpy(np.array(values, dtype, order="C")).to(self.like)
+        _check_place(values, self.like, self.name)
         return values.expand(shape)
 
 
@@ -288,7 +291,7 @@ class PoissonLevel(FeatureLevel):
 
         Where u is known up to a constant, the mean of each member is taken out. Gradients flow.
         """
-        given = Given.told(boundary, self.grid, _Tensors(self.volumes))
+        given = Given.told(boundary, self.grid, _Tensors(self.volumes, "boundary"))
         batches = [tuple(g.shape[: g.ndim - self.grid.ndim]), given.batch]
         try:
             batch = torch.broadcast_shapes(*batches)
@@ -313,7 +316,7 @@ class PoissonLevel(FeatureLevel):
         g = g - rest
         sizes = g.detach().abs().flatten(-self.grid.ndim).amax(-1).reshape(first.shape)
         # What is left may be rounding alone; gradients go on as if it were not.
-        g = g - torch.where(sizes <= _ROUNDED * self.eps * first.abs(), g, 0.0).detach()
+        g = g - torch.where(sizes <= ROUNDED * self.eps * first.abs(), g, 0.0).detach()
         means = torch.stack([first, rest]).detach().to("cpu", torch.float64).sum(0).flatten()
         return g, float(means[means.abs().argmax()])
 
@@ -354,14 +357,14 @@ class PoissonLevel(FeatureLevel):
     # --- node values and interior values ----------------------------------------------------------
 
     def _tensor(self, values: Any, name: str) -> Tensor:
-        reader = _Tensors(self.volumes)
+        reader = _Tensors(self.volumes, name)
         values = reader.read(values, name)
         if isinstance(values, Tensor):
             _check_place(values, self.volumes, name)
         check_shape(tuple(values.shape), self.grid, name, batch=True)
         if 0 in values.shape:
             raise ValueError(f"{name} is an empty batch, shape {tuple(values.shape)}")
-        return reader.own(values, tuple(values.shape))
+        return values if isinstance(values, Tensor) else reader.own(values, values.shape)
 
     @property
     def _couplings(self) -> Couplings:

@@ -83,6 +83,18 @@ def test_batches_of_what_is_given_on_sides(library):
         np.testing.assert_allclose(numbers(many[k]), numbers(one), atol=1e-10)
 
 
+def test_tensors_of_another_kind_or_shape_are_refused():
+    one, g = torch.ones(3, dtype=torch.float64), np.ones((2, 9))
+    for boundary, message in (
+        ([one, one[:2]], r"boundary is a list of tensors of different shapes, \(3,\), \(2,\)"),
+        ((one[0].float(), 1.0), "boundary is float32 on cpu, these levels are float64"),
+        ((lambda x: one[0].float(), 1.0), "boundary is float32 on cpu, these levels are float64"),
+        ((one[0].cfloat(), 1.0), "boundary is complex"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mgnet.solve_poisson(g, ndim=1, sides=("dirichlet", "neumann"), boundary=boundary)
+
+
 def test_tensors_say_what_arrays_say():
     g, sides = (
         np.random.default_rng(0).standard_normal(PLANE.shape),
