@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from numbers import Integral, Real
-from typing import NamedTuple
+from types import UnionType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +45,8 @@ class Sweep(NamedTuple):
         "all" points at once from old values; the points whose node indices have an even ("red")
         or odd ("black") sum; or one point after the other, the first axis slowest.
     kernel : Stencil, optional
-        B is this stencil times omega D^-1, with points "all"; else omega D^-1 alone.
+        B is this stencil times omega D^-1, with points "all"; else omega D^-1 alone. On torch also
+        an :class:`mgnet.SymmetricKernel`, whose stencil is still to be trained.
     lines : int, optional
         D is the part of A along lines of this axis, which are solved as a whole; a line is "red" or
         "black" as its node indices along the other axes say.
@@ -52,7 +54,7 @@ class Sweep(NamedTuple):
 
     omega: float
     points: str
-    kernel: Stencil | None = None
+    kernel: Any = None
     lines: int | None = None
 
 
@@ -278,9 +280,9 @@ def pointwise(smoother: Smoother) -> bool:
     return not isinstance(smoother, Kernel | Zebra)
 
 
-def smoother(choice: str | Smoother) -> Smoother:
-    """The record for a name of `SMOOTHERS`; a record is returned as it is."""
-    if isinstance(choice, Smoother):
+def smoother(choice: Any, kinds: UnionType = Smoother) -> Any:
+    """The record for a name of `SMOOTHERS`; what is of these `kinds` is returned as it is."""
+    if isinstance(choice, kinds):
         return choice
     if not isinstance(choice, str) or choice not in SMOOTHERS:
         raise ValueError(

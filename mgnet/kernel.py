@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from mgcore.cycle import Cycle, run, v_cycle
+from mgcore.grid import Grid
 from mgcore.level import Hierarchy
-from mgcore.smoothers import Kernel
+from mgcore.operators import Operator
+from mgcore.smoothers import Kernel, Sweep
 from mgcore.stencil import Stencil
 
 __all__ = ["SymmetricKernel", "train_smoother"]
@@ -53,6 +55,11 @@ class SymmetricKernel(nn.Module):
     def record(self) -> Kernel:
         """The kernel as it is now, as a smoother for :func:`mgcore.poisson_levels`."""
         return Kernel(Stencil.of_array(self.stencil().detach().cpu().numpy()))
+
+    def sweeps(self, grid: Grid, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step: those of the record, with what is trained as their kernel."""
+        fixed = self.record().sweeps(grid, operator)
+        return tuple(sweep._replace(kernel=self) for sweep in fixed)
 
     def __str__(self) -> str:
         return f"{'x'.join('3' * self.ndim)} kernel"

@@ -99,7 +99,7 @@ def poisson_levels(
     :func:`mgcore.solve` does, to see when to stop. `torch.autocast` changes nothing in either.
     """
     grid = Grid(shape, extent, sides, coordinates, spacing)
-    record = smoother if isinstance(smoother, SymmetricKernel) else smoother_record(smoother)
+    record = smoother_record(smoother, Smoother | SymmetricKernel)
     name, where = check_dtype(dtype), gate.device(device)
     stiffness(grid, name)  # checks it
     coefficient, reaction = _values(coefficient, "coefficient"), _values(reaction, "reaction")

@@ -182,11 +182,10 @@ def smoothing_kernels(
 ) -> list[nn.Module]:
     """The Bs of one smoothing step."""
     grid = operator.grid
-    record = smoother.record() if isinstance(smoother, SymmetricKernel) else smoother
     nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
     kernels: list[nn.Module] = []
     inverses: dict[int, Tensor] = {}  # of lines along an axis, the same for red and black ones
-    for sweep in record.sweeps(grid, operator):
+    for sweep in smoother.sweeps(grid, operator):
         if sweep.points == "lexicographic":
             raise ValueError(
                 "lexicographic Gauss-Seidel goes point after point, each using the one before, "
@@ -201,13 +200,9 @@ def smoothing_kernels(
                 continue
             scale = _Scale(torch.tensor(mask * (sweep.omega / operator.diagonal), **kind))
             kernel = sweep.kernel
-            if kernel is None:
-                kernels.append(scale)
-            elif isinstance(smoother, SymmetricKernel):
-                kernels.append(_Convolved(scale, smoother, grid))
-            else:
-                weights = torch.tensor(_in_cube(kernel), **kind)
-                kernels.append(_Convolved(scale, weights, grid))
+            if isinstance(kernel, Stencil):
+                kernel = _Fixed(kernel, kind)
+            kernels.append(scale if kernel is None else _Convolved(scale, kernel, grid))
     return kernels
 
 
@@ -262,22 +257,32 @@ def _inverses(operator: Operator, axis: int, kind: dict[str, Any]) -> Tensor:
     return torch.tensor(np.linalg.inv(lines), **kind)
 
 
+class _Fixed(nn.Module):
+    """A constant stencil of up to 3^d points in the place of a :class:`SymmetricKernel`."""
+
+    weights: Tensor
+
+    def __init__(self, kernel: Stencil, kind: dict[str, Any]):
+        super().__init__()
+        around = [(1 - reach, 1 - reach) for reach in kernel.reach]
+        self.register_buffer("weights", torch.tensor(np.pad(kernel.to_array(), around), **kind))
+
+    def stencil(self) -> Tensor:
+        """The weights in an array of 3^d."""
+        return self.weights
+
+
 class _Convolved(nn.Module):
     """r -> K omega D^-1 r, K a kernel of 3^d points, fixed or trained."""
 
-    fixed: Tensor
-
-    def __init__(self, scale: _Scale, kernel: Tensor | SymmetricKernel, grid: Grid):
+    def __init__(self, scale: _Scale, kernel: _Fixed | SymmetricKernel, grid: Grid):
         super().__init__()
-        self.scale, self.periodic = scale, [axis.periodic for axis in grid.axes]
-        self.kernel = kernel if isinstance(kernel, SymmetricKernel) else None
-        if isinstance(kernel, Tensor):
-            self.register_buffer("fixed", kernel)
+        self.scale, self.kernel = scale, kernel
+        self.periodic = [axis.periodic for axis in grid.axes]
 
     def forward(self, r: Tensor) -> Tensor:
         r = _widened(self.scale(r), self.periodic)
-        stencil = self.fixed if self.kernel is None else self.kernel.stencil()
-        return convolve(r, stencil.to(r)[None, None], padding=0)
+        return convolve(r, self.kernel.stencil().to(r)[None, None], padding=0)
 
 
 def _widened(
@@ -295,9 +300,3 @@ def _widened(
             missing = [1, 1] if sides is None else list(sides[number])
             u = F.pad(u, [0, 0] * (u.ndim - axis - 1) + missing)
     return u
-
-
-def _in_cube(kernel: Stencil) -> np.ndarray:
-    """The weights of a kernel in an array of 3^d."""
-    around = [(1 - reach, 1 - reach) for reach in kernel.reach]
-    return np.pad(kernel.to_array(), around)
