@@ -283,5 +283,4 @@ def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
         return False
     if not (box_pass.fits(operator.grid, below) or space_pass.fits(operator, below)):
         return False
-    sweeps = smoother.sweeps(operator.grid, operator)
-    return tuple(sweep.points for sweep in sweeps) == ("red", "black")
+    return tuple(sweep.points for sweep in smoother.sweeps(operator)) == ("red", "black")

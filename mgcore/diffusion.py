@@ -84,6 +84,12 @@ class Medium:
         c = slim(c.reshape(c.shape or (1,) * grid.ndim))
         return cls(grid, tuple(map(slim, faces)), c, nodes)
 
+    @classmethod
+    def constant(cls, grid: Grid) -> Medium:
+        """That of -Laplace: a = 1, c = 0."""
+        one = np.ones((1,) * grid.ndim)
+        return cls(grid, (one,) * grid.ndim, 0 * one)
+
     @property
     def plain(self) -> bool:
         """Whether this is -Laplace: a = 1, c = 0."""
@@ -186,7 +192,7 @@ class Diffusion(Operator):
             total += both[0] * faces.item()
         return total
 
-    @property
+    @cached_property
     def bound(self) -> float:
         """See :class:`~mgcore.operators.Operator`; with the largest of each term."""
         total = float(self.own.max())

@@ -100,7 +100,7 @@ def smoother_symbol(
     A, diagonal = operator.symbol(angles), operator.diagonal.item()
     shape, cell = (2,) * operator.ndim, [np.arange(2)] * operator.ndim
     step = np.broadcast_to(np.eye(2**operator.ndim, dtype=complex), (*A.shape, A.shape[-1]))
-    for sweep in smoother_record(smoother).sweeps(record.grid, record):
+    for sweep in smoother_record(smoother).sweeps(record):
         omega = sweep.omega
         correction = omega * A / diagonal
         if sweep.points == "lexicographic":

@@ -41,7 +41,7 @@ class OperatorLevel(ArrayLevel[S]):
         self.operator = rung.operator
         self.adjoint = rung.adjoint
         self._pool: Pool[S] = Pool()
-        self._sweeps = smoother.sweeps(self.grid, self.operator)  # checks that it fits
+        self._sweeps = smoother.sweeps(self.operator)  # checks that it fits
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the volumes, as large as the grid, which are worked out when they are needed."""

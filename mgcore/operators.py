@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from mgcore.axis import SCOPE, Table
+from mgcore.cached import cached_property
 from mgcore.grid import Grid
 from mgcore.stencil import Offset, Stencil, cube
 from mgcore.sums import weighted
@@ -93,9 +94,10 @@ class Operator:
             0.0 if half or set(axis.sides) != {"dirichlet"} else np.pi / len(axis.widths)
             for axis, half in zip(self.grid.axes, halved, strict=True)
         ]
-        theta = [np.linspace(end, np.pi - end, 13) for end in ends]
-        grids = np.meshgrid(*theta, indexing="ij")
-        high = np.any([t >= np.pi / 2 - 1e-9 for t, half in zip(grids, halved, strict=True)
+        # The symbol of a compact operator is monotone in each cosine: extremes are at three thetas.
+        count = 3 if self.compact else 13
+        theta = np.meshgrid(*[np.linspace(end, np.pi - end, count) for end in ends], indexing="ij")
+        high = np.any([t >= np.pi / 2 - 1e-9 for t, half in zip(theta, halved, strict=True)
                        if half], axis=0)  # fmt: skip
         diagonal = self.diagonal
         if not self.couplings:
@@ -106,7 +108,7 @@ class Operator:
         shares = [share.reshape(-1)[::step, None] for share in shares]
         value = np.broadcast_to(self.own / diagonal, np.shape(diagonal)).reshape(-1)[::step, None]
         for offset, share in zip(self.couplings, shares, strict=True):
-            phase = sum(o * t[high] for o, t in zip(offset, grids, strict=True))
+            phase = sum(o * t[high] for o, t in zip(offset, theta, strict=True) if o)
             value = value + share * (1 - np.cos(phase))
         return float(value.min()), float(value.max())
 
@@ -125,7 +127,7 @@ class Operator:
         masses = [axis.mass[axis.unknown] for axis in self.grid.axes]
         return weighted(values, [mass / mass.sum() for mass in masses])
 
-    @property
+    @cached_property
     def bound(self) -> float:
         """A bound of ||A||: twice the largest entry of the diagonal."""
         return 2 * float(np.max(self.diagonal))

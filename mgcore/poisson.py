@@ -134,7 +134,7 @@ def _levels(
     own = _with_kernels(chain, problem) if pointwise(record) else 0
     levels: list[Any] = []
     if own < len(chain):
-        seen = Medium.given(chain[own]) if own else problem
+        seen = Medium.constant(chain[own]) if own else problem
         ladder = rungs(chain[own:], seen, restriction, prolongation)
         levels += _general(ladder, record, dtype, fused, below=own > 0)
     for each in reversed(chain[:own]):

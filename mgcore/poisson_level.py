@@ -120,6 +120,7 @@ class PoissonLevel(ArrayLevel[State]):
     ):
         super().__init__(grid, smoother, dtype, coarse)
         self.restriction = restriction
+        self.operator = Medium.constant(grid).operator()
         halved = grid.halved_axes()
         real = self.dtype.type
         self._a = tuple(map(real, stiffness(grid, dtype)))
@@ -127,7 +128,8 @@ class PoissonLevel(ArrayLevel[State]):
         self._k = tuple(int(half) for half in halved)
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
         prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
-        self._sweeps = [(real(sweep.omega), sweep.points) for sweep in smoother.sweeps(grid)]
+        sweeps = smoother.sweeps(self.operator)
+        self._sweeps = [(real(sweep.omega), sweep.points) for sweep in sweeps]
         # Smoothing and transfers run in one pass where there is a kernel for that.
         points = tuple(points for _, points in self._sweeps)
         fits = coarse is not None and restriction == "full" and points == ("red", "black")
@@ -136,9 +138,9 @@ class PoissonLevel(ArrayLevel[State]):
         # What a pass is told of the level.
         self._told: tuple[Any, ...] = (self._sweeps[0][0], *self._a)
         if self.fused and grid.ndim == 3:
-            operator = Medium.given(grid).operator()
             planes = node_plane(grid), node_plane(coarse.grid)
-            self._told = told(operator, coarse.grid, planes, (0, 0), self._sweeps[0][0], self.dtype)
+            omega = self._sweeps[0][0]
+            self._told = told(self.operator, coarse.grid, planes, (0, 0), omega, self.dtype)
         self._pool: Pool[Workspace] = Pool()
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
@@ -146,7 +148,7 @@ class PoissonLevel(ArrayLevel[State]):
     @cached_property
     def _inverse(self) -> Inverse:
         """A^-1, of the coarsest level."""
-        return inverse(Medium.given(self.grid).operator()).astype(self.dtype)
+        return inverse(self.operator).astype(self.dtype)
 
     @property
     def _kernels(self) -> ModuleType:
@@ -348,8 +350,8 @@ class PoissonLevel(ArrayLevel[State]):
         return self.defect(state.g, self.solution(state))
 
     def roundoff(self, u: np.ndarray) -> np.float64:
-        """eps ||A|| ||u||_2, with ||A|| < 4 sum h_i^-2."""
-        return np.float64(self.eps * 4 * float(sum(self._a)) * self.norm(u))
+        """eps ||A|| ||u||_2, with ||A|| at most twice the diagonal."""
+        return np.float64(self.eps * self.operator.bound * self.norm(u))
 
     def _slabs_without(self, g: np.ndarray, lift: Lift) -> Iterator[np.ndarray]:
         """The same slab by slab, a line of zeros on either side."""

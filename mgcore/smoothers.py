@@ -2,7 +2,7 @@
 
 Every smoother here is a sequence of sweeps ``u <- u + omega D^-1 (g - A u)`` at some of the
 points, D the diagonal of A, or the part of A along lines. The records are the hyperparameters;
-`sweeps` turns them into numbers for one level.
+`sweeps` turns them into numbers for the A of one level.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mgcore.grid import Grid
 from mgcore.operators import Operator
 from mgcore.stencil import Stencil
 
@@ -76,9 +75,10 @@ class Jacobi:
         if self.omega is not None:
             _check_omega(self.omega)
 
-    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
-        """The sweeps of one step on `grid`."""
-        best = 2 * grid.ndim / (2 * grid.ndim + 1)
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step on the operator's grid."""
+        ndim = operator.grid.ndim
+        best = 2 * ndim / (2 * ndim + 1)
         return (Sweep(best if self.omega is None else self.omega, "all"),)
 
     def __str__(self) -> str:
@@ -117,9 +117,9 @@ class Chebyshev:
                 f"{self.degree!r}"
             )
 
-    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
-        """The sweeps of one step on `grid`."""
-        lower, upper = _high_frequencies(grid, operator)
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step on the operator's grid."""
+        lower, upper = operator.high_frequencies()
         theta, delta = (upper + lower) / 2, (upper - lower) / 2
         k = self.degree
         roots = [theta + delta * cos(pi * (j + 0.5) / k) for j in range(k)]
@@ -153,30 +153,14 @@ class GaussSeidel:
             )
         _check_omega(self.omega)
 
-    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
-        """The sweeps of one step on `grid`."""
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step on the operator's grid."""
         points = ("red", "black") if self.order == "redblack" else ("lexicographic",)
         return tuple(Sweep(self.omega, kind) for kind in points)
 
     def __str__(self) -> str:
         order = "red-black" if self.order == "redblack" else "lexicographic"
         return f"{order} Gauss-Seidel" if self.omega == 1 else f"{order} SOR {self.omega:g}"
-
-
-def _high_frequencies(grid: Grid, operator: Operator | None) -> tuple[float, float]:
-    """Bounds of the eigenvalues of D^-1 A that belong to high frequencies; see Chebyshev."""
-    if operator is not None:
-        return operator.high_frequencies()
-    shortest = min(grid.spacing)
-    a = [(shortest / h) ** 2 for h in grid.spacing]  # in units in which no square overflows
-    halved = grid.halved_axes()
-    cosines = [
-        1.0 if half else cos(pi / (n - 1)) for n, half in zip(grid.shape, halved, strict=True)
-    ]
-    lower = sum(weight * (1 - c) for weight, c in zip(a, cosines, strict=True))
-    upper = sum(weight * (1 + c) for weight, c in zip(a, cosines, strict=True))
-    lower += min((weight for weight, half in zip(a, halved, strict=True) if half), default=0.0)
-    return lower / sum(a), upper / sum(a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,13 +184,12 @@ class Kernel:
                 f"a kernel must be a constant Stencil of up to 3^d points, got {stencil!r}"
             )
 
-    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
-        """The sweeps of one step on `grid`."""
-        if self.stencil.ndim != grid.ndim:
-            raise ValueError(
-                f"a kernel for {self.stencil.ndim} axes on a grid with {grid.ndim} axes"
-            )
-        return (Sweep(2.0 * grid.ndim, "all", self.stencil),)
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step on the operator's grid."""
+        ndim = operator.grid.ndim
+        if self.stencil.ndim != ndim:
+            raise ValueError(f"a kernel for {self.stencil.ndim} axes on a grid with {ndim} axes")
+        return (Sweep(2.0 * ndim, "all", self.stencil),)
 
     def __str__(self) -> str:
         return f"{'x'.join('3' * self.stencil.ndim)} kernel"
@@ -240,14 +223,13 @@ class Zebra:
             raise ValueError(f"axis must be a number, several of them or None, got {axis!r}")
         _check_omega(self.omega)
 
-    def sweeps(self, grid: Grid, operator: Operator | None = None) -> tuple[Sweep, ...]:
-        """The sweeps of one step on `grid`."""
-        ndim = grid.ndim
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
+        """The sweeps of one step on the operator's grid."""
+        ndim = operator.grid.ndim
         if ndim == 1:
             raise ValueError("lines of a grid with one axis are all of it: pass coarsest=n instead")
         if self.axis is None:
-            strength = [h**-2 for h in grid.spacing] if operator is None else operator.strength()
-            axes: tuple[int, ...] = (int(np.argmax(strength)),)
+            axes: tuple[int, ...] = (int(np.argmax(operator.strength())),)
         else:
             axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         for axis in axes:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from mgcore.cycle import Cycle, run, v_cycle
-from mgcore.grid import Grid
 from mgcore.level import Hierarchy
 from mgcore.operators import Operator
 from mgcore.smoothers import Kernel, Sweep
@@ -56,9 +55,9 @@ class SymmetricKernel(nn.Module):
         """The kernel as it is now, as a smoother for :func:`mgcore.poisson_levels`."""
         return Kernel(Stencil.of_array(self.stencil().detach().cpu().numpy()))
 
-    def sweeps(self, grid: Grid, operator: Operator) -> tuple[Sweep, ...]:
+    def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:
         """The sweeps of one step: those of the record, with what is trained as their kernel."""
-        fixed = self.record().sweeps(grid, operator)
+        fixed = self.record().sweeps(operator)
         return tuple(sweep._replace(kernel=self) for sweep in fixed)
 
     def __str__(self) -> str:

@@ -185,7 +185,7 @@ def smoothing_kernels(
     nodes = [np.arange(s.start, s.stop) for s in grid.unknown]
     kernels: list[nn.Module] = []
     inverses: dict[int, Tensor] = {}  # of lines along an axis, the same for red and black ones
-    for sweep in smoother.sweeps(grid, operator):
+    for sweep in smoother.sweeps(operator):
         if sweep.points == "lexicographic":
             raise ValueError(
                 "lexicographic Gauss-Seidel goes point after point, each using the one before, "

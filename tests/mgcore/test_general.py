@@ -202,7 +202,7 @@ def test_zebra_solves_lines_colour_by_colour(case, axis, backwards, dtype):
     level, state, g, u = posed(case, dtype, Zebra(axis, 1.1))
     A, T = level.operator.matrix(), lines_alone(level, axis).toarray()
     nodes = [np.arange(s.start, s.stop) for s in level.grid.unknown]
-    sweeps = Zebra(axis, 1.1).sweeps(level.grid, level.operator)
+    sweeps = Zebra(axis, 1.1).sweeps(level.operator)
     masks = [mask for sweep in sweeps for mask in visited(level.operator, sweep, nodes)]
     assert sum(mask.astype(int) for mask in masks).min() == 1  # each line is of one colour
     for mask in reversed(masks) if backwards else masks:
