@@ -13,8 +13,7 @@ from mgcore.grid import Grid
 from mgcore.inverse import most_unknowns
 from mgcore.operators import Operator, galerkin, of_stencil
 from mgcore.stencil import Stencil
-from mgcore.transfer import prolongation as prolongation_weights
-from mgcore.transfer import restriction as restriction_weights
+from mgcore.transfer import check_names, terms
 
 __all__ = ["Rung", "grids", "rungs"]
 
@@ -80,8 +79,7 @@ def rungs(
         For a transfer or an equation that does not fit the grid.
     """
     finest = chain[0]
-    prolongation_weights(prolongation, (True,) * finest.ndim)  # these check the names
-    restriction_weights(restriction, (True,) * finest.ndim)
+    check_names(restriction, prolongation, finest.ndim)
     if isinstance(equation, Stencil):
         operator = of_stencil(finest, equation)
     else:
@@ -89,11 +87,11 @@ def rungs(
     found: list[Rung] = []
     for fine, coarse in pairwise(chain):
         halved = [a is not b for a, b in zip(fine.axes, coarse.axes, strict=True)]
-        up, cubic = (_along(fine, halved, name) for name in ("linear", "cubic"))
+        up, cubic = (_along(fine, _where(halved, name)) for name in ("linear", "cubic"))
         down = _restrictions(fine, halved, restriction)
         found.append(Rung(operator, down, up, cubic, restriction == "full"))
         if isinstance(equation, Stencil):
-            full = _along(fine, halved, "full_weighting")
+            full = _along(fine, _where(halved, "full_weighting"))
             operator = galerkin(operator, coarse, full, up)
         else:
             equation = equation.coarser(coarse, halved)
@@ -101,20 +99,17 @@ def rungs(
     return [*found, Rung(operator)]
 
 
-def _along(grid: Grid, halved: list[bool], name: str) -> list[Table]:
-    """A transfer of :class:`~mgcore.axis.Axis` along the axes that are halved."""
-    return [
-        getattr(axis, name) if half else axis.identity
-        for axis, half in zip(grid.axes, halved, strict=True)
-    ]
+def _where(halved: list[bool], name: str) -> list[str]:
+    """The name of a transfer for the axes that are halved."""
+    return [name if half else "identity" for half in halved]
+
+
+def _along(grid: Grid, names: list[str]) -> list[Table]:
+    """Transfers of :class:`~mgcore.axis.Axis`, one along each axis."""
+    return [getattr(axis, name) for axis, name in zip(grid.axes, names, strict=True)]
 
 
 def _restrictions(grid: Grid, halved: list[bool], name: str) -> list[list[Table]]:
     """Products of transfers whose sum is the restriction `name`."""
-    if name == "half" and all(halved):  # (1/8) [1; 1 4 1; 1] is the mean of two
-        first, second = grid.axes
-        return [
-            [first.full_weighting.times(0.5), second.injection],
-            [first.injection.times(0.5), second.full_weighting],
-        ]
-    return [_along(grid, halved, "injection" if name == "injection" else "full_weighting")]
+    products = [_along(grid, names) for names in terms(name, halved)]
+    return [[first.times(1 / len(products)), *rest] for first, *rest in products]

@@ -32,7 +32,7 @@ from mgcore.sides import Given, Reader
 from mgcore.smoothers import Smoother
 from mgcore.space_pass import node_plane, told
 from mgcore.threads import count, usable
-from mgcore.transfer import prolongation as prolongation_weights
+from mgcore.transfer import check_names
 from mgcore.transfer import restriction as restriction_weights
 
 __all__ = ["PoissonLevel", "State", "Workspace", "title"]
@@ -126,8 +126,8 @@ class PoissonLevel(ArrayLevel[State]):
         self._a = tuple(map(real, stiffness(grid, dtype)))
         self.condition = grid.condition
         self._k = tuple(int(half) for half in halved)
+        check_names(restriction, prolongation, grid.ndim)  # the kernel of prolongation is linear
         self._R = restriction_weights(restriction, halved).astype(self.dtype)
-        prolongation_weights(prolongation, halved)  # checks the name; the kernel is linear
         sweeps = smoother.sweeps(self.operator)
         self._sweeps = [(real(sweep.omega), sweep.points) for sweep in sweeps]
         # Smoothing and transfers run in one pass where there is a kernel for that.
