@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import mgcore
+from benchmarks.nested import check_nested
 from benchmarks.poisson import check, machine, pyamg_solver, race
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import guests
@@ -202,7 +203,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each race (7)")
     args = parser.parse_args(argv)
     for n, ndim in ((args.size_2d, 2), (args.size_3d, 3)):
-        mgcore.grid.check_nested(mgcore.Grid((n,) * ndim))
+        check_nested(mgcore.Grid((n,) * ndim))
     rows = measure(args.size_2d, 2, args.rounds) + measure(args.size_3d, 3, args.rounds)
     reached = goals(rows)
     head = [

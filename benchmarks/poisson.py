@@ -36,9 +36,9 @@ from scipy import sparse
 import mgcore
 from benchmarks.convergence import sines
 from benchmarks.direct import DirectSolver
+from benchmarks.nested import check_nested
 from benchmarks.report import Goal, markdown, table, write
 from mgcore import Grid, threads
-from mgcore.grid import check_nested
 from mgcore.plotting import COLOURS
 
 SIZES_2D = (513, 1025, 2049, 4097, 8193)

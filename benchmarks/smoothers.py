@@ -21,9 +21,9 @@ import scipy.fft
 import torch
 
 import mgnet
+from benchmarks.nested import check_nested
 from mgcore import Grid, v_cycle
 from mgcore.convergence import asymptotic_factor
-from mgcore.grid import check_nested
 from mgnet import SymmetricKernel, train_smoother
 from mgnet.poisson_level import PoissonLevel
 

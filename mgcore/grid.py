@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from math import isclose, prod
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from mgcore.axis import SCOPE, Axis, Robin, Side, pair_of_sides
 from mgcore.cached import cached_property
 
-__all__ = ["Grid", "check_nested"]
+__all__ = ["Grid"]
 
 
 class Grid:
@@ -239,22 +238,6 @@ class Grid:
         return f"<Grid: {' x '.join(map(str, self.shape))} nodes on {extent}>"
 
 
-def check_nested(grid: Grid) -> Grid:
-    """Refuse a grid that cannot be halved evenly down to one unknown, naming the nearest that can.
-
-    Raises
-    ------
-    ValueError
-    """
-    if any((n - 1) & (n - 2) for n in grid.shape):
-        near = " or ".join(map(str, _nearest(grid.shape)))
-        raise ValueError(
-            f"here each axis needs 2^s + 1 nodes, boundary included, got shape {grid.shape}; "
-            f"the nearest that fit are {near}"
-        )
-    return grid
-
-
 def _sides(given: Any, ndim: int) -> list[tuple[Side, Side]]:
     """A pair for each axis."""
     if isinstance(given, str | Robin):
@@ -322,16 +305,3 @@ def _numbers(values: object, name: str, kind: type) -> tuple:
         word = "whole numbers" if kind is int else "numbers"
         raise ValueError(f"{name} must be one or more {word}, got {values!r}") from None
     return numbers
-
-
-def _nearest(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The one or two shapes with 2^s + 1 nodes along each axis that are closest to `shape`."""
-
-    def neighbours(n: int) -> set[int]:
-        s = max(1, (max(n, 3) - 1).bit_length() - 1)
-        return {2**s + 1, 2 ** (s + 1) + 1 if n > 2**s + 1 else 2**s + 1}
-
-    def distance(candidate: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-        return sum(abs(m - n) for m, n in zip(candidate, shape, strict=True)), candidate
-
-    return sorted(product(*map(neighbours, shape)), key=distance)[:2]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import mgcore
 import mgnet
+from benchmarks.nested import check_nested
 from mgcore import Grid
-from mgcore.grid import check_nested
 
 
 def test_geometry():
