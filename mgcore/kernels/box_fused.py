@@ -44,6 +44,8 @@ from mgcore.kernels.box import (
     TARGET,
     UPPER,
     Box,
+    Places,
+    Pull,
     R,
     Row,
     U,
@@ -87,6 +89,7 @@ from mgcore.kernels.vectors import (
 from mgcore.kernels.wave import (
     Arrays,
     Lines,
+    Near,
     around,
     ask,
     coloured,
@@ -164,12 +167,69 @@ class Weights(NamedTuple):
     below: NamedTuple
 
 
-# --- for the vector of nodes at k of a row --------------------------------------------------------
+class Half(NamedTuple):
+    """Half a row at work: its nodes in scratch, the places of its fields, couplings across rows."""
+
+    near: Near
+    places: Places
+    pull: Pull
+
+
+class Nodes(NamedTuple):
+    """A vector of nodes: u, couplings, g - A u; and the nodes beside, for the next vector."""
+
+    u: NamedTuple
+    pulls: Weights
+    r: NamedTuple
+    beside: NamedTuple
+
+
+# --- for the vector of nodes at k of a row: what the tables say ---------------------------------
 
 
 @inlined
-def enter(S, e, row, k, inside, part, other_part, source):
+def couplings(along, c, k):
+    """To the left and to the right."""
+    to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
+    return load(along.weights, to_left + k), load(along.weights, to_right + k)
+
+
+@inlined
+def unknown(along, number, k):
+    """One at unknowns, of half c where the number is INSIDE + c."""
+    return load(along.weights, line(along, number) + k)
+
+
+@inlined
+def omegas(strip, inverse, omega, c, k):
+    """omega / diagonal; omega where the diagonal is summed up on the way."""
+    if strip.kind == TABLES:
+        return load(strip.S, inverse + k)
+    return spread(strip.S, omega) * unknown(strip.box.along, INSIDE + c, k)
+
+
+@inlined
+def parts(along, k):
+    """Of coarse node k in the even node there, of k and of k + 1 in the odd one."""
+    low, high = line(along, LOW), line(along, HIGH)
+    return unknown(along, INSIDE, k), load(along.weights, low + k), load(along.weights, high + k)
+
+
+@inlined
+def weighting(along, k):
+    """How a coarse node is weighted from the nodes before it, at it and behind."""
+    before, centre, behind = line(along, BEFORE), line(along, CENTRE), line(along, BEHIND)
+    weights = along.weights
+    return load(weights, before + k), load(weights, centre + k), load(weights, behind + k)
+
+
+# --- what is done with them ---------------------------------------------------------------------
+
+
+@inlined
+def enter(S, e, row, k, parts, source):
     """u from its source, at even and odd nodes."""
+    inside, part, other_part = parts
     x = y = spread(S, 0)
     if source != ZERO:
         x, y = separated(S, row.line, row.from_u + k + k)
@@ -243,6 +303,34 @@ def less_own(strip, row, places, k, r, u):
 
 
 @inlined
+def residual(strip, row, half, k, c, a, b, g, before, below):
+    """g - A u; `before` are the nodes beside of the last vector, `below` those of the row below."""
+    u, beside = around(strip.S, half.near, k, c, before, below)
+    pulls = weights_of(strip.S, row, half.places, k, half.pull, a, b, strip.kind)
+    r = less_own(strip, row, half.places, k, defect(pulls, g, u), u.here)
+    return Nodes(u, pulls, r, beside)
+
+
+@inlined
+def relaxed(strip, row, half, k, w, nodes):
+    """u + omega / diagonal (g - A u), in scratch, too."""
+    if strip.kind != TABLES:
+        w = w / diagonal_of(strip, row, half.places, k, nodes.pulls)
+    u = nodes.u.here + w * nodes.r
+    store(strip.S, half.near.here + k, u)
+    return u
+
+
+@inlined
+def remainder(strip, row, half, k, nodes, u):
+    """What remains where u was relaxed."""
+    # Black nodes' neighbours change no more; of rounding, it is what it did to u.
+    pulls, change = nodes.pulls, u - nodes.u.here
+    r = nodes.r - ((pulls.above + pulls.below) + (pulls.left + pulls.right)) * change
+    return less_own(strip, row, half.places, k, r, change)
+
+
+@inlined
 def restrict(S, front, row, k, added):
     """Coarse row I in memory: residuals weighted along rows, now across 2 I - 1, 2 I, 2 I + 1."""
     if row.odd:
@@ -262,33 +350,26 @@ def restrict(S, front, row, k, added):
 @inlined
 def upper_half(strip, front, row, c, source, kept, lo, hi):
     """The stages of the rows i and i - 1: enter, red."""
-    S, box, arrays, kind = strip.S, strip.box, strip.arrays, strip.kind
-    along, step, ahead = box.along, lanes(S), unsigned(AHEAD // S.itemsize)
-    first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
-    to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
-    a, b = load(weights, to_left + lo), load(weights, to_right + lo)
-    w, inside = load(S, row.red_inverse + lo), load(weights, line(along, INSIDE) + lo)
-    relax = spread(S, row.red_omega) * load(weights, line(along, INSIDE + c) + lo)
-    lows, highs = line(along, LOW), line(along, HIGH)
-    part, other_part = load(weights, lows + lo), load(weights, highs + lo)
+    S, arrays, along = strip.S, strip.arrays, strip.box.along
+    step, ahead = lanes(S), unsigned(AHEAD // S.itemsize)
+    first, stop = unsigned(along.first), unsigned(along.stop)
+    red = Half(front.red, row.red_places, row.red_pull)
+    (a, b), of_coarse = couplings(along, c, lo), parts(along, lo)
+    w = omegas(strip, row.red_inverse, row.red_omega, c, lo)
     before = load(S, front.red.beside + lo - step)
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
-            a, b = load(weights, to_left + k), load(weights, to_right + k)
-            if kind == TABLES:
-                w = load(S, row.red_inverse + k)
-            else:
-                relax = spread(S, row.red_omega) * load(weights, line(along, INSIDE + c) + k)
+            a, b = couplings(along, c, k)
+            w = omegas(strip, row.red_inverse, row.red_omega, c, k)
             if source == CORRECTED:
-                inside = load(weights, line(along, INSIDE) + k)
-                part, other_part = load(weights, lows + k), load(weights, highs + k)
+                of_coarse = parts(along, k)
 
         if row.far:
             if source != ZERO:
                 ask(S, row.line, row.from_u + k + k + ahead)
             ask(S, arrays.g, row.from_g + k + k + ahead)
-            ask_for_fields(row, k + ahead, kind)
-        x, y = enter(S, arrays.e, row, k, inside, part, other_part, source)
+            ask_for_fields(row, k + ahead, strip.kind)
+        x, y = enter(S, arrays.e, row, k, of_coarse, source)
         store(S, front.even + k, x)
         store(S, front.odd + k, y)
 
@@ -296,26 +377,20 @@ def upper_half(strip, front, row, c, source, kept, lo, hi):
         store(S, front.g_black + k, other)
         if kept:
             store(S, front.g_red + k, g)
-        u, before = around(S, front.red, k, c, before, x if c == 0 else y)
-        pulls = weights_of(S, row, row.red_places, k, row.red_pull, a, b, kind)
-        r = less_own(strip, row, row.red_places, k, defect(pulls, g, u), u.here)
-        if kind != TABLES:
-            w = relax / diagonal_of(strip, row, row.red_places, k, pulls)
-        store(S, front.red.here + k, u.here + w * r)
+        nodes = residual(strip, row, red, k, c, a, b, g, before, x if c == 0 else y)
+        relaxed(strip, row, red, k, w, nodes)
+        before = nodes.beside
 
 
 @inlined
 def lower_half(strip, front, row, c, sink, lo, hi, carried):
     """The stages of the rows i - 2 and i - 3: black, write, what remains, restrict."""
-    S, box, kind, (lagged, blacks, reds) = strip.S, strip.box, strip.kind, carried
-    along, step, across = box.along, lanes(S), row.black_pull
-    first, stop, weights = unsigned(along.first), unsigned(along.stop), along.weights
-    to_left, to_right = line(along, LOWER + c), line(along, UPPER + c)
-    a, b = load(weights, to_left + lo), load(weights, to_right + lo)
-    inside = load(weights, line(along, INSIDE + c) + lo)
-    w = load(S, row.black_inverse + lo)
-    before, centre, behind = line(along, BEFORE), line(along, CENTRE), line(along, BEHIND)
-    p, q, s = load(weights, before + lo), load(weights, centre + lo), load(weights, behind + lo)
+    S, along, (lagged, blacks, reds) = strip.S, strip.box.along, carried
+    step, first, stop = lanes(S), unsigned(along.first), unsigned(along.stop)
+    black = Half(front.black, row.black_places, row.black_pull)
+    left = Half(front.left, row.left_places, row.left_pull)
+    (a, b), inside = couplings(along, c, lo), unknown(along, INSIDE + c, lo)
+    w, (p, q, s) = omegas(strip, row.black_inverse, row.black_omega, c, lo), weighting(along, lo)
     before_p = load(S, front.black.beside + lo - step)
     before_q = before_r = before_p
     if sink != NOTHING:
@@ -323,46 +398,32 @@ def lower_half(strip, front, row, c, sink, lo, hi, carried):
         before_r = load(S, front.r_q + lo - step)
     for k in range(lo, hi, step):
         if k <= first or k >= stop:
-            a, b = load(weights, to_left + k), load(weights, to_right + k)
-            if kind == TABLES:
-                w = load(S, row.black_inverse + k)
-            if kind != TABLES or sink == NORM:
-                inside = load(weights, line(along, INSIDE + c) + k)
+            a, b = couplings(along, c, k)
+            w = omegas(strip, row.black_inverse, row.black_omega, c, k)
+            if sink == NORM:
+                inside = unknown(along, INSIDE + c, k)
             if sink == RESTRICTION:
-                p, q = load(weights, before + k), load(weights, centre + k)
-                s = load(weights, behind + k)
+                p, q, s = weighting(along, k)
 
-        u, beside = around(S, front.black, k, c, before_p, load(S, front.black.below + k))
-        pulls = weights_of(S, row, row.black_places, k, across, a, b, kind)
-        r = defect(pulls, load(S, front.g_p + k), u)
-        r = less_own(strip, row, row.black_places, k, r, u.here)
-        if kind != TABLES:
-            w = spread(S, row.black_omega) * inside
-            w = w / diagonal_of(strip, row, row.black_places, k, pulls)
-        relaxed = u.here + w * r
-        store(S, front.black.here + k, relaxed)
-        write(S, row.to, row.to_u + k + k, c, relaxed, beside if c == 0 else before_p)
-        before_p = beside
+        g, below = load(S, front.g_p + k), load(S, front.black.below + k)
+        nodes = residual(strip, row, black, k, c, a, b, g, before_p, below)
+        u = relaxed(strip, row, black, k, w, nodes)
+        write(S, row.to, row.to_u + k + k, c, u, nodes.beside if c == 0 else before_p)
+        before_p = nodes.beside
 
         if sink != NOTHING:
-            # Black nodes' neighbours change no more; of rounding, it is what it did to u.
-            change = relaxed - u.here
-            r = r - ((pulls.above + pulls.below) + (pulls.left + pulls.right)) * change
-            r = less_own(strip, row, row.black_places, k, r, change)
+            r = remainder(strip, row, black, k, nodes, u)
             store(S, front.r_p + k, r)
-            u, before_q = around(S, front.left, k, c, before_q, relaxed)
-            pulls = weights_of(S, row, row.left_places, k, row.left_pull, a, b, kind)
-            red = defect(pulls, load(S, front.g_q + k), u)
-            red = less_own(strip, row, row.left_places, k, red, u.here)
+            reds_left = residual(strip, row, left, k, c, a, b, load(S, front.g_q + k), before_q, u)
+            red, before_q = reds_left.r, reds_left.beside
             if sink == NORM:
                 blacks = add_squares(blacks, inside * r)
                 reds = add_squares(reds, inside * red)
             else:
                 beside = load(S, front.r_q + k)
                 even, odd, lag = (red, beside, before_r) if c == 0 else (before_r, red, lagged)
-                added = p * lagging(lag, odd) + q * even + s * odd
+                restrict(S, front, row, k, p * lagging(lag, odd) + q * even + s * odd)
                 lagged, before_r = red, beside
-                restrict(S, front, row, k, added)
     return Carried(lagged, blacks, reds)
 
 
