@@ -31,8 +31,17 @@ class BoxPass(Pass):
 
     Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
     differences along the axes, which are tables. Else tables say what an a of one would give, and
-    a and c are fields, of which `kind` says where a lies. Parameters are those of
-    :class:`~mgcore.fused_pass.Pass`.
+    a and c are fields, of which `kind` says where a lies.
+
+    Parameters
+    ----------
+    operator : Diffusion
+    coarse : Grid
+        One that :func:`fits`.
+    layout, coarse_layout : Layout
+        Where the unknowns of both grids lie in arrays.
+    omega : float
+    dtype : dtype
     """
 
     def __init__(
@@ -40,7 +49,7 @@ class BoxPass(Pass):
         omega: float, dtype: np.dtype,
     ):  # fmt: skip
         step, real, grid, medium = layout.step, dtype.type, operator.grid, operator.medium
-        super().__init__(operator, coarse, layout, coarse_layout, omega, dtype)
+        super().__init__(grid, coarse, dtype)
         self.kind = kind_of(operator)
         varying = self.kind != box.TABLES
         faces = [1.0 if varying else a.ravel() for a in medium.faces]

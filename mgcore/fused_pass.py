@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis
-from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import compilation
 from mgcore.kernels.halves import NORM
-from mgcore.layout import Layout
 from mgcore.threads import count, usable
 
 __all__ = ["Pass", "Room", "node_by_node"]
@@ -36,12 +34,8 @@ class Pass(ABC):
 
     Parameters
     ----------
-    operator : Diffusion
-    coarse : Grid
-        Of the next coarser level; not all pairs of grids have passes.
-    layout, coarse_layout : Layout
-        Where their unknowns lie in arrays.
-    omega : float
+    grid, coarse : Grid
+        Of this level and the next coarser one; not all pairs of grids have passes.
     dtype : dtype
 
     Attributes
@@ -56,13 +50,10 @@ class Pass(ABC):
     told: tuple[Any, ...]
     told_to_keep_u: tuple[Any, ...]
 
-    def __init__(
-        self, operator: Diffusion, coarse: Grid, layout: Layout, coarse_layout: Layout,
-        omega: float, dtype: np.dtype,
-    ):  # fmt: skip
+    def __init__(self, grid: Grid, coarse: Grid, dtype: np.dtype):
         self.dtype = dtype
         self._most = max(1, (coarse.shape[0] - 2) // 8)
-        self._small = operator.grid.size * dtype.itemsize < compilation.SMALL
+        self._small = grid.size * dtype.itemsize < compilation.SMALL
 
     @abstractmethod
     def space(self, strips: int) -> np.ndarray:

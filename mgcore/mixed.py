@@ -53,10 +53,10 @@ class MixedLevel(SolverLevel[_State]):
 
     Parameters
     ----------
-    outer : PoissonLevel or StencilLevel
+    outer : PoissonLevel
         The grid and its A in float64, which is asked for residuals and never smooths.
-    inner : sequence of PoissonLevel or of StencilLevel
-        float32 levels for the same A.
+    inner : Hierarchy
+        float32 levels for the same A, each a PoissonLevel.
     length : float
         The unit of length in which the box of `inner` is measured.
     cycle : str or sequence of Visit

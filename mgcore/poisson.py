@@ -301,11 +301,11 @@ def solve_poisson(
     problem = equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
     how["callback"] = print_progress(callback) if progress else callback
-    if precision != "mixed":  # which knows Dirichlet sides alone
-        how["project"] = project
     with limited(threads):
-        solver = _mixed if precision == "mixed" else _plain
-        solve_one = solver(grid, problem, smoother, precision, **how)
+        if precision == "mixed":
+            solve_one = _mixed(grid, problem, smoother, **how)
+        else:
+            solve_one = _plain(grid, problem, smoother, precision, **how, project=project)
         if not batch:
             return report(solve_one(g, u0, boundary, None), throw)
         dtype = "float64" if precision == "mixed" else precision
@@ -321,10 +321,10 @@ def _plain(
 
 
 def _mixed(
-    grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, precision: str, *,
+    grid: Grid, problem: Medium | Stencil, smoother: str | Smoother, *,
     cycle: Any, rtol: float | None, atol: float, callback: Any, maxiter: int,
 ) -> Solver:  # fmt: skip
-    """Corrections by float32 cycles."""
+    """Corrections by float32 cycles, with Dirichlet's values on all sides."""
     check_callback(callback)
     stiffness(grid, "float64")  # checks it
     if (

@@ -44,14 +44,14 @@ def fits(operator: Diffusion, coarse: Grid) -> bool:
 class SpacePass(Pass):
     """Red-black steps on one grid, with what comes before and after: see kernels/space_fused.py.
 
-    Parameters are those of :class:`~mgcore.fused_pass.Pass`.
+    Parameters are those of :class:`~mgcore.box_pass.BoxPass`.
     """
 
     def __init__(
         self, operator: Diffusion, coarse: Grid, layout: Layout, coarse_layout: Layout,
         omega: float, dtype: np.dtype,
     ):  # fmt: skip
-        super().__init__(operator, coarse, layout, coarse_layout, omega, dtype)
+        super().__init__(operator.grid, coarse, dtype)
         planes = _plane(layout), _plane(coarse_layout)
         firsts = layout.first[0], coarse_layout.first[0]
         self.kernels = SPACES
