@@ -559,6 +559,10 @@ def strip_of(u, g, source, e, sink, coarse, sums, box, fields, kind, space, stri
         sums[strip] = total
 
 
+# Functions for each kind, and no factory of them: a pass that closes over its strip is not found in
+# the cache by the next process, as the key of its code would hold that strip.
+
+
 @serial
 def plane_strip(
     u, g, source, e, sink, coarse, sums, numbers, omega, rows, rows_at, along, space, strip, strips
