@@ -36,7 +36,8 @@ class ArrayLevel(SolverLevel[S]):
         self.dtype = np.dtype(dtype)
         self.size = grid.size
         self.eps = float(np.finfo(self.dtype).eps)
-        self.room = float(np.finfo(self.dtype).max) / 256  # full weighting adds up to 64 of them
+        # Full weighting adds up to 64 of them.
+        self.largest_safe = float(np.finfo(self.dtype).max) / 256
 
     @property
     def direct(self) -> bool:

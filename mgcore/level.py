@@ -115,7 +115,7 @@ class SolverLevel(Level[S], Protocol[S]):
     #: Condition number of A.
     condition: float
     #: Numbers in g up to this do not overflow on their way through a cycle.
-    room: float
+    largest_safe: float
 
     @property
     @abstractmethod

@@ -90,7 +90,7 @@ class MixedLevel(SolverLevel[_State]):
         self.outer, self.inner, self.length = outer, inner, length
         self.grid, self.size, self.eps = outer.grid, outer.size, outer.eps
         self.dtype = outer.dtype
-        self.condition, self.room = outer.condition, outer.room
+        self.condition, self.largest_safe = outer.condition, outer.largest_safe
         self.first, self.then = cycle_pair(cycle, len(inner))
         self.rtol, self.atol = rtol, atol
         self.work_units = 0.0

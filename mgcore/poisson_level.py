@@ -37,8 +37,8 @@ from mgcore.transfer import restriction as restriction_weights
 
 __all__ = ["PoissonLevel", "State", "Workspace", "title"]
 
-# Unknowns of the slabs in which a lift is made.
-_SLAB = 16_000
+# Unknowns of the pieces in which a lift is made.
+_PIECE = 16_000
 
 
 @dataclass(slots=True)
@@ -310,7 +310,7 @@ class PoissonLevel(ArrayLevel[State]):
     def without(self, g: np.ndarray, lift: Lift, out: np.ndarray | None = None) -> np.ndarray:
         """g - A lift at the interior nodes, zero on the border; `out` has a zero border."""
         out = np.zeros_like(g) if out is None else out
-        for (first, last), r in zip(self._slabs(), self._slabs_without(g, lift), strict=True):
+        for (first, last), r in zip(self._pieces(), self._pieces_without(g, lift), strict=True):
             out[first:last] = r[1:-1]
         return out
 
@@ -320,7 +320,7 @@ class PoissonLevel(ArrayLevel[State]):
         """`u` + sign times the lift, border included, as a new array or in `out`, maybe `u`."""
         out = np.empty_like(u) if out is None else out
         first = 0
-        for _, last in [*self._slabs(), (0, u.shape[0])]:
+        for _, last in [*self._pieces(), (0, u.shape[0])]:
             np.add(u[first:last], sign * lift.lines(first, last), out=out[first:last])
             first = last
         return out
@@ -353,17 +353,17 @@ class PoissonLevel(ArrayLevel[State]):
         """eps ||A|| ||u||_2, with ||A|| at most twice the diagonal."""
         return np.float64(self.eps * self.operator.bound * self.norm(u))
 
-    def _slabs_without(self, g: np.ndarray, lift: Lift) -> Iterator[np.ndarray]:
-        """The same slab by slab, a line of zeros on either side."""
-        for first, last in self._slabs():
-            g_slab, r = g[first - 1 : last + 1], np.zeros_like(g[first - 1 : last + 1])
-            self._kernels.residual(lift.lines(first - 1, last + 1), g_slab, r, self._a)
+    def _pieces_without(self, g: np.ndarray, lift: Lift) -> Iterator[np.ndarray]:
+        """The same piece by piece, a line of zeros on either side."""
+        for first, last in self._pieces():
+            g_piece, r = g[first - 1 : last + 1], np.zeros_like(g[first - 1 : last + 1])
+            self._kernels.residual(lift.lines(first - 1, last + 1), g_piece, r, self._a)
             yield r
 
-    def _slabs(self) -> Iterator[tuple[int, int]]:
-        """First and last line of slabs that a cache holds, all interior lines together."""
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        """First and last line of pieces that a cache holds, all interior lines together."""
         n = self.grid.shape[0]
-        step = max(1, _SLAB * n // self.grid.size)
+        step = max(1, _PIECE * n // self.grid.size)
         for first in range(1, n - 1, step):
             yield first, min(first + step, n - 1)
 

@@ -303,12 +303,12 @@ def _check_size(fine: Any, g: Any, lift: Any, scale: Any) -> None:
     """Refuse a right-hand side that is not finite, or too small or large for what comes."""
     # Residuals reduced by rtol must have squares in float64, and u must have digits in float32.
     smallest = 1e-140 if fine.eps < 1e-10 else 1e-30
-    if every((scale >= smallest) & (scale <= fine.room)):
+    if every((scale >= smallest) & (scale <= fine.largest_safe)):
         return
     if not every(fine.largest(g) < math.inf):
         raise not_finite("g")
     most = fine.largest(g if lift is None else fine.without(g, lift))
-    fits = (scale < math.inf) & (most <= fine.room) & ((scale >= smallest) | (most == 0))
+    fits = (scale < math.inf) & (most <= fine.largest_safe) & ((scale >= smallest) | (most == 0))
     if not every(fits):
         raise ValueError(
             "the numbers in g, or their squares, over- or underflow; scale g (and the border "

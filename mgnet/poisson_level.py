@@ -146,7 +146,7 @@ class PoissonLevel(FeatureLevel):
         return torch.finfo(self.volumes.dtype).eps
 
     @property
-    def room(self) -> float:
+    def largest_safe(self) -> float:
         """Numbers in g up to this do not overflow on their way through a cycle."""
         return torch.finfo(self.volumes.dtype).max / 3
 

@@ -83,7 +83,7 @@ def test_a_first_guess_may_share_memory_with_out():
 )
 @pytest.mark.parametrize("smoother", ["sor", "chebyshev", "lexicographic"])
 def test_a_time_loop_allocates_nothing_large(smoother, how):
-    n = 1025 if "boundary" in how else 257  # slabs in which a lift is made take 1 MB
+    n = 1025 if "boundary" in how else 257  # pieces in which a lift is made take 1 MB
     levels = poisson_levels((n, n), smoother=smoother)
     g, out = np.ones((n, n)), np.zeros((n, n))
     how = how | ({"u0": out} if "u0" in how else {})
