@@ -127,13 +127,13 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
 
 def _check_symmetric(level: StencilLevel) -> None:
     """Refuse an operator, or a kernel for B, with which a cycle is not symmetric."""
-    operator, grid = level.operator, level.grid
+    operator = level.operator
     if not operator.symmetric:
         raise ValueError("a symmetric preconditioner needs an operator that is symmetric")
     if level.coarse is None:  # is solved
         return
     even = operator.uniform_diagonal is not None and np.ptp(level.volumes) < 1e-9
-    for kernel in (sweep.kernel for sweep in level.smoother.sweeps(grid, operator)):
+    for kernel in (sweep.kernel for sweep in level.smoother.sweeps(operator)):
         if kernel is not None and not (even and _own_image(kernel)):
             raise ValueError(
                 "a kernel is a symmetric smoother only if it is its own image in the origin, and "
