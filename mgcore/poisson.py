@@ -64,7 +64,8 @@ def poisson_levels(
         axis the end is not counted twice. May be left out where `coordinates` are given.
     extent, spacing : float or sequence of float, optional
         Length of the box along each axis, or the mesh width; one number is for every axis. Give one
-        of them; by default the box has the length 1 along each axis.
+        of them; by default the box has the length 1 along each axis. Coordinates begin at 0, for
+        functions that are given as `boundary`; where they do not, pass them as `coordinates`.
     sides : str or Robin or sequence of them
         What is known at the ends of each axis: "dirichlet" (u), "neumann" (the flux a du/dn),
         "periodic" or ``mgcore.Robin(beta)`` (a du/dn + beta u); one for all, or for each axis one

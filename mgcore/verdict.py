@@ -19,10 +19,7 @@ __all__ = ["Limits", "Status", "Verdict", "every", "largest"]
 
 
 # What helps where cycles alone do not.
-_JUMPS = (
-    "or, where a coefficient jumps, conjugate gradients with levels.as_preconditioner() (see the "
-    "README's table 'What is solved, and what is not')"
-)
+_JUMPS = "or, where a coefficient jumps, conjugate gradients with levels.as_preconditioner()"
 
 
 class Status(IntEnum):

@@ -103,7 +103,7 @@ def test_levels_that_moved_are_those_of_their_new_dtype():
         level.to(torch.float32)
     made = mgnet.poisson_levels((40, 30), sides="neumann", coarsest=100, dtype="float32")
     assert str(levels) == str(made)
-    assert (levels[0].eps, levels[0].room) == (made[0].eps, made[0].room)
+    assert (levels[0].eps, levels[0].largest_safe) == (made[0].eps, made[0].largest_safe)
     g = np.random.default_rng(2).standard_normal((40, 30))
     one, other = (mgcore.solve(each, g) for each in (levels, made))
     assert one.nit == other.nit  # to the same default of rtol
