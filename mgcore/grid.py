@@ -11,11 +11,7 @@ import numpy as np
 from mgcore.axis import SCOPE, Axis, Robin, Side, pair_of_sides
 from mgcore.cached import cached_property
 
-__all__ = ["ALIKE", "Grid"]
-
-#: Mesh widths within this factor are halved together: those of a photograph, 3 pixels by 2, on the
-#: unit square are. It takes a cycle more then, and half the time, as fewer grids are large.
-ALIKE = 1.6
+__all__ = ["Grid"]
 
 
 class Grid:
@@ -194,13 +190,13 @@ class Grid:
     def halved_axes(self) -> tuple[bool, ...]:
         """Which axes the next coarser grid halves; none where all are too short.
 
-        Axes are halved whose mesh width is below ALIKE times the smallest of those that still can
+        Axes are halved whose mesh width is below 1.5 times the smallest of those that still can
         be. Strong couplings are along short mesh widths, and only errors that point smoothing
         made smooth, those along strong couplings, can be seen on a coarser grid.
         """
         able = [h for h, axis in zip(self.spacing, self.axes, strict=True) if axis.can_coarsen]
         return tuple(
-            axis.can_coarsen and h < ALIKE * min(able)
+            axis.can_coarsen and h < 1.5 * min(able)
             for h, axis in zip(self.spacing, self.axes, strict=True)
         )
 
