@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import mgcore
+from benchmarks.operators import one_cycle
 from benchmarks.poisson import machine, race
 from benchmarks.report import Goal, markdown, table, write
 
@@ -34,12 +35,11 @@ def neighbours(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [(n,) * len(shape) for n in (below, 2 * below - 1)]
 
 
-def one_cycle(shape: tuple[int, ...]) -> tuple[Callable[[], Any], int]:
-    """A V(1,1) on memory that is set up once, and the unknowns."""
+def cycle_and_size(shape: tuple[int, ...]) -> tuple[Callable[[], Any], int]:
+    """A V(1,1), and the unknowns."""
     levels = mgcore.poisson_levels(shape)
     g = np.random.default_rng(0).standard_normal(shape)
-    state, cycle = levels[0].start(g), mgcore.v_cycle(len(levels))
-    return lambda: mgcore.run(levels, cycle, state), levels[0].size
+    return one_cycle(levels, g), levels[0].size
 
 
 def main(argv: Sequence[str] | None = None) -> list[Goal]:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> list[Goal]:
     rounds = parser.parse_args(argv).rounds
     rows, goals = [], []
     for shape in SHAPES:
-        beside = {" x ".join(map(str, s)): one_cycle(s) for s in (shape, *neighbours(shape))}
+        beside = {" x ".join(map(str, s)): cycle_and_size(s) for s in (shape, *neighbours(shape))}
         times = race(
             {name: cycle for name, (cycle, _) in beside.items()},
             {name: size for name, (_, size) in beside.items()}, rounds,

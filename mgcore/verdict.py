@@ -17,7 +17,6 @@ import numpy as np
 
 __all__ = ["Limits", "Status", "Verdict", "every", "largest"]
 
-
 # What helps where cycles alone do not.
 _JUMPS = "or, where a coefficient jumps, conjugate gradients with levels.as_preconditioner()"
 

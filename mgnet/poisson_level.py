@@ -84,15 +84,18 @@ def _holds_tensors(values: Any) -> bool:
     return isinstance(values, Tensor)
 
 
+def _place(values: Tensor) -> str:
+    """The dtype and the device of a tensor, as in "float64 on cpu"."""
+    return f"{str(values.dtype).removeprefix('torch.')} on {values.device}"
+
+
 def _check_place(values: Tensor, like: Tensor, name: str) -> None:
     """Refuse tensors that would have to be converted: who does so should know."""
     if (values.dtype, values.device) != (like.dtype, like.device):
-        theirs, here = (
-            f"{str(x.dtype).removeprefix('torch.')} on {x.device}" for x in (values, like)
-        )
         raise ValueError(
-            f"{name} is {theirs}, these levels are {here}; make levels with its dtype and device, "
-            f"or convert it by {name}.to({like.dtype}, device={str(like.device)!r})"
+            f"{name} is {_place(values)}, these levels are {_place(like)}; make levels with its "
+            f"dtype and device, or convert it by {name}.to({like.dtype}, "
+            f"device={str(like.device)!r})"
         )
 
 
@@ -153,7 +156,7 @@ class PoissonLevel(FeatureLevel):
     @property
     def place(self) -> str:
         """The dtype and the device, as in "float64 on cpu"."""
-        return f"{str(self.volumes.dtype).removeprefix('torch.')} on {self.volumes.device}"
+        return _place(self.volumes)
 
     # --- the Level protocol, where a solver differs from a network --------------------------------
 
