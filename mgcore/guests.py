@@ -22,7 +22,6 @@ from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.diffusion import Medium
 from mgcore.operators import Operator
 from mgcore.poisson_level import PoissonLevel
-from mgcore.stencil import Stencil
 from mgcore.stencil_level import StencilLevel, stencil_levels
 
 __all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "weigh"]
@@ -132,20 +131,14 @@ def _check_symmetric(level: StencilLevel) -> None:
         raise ValueError("a symmetric preconditioner needs an operator that is symmetric")
     if level.coarse is None:  # is solved
         return
-    even = operator.uniform_diagonal is not None and np.ptp(level.volumes) < 1e-9
+    uniform = operator.uniform_diagonal is not None and np.ptp(level.volumes) < 1e-9
     for kernel in (sweep.kernel for sweep in level.smoother.sweeps(operator)):
-        if kernel is not None and not (even and _own_image(kernel)):
+        if kernel is not None and not (uniform and kernel.even(rtol=1e-6)):
             raise ValueError(
                 "a kernel is a symmetric smoother only if it is its own image in the origin, and "
                 "all nodes have one volume and one diagonal; use another smoother, such as "
                 "'redblack'"
             )
-
-
-def _own_image(kernel: Stencil) -> bool:
-    """Whether opposite weights are the same."""
-    image = kernel.transpose().weights
-    return all(np.allclose(w, image.get(o, 0.0), rtol=1e-6) for o, w in kernel.weights.items())
 
 
 def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:

@@ -290,6 +290,28 @@ class Stencil:
         """The largest distance of a neighbour along each axis."""
         return tuple(max(abs(offset[axis]) for offset in self.weights) for axis in range(self.ndim))
 
+    def even(self, axes: Sequence[int] | None = None, rtol: float = 1e-12) -> bool:
+        """Whether the weights stay the same when axes are turned around; by default all of them.
+
+        They may differ by `rtol` times the largest one. A constant stencil that is even along all
+        axes at once is symmetric as an operator.
+
+        Raises
+        ------
+        ValueError
+            Where weights vary.
+        """
+        if not self.constant:
+            raise ValueError("only a stencil with constant weights is compared with its image")
+        turned = range(self.ndim) if axes is None else axes
+        most = rtol * max(abs(weight.item()) for weight in self.weights.values())
+        for offset, weight in self.weights.items():
+            image = tuple(-o if axis in turned else o for axis, o in enumerate(offset))
+            opposite = self.weights.get(image)
+            if abs(weight.item() - (0.0 if opposite is None else opposite.item())) > most:
+                return False
+        return True
+
     def neighbours(self) -> Iterator[tuple[Offset, np.ndarray]]:
         """Offsets and weights, but for the node's own."""
         centre = (0,) * self.ndim

@@ -71,6 +71,14 @@ def test_a_kernel_smooths_symmetrically_where_all_nodes_are_alike():
     assert abs(x @ B(y) - y @ B(x)) <= 1e-13 * abs(x @ B(x))
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+def test_a_kernel_that_is_not_symmetric_is_refused_whatever_its_scale(scale):
+    skew = Kernel(scale * Stencil.of_array([[0, 0.1, 0], [0.1, 0.8, 0.2], [0, 0.1, 0]]))
+    levels = poisson_levels((33, 33), smoother=skew, coarsest=1)
+    with pytest.raises(ValueError, match="its own image in the origin"):
+        levels.as_preconditioner()
+
+
 def test_an_operator_that_is_not_symmetric_does_not_pass_for_its_transpose():
     A = poisson_levels((9, 9), operator=Stencil.of_array(
         [[0, -1, 0], [-1.5, 4, -0.5], [0, -1, 0]])).as_linear_operator()  # fmt: skip

@@ -86,6 +86,17 @@ def test_diffusion_along_an_angle():
     np.testing.assert_allclose(A.apply(s * t)[inside], 0, atol=1e-13)
 
 
+def test_even_along_some_axes_or_all():
+    rotated = Stencil.diffusion(0.1, 0.4)
+    assert rotated.even()
+    assert not rotated.even([0])
+    assert Stencil.laplacian((1.0, 3.0)).even([1])
+    upwind = 1e-9 * Stencil({(0,): 1.0, (-1,): -1.0})
+    assert not upwind.even()
+    with pytest.raises(ValueError, match="constant"):
+        Stencil({(0,): np.ones(3)}).even()
+
+
 def test_numbers_keep_their_digits():
     A = Stencil.laplacian((1.0, 0.01))
     assert {weight.dtype for weight in A.weights.values()} == {np.dtype(float)}
