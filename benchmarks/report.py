@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Goal", "markdown", "table", "write"]
+__all__ = ["Goal", "markdown", "publish", "table", "write"]
 
 
 class Goal(NamedTuple):
@@ -41,3 +41,12 @@ def write(name: str, report: str, rows: Sequence[NamedTuple]) -> Path:
         writer.writerow(rows[0]._fields)
         writer.writerows(rows)
     return Path(f"figures/{name}.png")
+
+
+def publish(name: str, measured: str, rows: Sequence[NamedTuple], goals: Sequence[Goal]) -> Path:
+    """Print what was measured and what was asked for, and write it as `write` does."""
+    report = f"{measured}\n"
+    if goals:
+        report += f"\nWhat was asked for, and what this run reached:\n\n{table(goals)}\n"
+    print(report)
+    return write(name, report, rows)

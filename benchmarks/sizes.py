@@ -17,7 +17,7 @@ import numpy as np
 import mgcore
 from benchmarks.operators import one_cycle
 from benchmarks.poisson import machine, race
-from benchmarks.report import Goal, markdown, table, write
+from benchmarks.report import Goal, markdown, publish
 
 SHAPES = ((1000,) * 2, (1500,) * 2, (600, 400), (100,) * 3, (150,) * 3, (300,) * 3)
 
@@ -60,12 +60,8 @@ def main(argv: Sequence[str] | None = None) -> list[Goal]:
         goals.append(Goal(f"{name}: V(1,1) per unknown, times its neighbours'", "at most 1.3 x",
                           f"{worst:.2f} x", worst <= 1.3))  # fmt: skip
     lines = [[r.nodes, f"{r.v_cycle_ns:.2f}"] for r in rows]
-    report = (
-        f"V(1,1), nanoseconds per unknown, {machine()}:\n\n{markdown(['nodes', 'ns'], lines)}\n\n"
-        f"What was asked for, and what this run reached:\n\n{table(goals)}\n"
-    )
-    print(report)
-    write("sizes", report, rows)
+    found = markdown(["nodes", "ns"], lines)
+    publish("sizes", f"V(1,1), nanoseconds per unknown, {machine()}:\n\n{found}", rows, goals)
     return goals
 
 

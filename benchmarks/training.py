@@ -55,7 +55,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, relu
 
-from benchmarks.report import Goal, markdown, table, write
+from benchmarks.report import Goal, markdown, publish
 from mgnet import MgNet, gate
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.journal import describe_machine
@@ -548,17 +548,14 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         memory, before = ({}, 0.0) if args.no_memory else peak_memory(plan)
     rows = [r._replace(memory_mib=memory.get((r.network, r.way), math.nan)) for r in rows]
     products = ", ".join(f"{rate / 1e9:,.0f} in {name}" for name, rate in peaks.items())
-    report = (
+    measured = (
         f"Training steps, medians of {plan.rounds} rounds of {plan.steps} steps, "
         f"{machine(device)}. Matrix products, GFLOP/s: {products}."
     )
     if before:
-        report += f" Of the memory, {before:.0f} MiB are taken before there is a network."
-    report += f"\n\n{by_network(rows)}\n"
-    if reached := [] if args.quick else goals(rows, device):
-        report += f"\nWhat was asked for, and what this run reached:\n\n{table(reached)}\n"
-    print(report)
-    draw(rows, write("training", report, rows))
+        measured += f" Of the memory, {before:.0f} MiB are taken before there is a network."
+    measured += f"\n\n{by_network(rows)}"
+    draw(rows, publish("training", measured, rows, [] if args.quick else goals(rows, device)))
     print("results/training.csv, results/training.md, figures/training.png")
     return rows
 
