@@ -23,7 +23,7 @@ import numpy as np
 import mgcore
 from benchmarks.nested import check_nested
 from benchmarks.poisson import check, machine, pyamg_solver, race
-from benchmarks.report import Goal, markdown, publish
+from benchmarks.report import Goal, markdown, nodes, publish
 from mgcore import guests
 from mgcore.convergence import asymptotic_factor
 from mgcore.smoothers import Kernel
@@ -128,16 +128,16 @@ def measure(n: int, ndim: int, rounds: int) -> list[Row]:
         times = beside_pyamg(how, levels, g, min(rounds, 3))
         rows.append(
             Row(
-                name, " x ".join(map(str, levels[0].grid.shape)), factor, cycles[name],
+                name, nodes(levels[0].grid.shape), factor, cycles[name],
                 cycles[name] / cycles[FUSED], steps[name], steps[name] / steps[FUSED],
                 set_ups[name], times["mgcore"], times.get("PyAMG", np.nan),
                 times.get("PyAMG", np.nan) / times["mgcore"],
             )
         )  # fmt: skip
     for name in stepping.keys() - built.keys():
-        nan, nodes = np.nan, " x ".join(map(str, stepping[name][0].grid.shape))
+        nan, where = np.nan, nodes(stepping[name][0].grid.shape)
         relative = steps[name] / steps[FUSED]
-        rows.append(Row(name, nodes, nan, nan, nan, steps[name], relative, nan, nan, nan, nan))
+        rows.append(Row(name, where, nan, nan, nan, steps[name], relative, nan, nan, nan, nan))
     return rows
 
 
@@ -217,6 +217,7 @@ def main(argv: list[str] | None = None) -> list[Goal]:
          f"{r.solve_ns:.0f}", f"{r.pyamg_ns:.0f}", f"{r.times_pyamg:.1f}"]
         for r in rows
     ]  # fmt: skip
+    lines = [["" if cell == "nan" else cell for cell in line] for line in lines]
     measured = f"Nanoseconds per unknown, {machine()}:\n\n{markdown(head, lines)}"
     publish("operators", measured, rows, reached)
     return reached

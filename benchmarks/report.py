@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Goal", "markdown", "publish", "table", "write"]
+__all__ = ["Goal", "markdown", "nodes", "publish", "table", "write"]
 
 
 class Goal(NamedTuple):
@@ -17,6 +17,12 @@ class Goal(NamedTuple):
     wanted: str
     reached: str
     met: bool
+
+
+def nodes(shape: Sequence[int]) -> str:
+    """The numbers of nodes of a grid: 65 x 33, or 65² where they are equal."""
+    same = len(set(shape)) == 1 and len(shape) > 1
+    return f"{shape[0]}{' ²³'[len(shape) - 1]}" if same else " x ".join(map(str, shape))
 
 
 def table(rows: Sequence[NamedTuple]) -> str:

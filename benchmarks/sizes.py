@@ -17,7 +17,7 @@ import numpy as np
 import mgcore
 from benchmarks.operators import one_cycle
 from benchmarks.poisson import machine, race
-from benchmarks.report import Goal, markdown, publish
+from benchmarks.report import Goal, markdown, nodes, publish
 
 SHAPES = ((1000,) * 2, (1500,) * 2, (600, 400), (100,) * 3, (150,) * 3, (300,) * 3)
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> list[Goal]:
     rounds = parser.parse_args(argv).rounds
     rows, goals = [], []
     for shape in SHAPES:
-        beside = {" x ".join(map(str, s)): cycle_and_size(s) for s in (shape, *neighbours(shape))}
+        beside = {nodes(s): cycle_and_size(s) for s in (shape, *neighbours(shape))}
         times = race(
             {name: cycle for name, (cycle, _) in beside.items()},
             {name: size for name, (_, size) in beside.items()}, rounds,

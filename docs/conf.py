@@ -26,7 +26,7 @@ extensions = [
     "numpydoc",
     "frames",
 ]
-exclude_patterns = ["_build", "live/list.md"]  # which lecture.md includes
+exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(numba|torch)\..*"),  # their pages are elsewhere

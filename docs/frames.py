@@ -78,7 +78,8 @@ FRAMES = {
     ],
     "05_cycles": [
         Slider("visit", range(10), "visits of a V cycle"),
-        Slider("visit", range(0, 34, 2), "visits of full multigrid", {"kind": "full multigrid"}),
+        Slider("visit", [*range(0, 33, 2), 33], "visits of full multigrid",
+               {"kind": "full multigrid"}),
     ],
     "06_anisotropy": [
         Slider("exponent", steps(-3, 0, 0.5), "log₁₀ ε, points, both axes halved"),
@@ -100,7 +101,7 @@ FRAMES = {
     "09_hat": [
         Slider("support", [128, 64, 32, 16, 8, 4, 2, 1], "support M"),
         Slider("step", [0, *(10**p for p in range(7))], "steps of training, M = 128"),
-        Slider("step", [0, *(10**p for p in range(7))], "steps of training, M = 1",
+        Slider("step", [1, 2, 3, 5, 10, 30], "steps of training, M = 1",
                {"support": 1}),
     ],
     "10_trained": [
@@ -114,11 +115,10 @@ FRAMES = {
 
 
 def write_pages(app: Any) -> None:
-    """A page of the site for each live page, and the list of them; the frames, if HTML is made."""
+    """A page of the site for each live page, and the frames, if HTML is made."""
     source, folder = Path(app.srcdir, "lecture"), Path(app.srcdir, "live")
     folder.mkdir(exist_ok=True)
     names = sorted(path.stem for path in source.glob("[0-9]*.py"))
-    rows = []
     for name in names:
         path = source / f"{name}.py"
         sliders = FRAMES.get(name, [])
@@ -126,14 +126,16 @@ def write_pages(app: Any) -> None:
         if app.builder.format == "html" and sliders and not _newer(pictures, path):
             _draw(path, sliders, pictures)
         frames = "\n".join(_slider(pictures, k) for k in range(len(sliders)))
-        text = _text(path, frames, pictures)
-        _write(folder / f"{name}.md", text)
-        rows.append(f"- [{_title(text)}](live/{name}.md): {_doc(path)}")
-    table = ["```{toctree}", ":hidden:", "", *(f"live/{name}" for name in names), "```", ""]
+        _write(folder / f"{name}.md", _text(path, frames, pictures))
     for path in folder.glob("*.md"):
-        if path.stem not in (*names, "list"):
+        if path.stem not in names:
             path.unlink()  # of a page that is gone
-    _write(folder / "list.md", "\n".join([*rows, "", *table]))  # lecture.md includes it
+
+
+def point_to_pages(app: Any, name: str, source: list[str]) -> None:
+    """Where sources are read, the list of live pages names their files; here, the site's pages."""
+    if name == "lecture":
+        source[0] = source[0].replace("](lecture/", "](live/").replace(".py)", ".md)")
 
 
 @contextmanager
@@ -195,6 +197,8 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
                 ((stat, about),) = said["stat"]
                 numbers.append([stat, about["label"], about["caption"]])
             first = getattr(variables[slider.name], "value", values[0])
+            if not min(values) <= first <= max(values):
+                first = values[0]
             about = {
                 "label": slider.label,
                 "values": [f"{value:g}" for value in values],
@@ -356,16 +360,6 @@ def _draws(cell: ast.FunctionDef) -> bool:
     return _calls(cell, "stat")
 
 
-def _title(text: str) -> str:
-    return text.split("\n", 1)[0].lstrip("# ")
-
-
-def _doc(path: Path) -> str:
-    """What the page says of itself, without its name."""
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return doc.partition(": ")[2] or doc
-
-
 def _newer(pictures: Path, path: Path) -> bool:
     """Whether the pictures are there, and younger than all that they are drawn by."""
     made = [file.stat().st_mtime for file in pictures.glob("*.json")]
@@ -382,6 +376,7 @@ def _write(path: Path, text: str) -> None:
 def setup(app: Any) -> dict[str, Any]:
     """Connect with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("source-read", point_to_pages)
     app.add_js_file("frames.js", loading_method="defer")
     app.add_css_file("frames.css")
     return {"parallel_read_safe": True}

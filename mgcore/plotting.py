@@ -373,12 +373,15 @@ def plot_symbol(
     -------
     matplotlib.axes.Axes
     """
+    from matplotlib import colormaps
+
+    left = np.minimum(amplification, 1 + (np.asarray(amplification) > 1 + 1e-9))
     image = ax.imshow(
-        np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
-        cmap="cividis",
+        left.T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
+        cmap=colormaps["cividis"].with_extremes(over=COLOURS[1]),  # what grows
     )  # fmt: skip
     if bar:
-        _colours(ax, image, label="left by one step")
+        _colours(ax, image, label="left by one step", extend="max")
     ax.set_title(title)
     return _frequencies(ax, at, halved)
 
@@ -457,9 +460,13 @@ def plot_factors(
     for number, (name, (x, factors)) in enumerate(measured.items()):
         place = list(predicted).index(like[name]) if name in like else number
         marker = ("o", "s", "D", "^")[place % 4]
-        ax.plot(x, factors, marker, color=COLOURS[place % 7], markersize=9, label=name)
-    ax.margins(y=0.5)  # room for the names
-    ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, None))
+        # Hollow and of two sizes, as points of two methods may be the same.
+        ax.plot(
+            x, factors, marker, color=COLOURS[place % 7], fillstyle="none", markeredgewidth=2.5,
+            markersize=13 - 5 * (number % 2), label=name,
+        )  # fmt: skip
+    highest = max(max(factors) for _, factors in [*predicted.values(), *measured.values()])
+    ax.set(xlabel=xlabel, ylabel="factor of a cycle", ylim=(0, 2 * highest))  # room for the names
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return ax
@@ -482,12 +489,17 @@ def plot_convergence(ax: Any, residuals: Mapping[str, Sequence[float]]) -> Any:
         style = ("-", "--", "-.", ":")[number % 4]
         relative = np.asarray(norms) / (norms[0] or 1.0)
         ax.semilogy(relative, style, color=COLOURS[number % 7], linewidth=2.5, label=name)
-    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_major_formatter(_power_of_ten)
     ax.minorticks_off()
     ax.set(xlabel="cycle", ylabel="residual, relative")
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return ax
+
+
+def _power_of_ten(x: float, _: Any) -> str:
+    """10 and its exponent as text: formulae take longer to set than all else."""
+    return "10" + str(round(np.log10(x))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def plot_cost(ax: Any, sizes: Sequence[int], seconds: Mapping[str, Sequence[float]]) -> Any:
@@ -536,7 +548,8 @@ def plot_constraint(ax: Any, u: Any) -> Any:
     u = np.asarray(u, float)
     plot_field(ax, u, cmap="cividis", vmin=0)
     held = (u <= 0).astype(float)
-    held[[0, -1]], held[:, [0, -1]] = held[[1, -2]], held[:, [1, -2]]  # the border always is
+    held[[0, -1]] = held[[1, -2]]  # the border always is
+    held[:, [0, -1]] = held[:, [1, -2]]
     if held.any() and not held.all():
         lines = [np.linspace(0, 1, n) for n in u.shape]
         ax.contour(*lines, held.T, [0.5], colors="w", linewidths=2)

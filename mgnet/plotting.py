@@ -181,7 +181,7 @@ def plot_fit(ax: Any, x: np.ndarray, f: np.ndarray, fit: np.ndarray) -> Any:
     return ax
 
 
-def plot_approximation(ax: Any, greedy: Greedy, n: int) -> Any:
+def plot_approximation(ax: Any, greedy: Greedy, n: int, *, kinks: bool = True) -> Any:
     """f and f_n in 1D; in 2D f_n as a picture; the kinks of the n neurons in both.
 
     Parameters
@@ -190,6 +190,8 @@ def plot_approximation(ax: Any, greedy: Greedy, n: int) -> Any:
     greedy : Greedy
     n : int
         Neurons.
+    kinks : bool
+        Whether they have any: polynomials have none.
 
     Returns
     -------
@@ -200,9 +202,10 @@ def plot_approximation(ax: Any, greedy: Greedy, n: int) -> Any:
     if greedy.points.shape[1] == 1:
         every = slice(None, None, max(1, len(values) // 512))
         plot_fit(ax, greedy.points[every, 0], greedy.f[every], values[every])
-        w, b = greedy.neurons[:n].T
-        lowest = 1.25 * greedy.f.min()
-        ax.plot(-b / w, np.full(n, lowest), "|", color=COLOURS[1], ms=16, mew=2, label="kinks")
+        if kinks:
+            w, b = greedy.neurons[:n].T
+            lowest = 1.25 * greedy.f.min()
+            ax.plot(-b / w, np.full(n, lowest), "|", color=COLOURS[1], ms=16, mew=2, label="kinks")
         _legend_above(ax, 3)
         return ax
     side = round(len(values) ** 0.5)
@@ -210,11 +213,11 @@ def plot_approximation(ax: Any, greedy: Greedy, n: int) -> Any:
         values.reshape(side, side).T, origin="lower", extent=(-1, 1, -1, 1), cmap="cividis",
         vmin=greedy.f.min(), vmax=greedy.f.max(),
     )  # fmt: skip
-    for w0, w1, b in greedy.neurons[:n]:
+    for w0, w1, b in greedy.neurons[: n if kinks else 0]:
         foot, along = np.array([-b * w0, -b * w1]), np.array([-w1, w0])
         ax.plot(*np.stack([foot - 3 * along, foot + 3 * along], 1), "w-", lw=0.8, alpha=0.7)
     ax.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="$x_1$", ylabel="$x_2$")
-    ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], title="$f_n$ and its kinks")
+    ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], title="$f_n$ and its kinks" if kinks else "$f_n$")
     return ax
 
 
@@ -234,8 +237,8 @@ def plot_greedy(ax: Any, greedy: Greedy, n: int, exponents: Mapping[str, float])
     -------
     matplotlib.axes.Axes
     """
-    count = np.arange(1, len(greedy.errors))
-    ax.loglog(count, greedy.errors[1:], color=COLOURS[0], lw=3, label="greedy")
+    count, errors = np.arange(1, len(greedy.errors)), greedy.errors[1:]
+    ax.loglog(count, errors, color=COLOURS[0], lw=3, label="greedy")
     ax.plot(min(n, len(greedy)), greedy.error(n), "o", color=COLOURS[0], ms=14)
     along = np.array([4.0, 128.0])
     # All lines leave from one point, beside the curve: only their slopes mean something.
@@ -244,6 +247,9 @@ def plot_greedy(ax: Any, greedy: Greedy, n: int, exponents: Mapping[str, float])
         ax.loglog(along, at * (along / 4) ** p, DASHES[1 + k], color=COLOURS[(1, 2)[k]], lw=3,
                   label=name)  # fmt: skip
     ax.minorticks_off()
+    for axis, values in ((ax.xaxis, count), (ax.yaxis, errors)):
+        if max(values) < 10 * min(values):  # no powers of ten to label
+            axis.set_ticks(ends := [values[0], values[-1]], [f"{end:.2g}" for end in ends])
     ax.set(xlabel="neurons $n$", ylabel=r"$\|f - f_n\| / \|f\|$")
     _legend_above(ax, 3)
     ax.grid(alpha=0.3)
@@ -389,7 +395,8 @@ def plot_digits(ax: Any, solvers: Mapping[str, tuple[float, float]]) -> Any:
     ----------
     ax : matplotlib.axes.Axes
     solvers : mapping
-        Name to (factor of a cycle, seconds of a cycle); what does not converge has no bar.
+        Name to (factor of a cycle, seconds of a cycle). What does not converge has no bar; bars
+        more than twenty times as long as the shortest one are cut, and have an arrow.
 
     Returns
     -------
@@ -397,13 +404,16 @@ def plot_digits(ax: Any, solvers: Mapping[str, tuple[float, float]]) -> Any:
     """
     names = list(solvers)
     digits = [seconds / -np.log10(f) if 0 < f < 1 else 0.0 for f, seconds in solvers.values()]
-    bars = ax.barh(names, [1e6 * d for d in digits], color=COLOURS[: len(names)])
+    most = 20 * min((d for d in digits if d > 0), default=1e-9)
+    shown = [1e6 * min(d, most) for d in digits]
+    bars = ax.barh(names, shown, color=COLOURS[: len(names)])
     labels = [
         f" {f:.3f}, {1e6 * seconds:.0f} µs" if f < 1 else f" {f:.2g}, diverges"
         for f, seconds in solvers.values()
     ]
-    ax.bar_label(bars, labels)
-    ax.set(xlabel="µs for a digit", xlim=(0, 2.6e6 * max(*digits, 1e-9)))
+    arrows = ["→" if d > most else "" for d in digits]
+    ax.bar_label(bars, [arrow + label for arrow, label in zip(arrows, labels, strict=True)])
+    ax.set(xlabel="µs for a digit", xlim=(0, 2.6 * max(*shown, 1e-3)))
     ax.set_title("factor, time of a cycle")
     ax.invert_yaxis()
     return ax

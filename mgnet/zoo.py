@@ -191,6 +191,10 @@ def _classic() -> list[Network]:
         Network(
             "lenet-5", "CNN", "common variant: full convolutions, average pooling, tanh", LeNet5,
             "MNIST",
+            (Result(
+                "MNIST", ours="99.18",
+                command="python examples/reproduce.py --data DIR --tables mnist --compile",
+            ),),
         ),
         Network("alexnet", "CNN", "one-GPU variant of 2014", AlexNet, "ImageNet"),
         Network(

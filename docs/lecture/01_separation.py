@@ -96,7 +96,8 @@ def _():
     | two clouds, moved by 0.5, $\lambda = 1$ | 19.19°, $\lVert w\rVert = 2.0$ |
     | the same, $\lambda = 10^{-4}$; $10^{-16}$ | 5.94°; 1.04°, $\lVert w\rVert = 117.8$ |
     | moved by 1 | inseparable; $\lVert w\rVert = 3.8$ from $\lambda = 10^{-4}$ on |
-    | disc and ring, moved by 0, without the feature | inseparable; with it 1.21° at $10^{-16}$ |
+    | disc and ring, moved by 0, without the feature | inseparable |
+    | the same, with it, $\lambda = 1$; $10^{-3}$; $10^{-16}$ | 1.29°; 3.21°; 1.21° |
 
     ### The slide's equation, and the line that is it
 
@@ -109,8 +110,9 @@ def _():
 
     `rows` are $(x_j, 1)$, with a minus sign on $A_2$; `ridge` is $2 \lambda$, and 0 for $b$. The
     theorem: for separable sets $L_0$ has no minimiser, and for small $\lambda$ that of $L_\lambda$
-    separates. More is true: its direction tends to the SVM's. The angle falls as $1 / \|w\|$, and
-    $\|w\|$ grows as $\log(1/\lambda)$ over the margin: slowly. Inseparable sets have a minimiser
+    separates. More is true: its direction tends to the SVM's. In the end the angle falls as
+    $1 / \|w\|$ (before, it may rise), and $\|w\|$ grows as $\log(1/\lambda)$ over the margin:
+    slowly. Inseparable sets have a minimiser
     of $L_0$, and the curve levels off.
 
     ### Exercises

@@ -70,9 +70,11 @@ def _(approximated, axes, degree, neurons, sigma):
     counted = "1 neuron" if used == 1 else f"{used} neurons"
 
     left, right = canvas.clear().subplots(1, 2)
-    plot_approximation(left, found, neurons.value)
-    plot_greedy(right, found, neurons.value, {f"$n^{{{rate:g}}}$": rate, "$n^{-1/2}$": -0.5})
-    if sigma.value is greedy.relu_power:
+    relu = sigma.value is greedy.relu_power
+    rates = {f"$n^{{{rate:g}}}$": rate, "$n^{-1/2}$": -0.5} if relu else {}
+    plot_approximation(left, found, neurons.value, kinks=relu)
+    plot_greedy(right, found, neurons.value, rates)
+    if relu:
         number = mo.stat(
             f"{found.error(neurons.value):.2e}".replace("-", "−"),
             label=f"error with {counted}",
@@ -85,8 +87,8 @@ def _(approximated, axes, degree, neurons, sigma):
         number = mo.stat(
             f"{found.error(neurons.value):.3f}",
             label=f"error with {counted}",
-            caption=f"{len(found)} neurons span all polynomials of degree {degree.value}: then it is "
-            f"{found.errors[-1]:.3f}",
+            caption=f"all polynomials of degree {degree.value} are spanned by {len(found)}: then it "
+            f"is {found.errors[-1]:.3f}",
             bordered=True,
         )
     mo.vstack([number, mo.image(canvas.url(), alt="f and f_n; the error against n")])

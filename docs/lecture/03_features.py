@@ -38,7 +38,9 @@ def _():
 @app.cell
 def _():
     level = mo.ui.slider(1, 4, 1, value=1, label=r"$V_\ell$: level $\ell$", show_value=True)
-    width = mo.ui.slider(0, 4, 0.5, value=1, label="width of the Gaussian", show_value=True)
+    width = mo.ui.slider(
+        0, 4, 0.5, value=1, label=r"width of the Gaussian, in pixels of $V_\ell$", show_value=True
+    )
     kernel = mo.ui.dropdown(filters.KERNELS, value="-Laplace", label="kernel")
     names = {"temple": "china", "flower": "flower"}
     name = mo.ui.dropdown(names, value="temple", label="photograph")
@@ -66,10 +68,11 @@ def _(kernel, level, photograph, width):
     plot_stencil(fig.add_subplot(grid[1, 2]), filters.AVERAGE.to_array(), "average", digits=2)
     plot_picture(fig.add_subplot(grid[1, 3:]), seen.average, "feature")
     number = mo.stat(
+        f"{filters.left_out(photograph, level.value):.1%}",
+        label=f"part of the photograph's contrast that is finer than the pixels of "
+        f"V{'₁₂₃₄'[level.value - 1]}",
+        caption=f"mean of the feature, with a Gaussian of width {width.value:g}: "
         f"{seen.average.mean():.2e}",
-        label=f"mean of the feature, with a Gaussian of width {width.value:g}",
-        caption=f"{filters.left_out(photograph, level.value):.1%} of the photograph's contrast is "
-        f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.url(), alt="a photograph on its way to a feature")])

@@ -121,6 +121,9 @@ def _():
     of mode 1, and yet $\mu = .250$: what they leave is not mode 31. Red and black turn it into mode
     1, which the coarser grid takes.
 
+    Fourier analysis knows no sides. Jacobi and red-black sweeps map sines to sines, which are zero
+    there, and leave just what it says; lexicographic sweeps do not, and leave another part.
+
     ### The slide's equation, and the line that is it
 
     $u \leftarrow u + \omega D^{-1} (g - A u)$ takes mode $\theta$ to

@@ -167,8 +167,10 @@ def _():
     1. *Explore.* At how many steps does one more stop to pay? Count a step as one unit of work, the
        transfers as one more.
     2. *Extend.* A cycle is a tuple of visits. Write one by hand, say with two steps on the finest
-       grid and one elsewhere, as `mgcore.Cycle([(0, 2), (1, 1), (2, 1), (1, 1), (0, 2)])`, and
-       measure it: `mgcore.asymptotic_factor(levels, cycle)`.
+       grid and one elsewhere, for three grids
+       `mgcore.Cycle([(0, 2), (1, 1), (2, 1), (1, 1), (0, 2)])`, and measure it:
+       `mgcore.asymptotic_factor(solver(3), cycle)`. What does the same cycle leave on five grids,
+       `solver(5)`, and what is missing there?
     """)
     return
 

@@ -147,11 +147,11 @@ def _(
     plot_factors(
         right,
         {name: curve(angle, each) for each, name in names.items()},
-        {"measured": ([exponent.value], [factor])},
+        {"V(1,1)": ([exponent.value], [factor])},
         "log ε",
-        like={"measured": names[how]},
+        like={"V(1,1)": names[how]},
     ).set_ylim(0, 1.3)
-    right.set(title="factor of a cycle", ylabel="", xticks=[-3, -2, -1, 0], yticks=[0, 0.5, 1])
+    right.set(title="factor on two grids", ylabel="", xticks=[-3, -2, -1, 0], yticks=[0, 0.5, 1])
     right.legend(loc="upper right", ncols=2, frameon=False, fontsize="small", handlelength=2.2,
                  columnspacing=1)  # fmt: skip
     note = "" if kind == sides.value else "; no Neumann sides at an angle: Dirichlet's instead"

@@ -70,7 +70,7 @@ def _(distance, load, s, solved):
     held, cut = ((u[1:-1, 1:-1] <= 0).mean() for u in (cycles.u, solve_poisson(g).u))
 
     fig = canvas.clear()
-    cells = fig.add_gridspec(1, 3, wspace=0.55, left=0.06, right=0.98, bottom=0.15, top=0.9)
+    cells = fig.add_gridspec(1, 3, wspace=0.7, left=0.06, right=0.98, bottom=0.15, top=0.9)
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, g, cmap="cividis").set_title("g")
     plot_constraint(middle, cycles.u).set_title("u, zero outside")

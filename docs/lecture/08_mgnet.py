@@ -98,7 +98,11 @@ def _(seer):
 def _(name, pixels, place, upload):
     own = upload.value[0].contents if upload.value else None
     source = photograph_file(name.value) if own is None else io.BytesIO(own)
-    picture = read_picture(source, pixels.value, partial(square_across, place=place.value))
+    try:
+        picture = read_picture(source, pixels.value, partial(square_across, place=place.value))
+    except ValueError:
+        mo.stop(True, mo.callout("Your file is no picture that can be read: clear it.", "warn"))
+    mo.md("Your picture is shown; clear its file to come back to the photographs.") if own else None
     return (picture,)
 
 

@@ -151,8 +151,8 @@ def _():
     mo.md(r"""
     ### Exercises
 
-    1. *Explore.* At which support does the order of the three curves change? Where does a hat of
-       support $M$ begin to behave as ReLU: does that depend on $n$?
+    1. *Explore.* Is there a support at which the fast wave falls first? And when all weights are
+       trained? Where does a hat of support $M$ begin to behave as ReLU: does that depend on $n$?
     2. *Extend.* `descend` is gradient descent. What would conjugate gradients make of a condition
        number of $10^8$? Write it in ten lines and draw its spectrum with `plot_modes`.
     """)

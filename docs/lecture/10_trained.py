@@ -110,9 +110,9 @@ def _():
     | trained; red-black; SOR 1.15 | .103; .120; .044, $\mu = .307$; $.250$; $.240$ |
     | trained below, from .2, 0, 0 | .12 |
 
-    Inside the dashed line is what the coarser grid sees. SOR leaves the highest frequencies,
-    $\theta = (\pi, \pi)$, as large as they are, but not as what they are: red and black turn them
-    into smooth ones, which the coarser grid takes. So its $\mu$, what is left of high ones as high
+    Inside the dashed line is what the coarser grid sees, and orange is what grows. SOR makes the highest
+    frequencies, $\theta = (\pi, \pi)$, 1.32 times as large, but not as what they are: red and black
+    turn them into smooth ones, which the coarser grid takes. So its $\mu$, what is left of high ones as high
     ones, is small all the same.
 
     In time the compiled red-black passes win, as half of a cycle is one pass over memory there; how

@@ -122,7 +122,10 @@ STATES = {
         ({"penalty": 1e-16, "stray": 0.5}, ["1.04", "117.8"]),
         ({"penalty": 1e-4, "stray": 1.0}, ["3.8"]),
         ({"penalty": 1e-16, "stray": 1.0}, ["3.8"]),
-        ({"penalty": 1e-16, "stray": 0.0, "kind": "disc and ring", "lifted": True}, ["1.21"]),
+        *(
+            ({"penalty": penalty, "stray": 0.0, "kind": "disc and ring", "lifted": True}, [angle])
+            for penalty, angle in ((1.0, "1.29"), (1e-3, "3.21"), (1e-16, "1.21"))
+        ),
     ],
     "02_functions": [
         (relu(1, 1), ["-2.05", "-2"]),

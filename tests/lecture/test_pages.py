@@ -1,5 +1,6 @@
 """The lecture's live pages: well formed, run with controls at both ends, and used in a browser."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -51,6 +52,17 @@ def test_lines_that_a_page_quotes_are_in_the_file_that_it_names(page):
         assert lines
         for line in filter(None, map(str.strip, lines)):
             assert line in source, f"{named[1]} has no line {line} behind those quoted before it"
+
+
+def test_the_list_of_pages_has_their_titles_and_what_they_say_of_themselves():
+    expected = []
+    for page in PAGES:
+        source = page.read_text()
+        about = ast.get_docstring(ast.parse(source)).partition(": ")[2]
+        title = re.search('app_title="(.*?)"', source)[1]
+        expected.append(f"- [{title}](lecture/{page.name}): {about}")
+    listed = (ROOT / "docs" / "lecture.md").read_text().splitlines()
+    assert [line for line in listed if line.startswith("- ")] == expected
 
 
 # --- as scripts -----------------------------------------------------------------------------------
