@@ -154,7 +154,7 @@ def test_what_is_ours_is_documented():
         assert f"Last epoch: {result.ours} %" in results
         assert f"{table.cost(name, result.data)[0]:,} parameters" in results
     assert {name for name, _ in measured} == {
-        "mgnet-pooled", "mgnet-fast", "mgnet-narrow", "one-hidden-layer",
+        "mgnet-pooled", "mgnet-fast", "mgnet-narrow", "one-hidden-layer", "lenet-5",
     }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_the_table():
     assert commands.splitlines()[1:] == [
         "  python -m mgnet.baselines mnist", f"    {', '.join(BASELINES)}",
         "  python examples/reproduce.py --data DIR --tables mnist --compile",
-        "    one-hidden-layer",
+        "    one-hidden-layer, lenet-5",
         "  OMP_NUM_THREADS=1 torchrun --nproc-per-node=2 examples/train_cifar.py --compile "
         "--epochs 40 --cutout 8", "    mgnet-pooled",
         "  python examples/train_cifar.py --network mgnet-fast --epochs 24 --cutout 8 --compile",
