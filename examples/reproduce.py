@@ -255,7 +255,7 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
     recipe = replace(row.recipe, seed=seed)
     torch.manual_seed(seed)
     shape, classes = examples.train_images.shape[1:], len(examples.classes)
-    shaped = {"picture": tuple(shape)} if row.network == "one-hidden-layer" else {}
+    shaped = {"picture": tuple(shape)} if zoo.ZOO[row.network].takes_picture else {}
     network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
     saved = read_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     trainer = command.train(
@@ -320,6 +320,8 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
         except BusyError:
             print("another process is at work on it", flush=True)
+        except DivergenceError as error:  # of this row: the others may have their turn
+            print(error, flush=True)
         except KeyboardInterrupt as stop:  # Interrupted is one
             print(stop or "interrupted")
             return False
@@ -408,7 +410,7 @@ def main(argv: Sequence[str] | None = None) -> bool:
         print(markdown(rows, summary))
         if not args.show:
             draw_sizes(summary)
-    except (OSError, ValueError, DivergenceError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"reproduce: {error}")
     if not done:
         print("\nnot all of it is done yet: the same command goes on")

@@ -114,7 +114,7 @@ class LeNet5(nn.Module):
         gate.positive(in_channels=in_channels, num_classes=num_classes)
         self.in_channels = in_channels
         act = per_level(sigma, 1)[0]
-        self.features = nn.Sequential(
+        self.convolutions = nn.Sequential(
             nn.Conv2d(in_channels, 6, 5), act(), nn.AvgPool2d(2),
             nn.Conv2d(6, 16, 5), act(), nn.AvgPool2d(2),
         )  # fmt: skip
@@ -132,7 +132,7 @@ class LeNet5(nn.Module):
                 f"LeNet-5 takes pictures of 32 x 32 or 28 x 28 pixels, got {tuple(f.shape[2:])}; "
                 "resize them"
             )
-        return self.head(self.features(f).flatten(1))
+        return self.head(self.convolutions(f).flatten(1))
 
 
 @recorded
@@ -167,7 +167,7 @@ class AlexNet(nn.Module):
         self.smallest = 63 if large else 16
         pool, side = (3, 6) if large else (2, 2)
         first = nn.Conv2d(in_channels, 64, 11, 4, 2) if large else _conv2d(in_channels, 64, 3, 2)
-        self.features = nn.Sequential(
+        self.convolutions = nn.Sequential(
             first, nn.ReLU(), nn.MaxPool2d(pool, 2),
             _conv2d(64, 192, 5 if large else 3), nn.ReLU(), nn.MaxPool2d(pool, 2),
             _conv2d(192, 384), nn.ReLU(),
@@ -184,7 +184,7 @@ class AlexNet(nn.Module):
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, n, m)``."""
         gate.pictures(f, self.in_channels, 2, self.smallest)
-        return self.head(self.features(f).flatten(1))
+        return self.head(self.convolutions(f).flatten(1))
 
 
 @recorded

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mgnet import record
+from mgnet import gate, record
 from mgnet.augment import reflected
 from mgnet.checkpoint import non_finite, read_checkpoint
 from mgnet.folder import atomic
@@ -143,17 +143,20 @@ class Classifier(nn.Module):
         ----------
         examples : Tensor or ndarray
             ``(N, channels, *grid)`` or a single one without the first axis, of the type that the
-            network was trained on.
+            network was trained on. Its grid may be another one where the network can take that.
         batch_size : int
             How many are computed at once.
 
         Raises
         ------
         ValueError
-            If shape or type are others.
+            If the number of axes or channels is another one, or the type, or a number is not
+            finite.
         """
+        gate.positive(batch_size=batch_size)
         scores = self.scores(self._examples(examples), batch_size=batch_size)
-        probabilities = scores.softmax(1).cpu().numpy()
+        exact = torch.promote_types(scores.dtype, torch.float32)  # NumPy has no bfloat16
+        probabilities = scores.to(exact).softmax(1).cpu().numpy()
         labels = probabilities.argmax(1)
         return Prediction(labels, [self.classes[k] for k in labels], probabilities)
 
@@ -224,6 +227,8 @@ class Classifier(nn.Module):
         return torch.stack(scores).mean(0)
 
     def _examples(self, examples: Tensor | np.ndarray) -> Tensor:
+        if isinstance(examples, np.ndarray):  # torch takes no views that go backwards
+            examples = np.require(examples, requirements=["C", "W"])
         given = torch.as_tensor(examples)
         if self.dtype == "uint8" and given.dtype != torch.uint8:
             raise ValueError(
@@ -232,7 +237,8 @@ class Classifier(nn.Module):
             )
         if self.dtype == "float32" and not given.dtype.is_floating_point:
             raise ValueError(f"the network was trained on floating point, got {given.dtype}")
-        dim, channels = getattr(self.network, "dim", 2), len(self.normalise.mean)
+        dim = getattr(self.network, "dim", 2) if self.shape is None else len(self.shape) - 1
+        channels = len(self.normalise.mean)
         given = given[None] if given.ndim == dim + 1 else given
         if given.ndim != dim + 2 or given.shape[1] != channels:
             axes = ", ".join(["n"] * dim)
@@ -240,6 +246,10 @@ class Classifier(nn.Module):
                 f"examples must be (N, {channels}, {axes}) or one ({channels}, {axes}), got "
                 f"{tuple(given.shape)}"
             )
+        if given.dtype.is_floating_point:
+            bad = ~given.flatten(1).isfinite().all(1)
+            if bad.any():
+                raise ValueError(f"example {int(bad.nonzero()[0])} has a number that is not finite")
         return given.to(self.normalise.mean.device)
 
     # --- files ----------------------------------------------------------------------------------
@@ -346,6 +356,7 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
     ValueError
         If there is no such file, it is damaged, or it does not say how the network is built.
     """
+    device = gate.device(device)
     path = Path(path)
     in_file = path.suffix == ".safetensors"
     if in_file:
@@ -355,7 +366,7 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
         about = saved["record"]
     try:
         model = rebuild(about)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not say how its network is built: {error}") from None
     try:
         if in_file:
@@ -373,7 +384,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, "pt") as stream:
             return json.loads((stream.metadata() or {})[_KEY])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or not a file of mgnet's: {error!r}") from None
 
 

@@ -31,7 +31,7 @@ from mgnet.processes import LostProcessError, Processes, first_to_report, joined
 from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
 from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
-from mgnet.zoo import build
+from mgnet.zoo import ZOO, build
 
 __all__ = ["Script", "main", "train"]
 
@@ -155,7 +155,7 @@ def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:
     with suppress(CheckpointError):
         saved = saved_recipe(args.out)
         lower = []
-        for name in ("lr", "sgd_lr"):
+        for name in ("lr", "sgd_lr") if saved.optimizer == "muon" else ("sgd_lr",):
             rate = min(getattr(args, name, None) or getattr(saved, name), getattr(saved, name))
             lower += [f"--{name.replace('_', '-')}", f"{rate / 10:g}"]
         # Behind those given, which they overrule.
@@ -250,9 +250,9 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         first = getattr(args, "seed", 0)
         if args.seeds > 1:
             folders = [Path(args.out) / f"seed{first + k}" for k in range(args.seeds)]
-        if processes.first:
-            for folder in folders:  # refused now if at all, rather than when the data are read
-                _refuse(folder, args.resume, several=args.seeds > 1)
+        with processes.alike():
+            if processes.first:  # refused now if at all, rather than when the data are read
+                _refuse(folders, args.resume)
         task: PictureSet | Task = (
             script.task(args) if script.task else data.load(args.dataset, args.data)
         )
@@ -266,14 +266,20 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         return trainers
 
 
-def _refuse(folder: Path, resume: bool, *, several: bool) -> None:
-    if (folder / CHECKPOINT).exists() and not resume:
+def _refuse(folders: Sequence[Path], resume: bool) -> None:
+    begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
+    if begun and not resume:
         raise ValueError(
-            f"{folder} holds a run already: go on with it by --resume, or name another --out"
+            f"{begun[0]} holds a run already: go on with it by --resume, or name another --out"
         )
-    if resume and not several and not (folder / CHECKPOINT).exists():
-        raise CheckpointError(f"there is no checkpoint {folder / CHECKPOINT}")
-    check(folder)
+    if resume and not begun:
+        raise CheckpointError(
+            f"there is no checkpoint {' or '.join(str(folder / CHECKPOINT) for folder in folders)}"
+        )
+    for folder in folders:
+        check(folder)
+        if resume and folder not in begun:
+            _print(f"{folder} has no checkpoint: its run begins")
 
 
 def _train_one(
@@ -289,7 +295,14 @@ def _train_one(
     if args.resume and (folder / CHECKPOINT).exists():
         saved = read_checkpoint(folder)
     base = _preset(script, args.preset) if saved is None else saved_recipe(saved)
-    recipe = replace(base, **_given(args, names))
+    given = _given(args, names)
+    recipe = replace(base, **given)
+    idle = [_dashed(name) for name in ("lr", "momentum") if name in given]
+    if recipe.optimizer == "sgd" and idle:
+        raise ValueError(
+            f"{' and '.join(idle)} would do nothing, as they are Muon's: SGD has --sgd-lr and "
+            "--sgd-momentum"
+        )
     torch.manual_seed(recipe.seed)
     network = _network(script, args, task, saved)
     return train(
@@ -310,14 +323,17 @@ def _network(
     for name, value in options.items():
         if isinstance(value, list) and len(value) == 1:
             options[name] = value[0]
-    if saved is not None and not options and not hasattr(args, "network"):
+    if saved is not None and not hasattr(args, "network"):
         about = saved.content["record"]
         if about:
-            return record.rebuild({key: about[key] for key in ("network", "options")})
+            kept = {**about["options"], **options}
+            return record.rebuild({"network": about["network"], "options": kept})
     task = Classification(task) if isinstance(task, PictureSet) else task
     small = min(task.shape[1:]) < SMALL
     default = script.small_network if small and script.small_network else script.network
     name = getattr(args, "network", default)
+    if name in ZOO and ZOO[name].takes_picture:
+        options["picture"] = task.shape
     return build(name, len(task.classes), task.shape[0], **options)
 
 

@@ -204,6 +204,10 @@ class MgNet(nn.Module):
         scores: Tensor = self.head(u.flatten(2).mean(2))
         return scores if self.logit_scale == 1 else self.logit_scale * scores
 
+    def extra_repr(self) -> str:
+        """What no submodule says."""
+        return "" if self.logit_scale == 1 else f"logit_scale={self.logit_scale:g}"
+
     def features(self, f: Tensor) -> list[Tensor]:
         """u as each level is left, the finest first, ``(batch, channels[l], *grid)``."""
         states = states_on_the_way_down(self.levels, self.cycle, self._start(f))

@@ -69,6 +69,24 @@ class Processes:
             return flag
         return bool(self.add(torch.tensor([float(flag)], device=device)).item())
 
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """A block in which the error of one process becomes that of all."""
+        failed = None
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            failed = error
+        said: list[str | None] = [None if failed is None else str(failed)]
+        if self.count > 1:
+            said *= self.count
+            with peers():
+                dist.all_gather_object(said, said[0])
+        if failed is not None:
+            raise failed
+        if any(said):
+            raise ValueError(next(filter(None, said)))
+
     def agree(self, module: nn.Module) -> None:
         """Take the first process's buffers: each normalisation has seen its own examples."""
         if self.count > 1:

@@ -6,6 +6,7 @@ task is in :class:`Task`.
 
 from __future__ import annotations
 
+import hashlib
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,7 +53,9 @@ class Task(ABC):
     Attributes
     ----------
     name : str
-        Of the data; a checkpoint is resumed with data of the same name only.
+        Of the data.
+    identity : str
+        A checkpoint is resumed with data of the same identity only: the name, if nothing else.
     size : int
         Number of training examples.
     dim : int
@@ -71,6 +74,11 @@ class Task(ABC):
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("loss",)
+
+    @property
+    def identity(self) -> str:
+        """What a checkpoint says of the data."""
+        return self.name
 
     @abstractmethod
     def model(self, network: nn.Module) -> nn.Module:
@@ -270,6 +278,14 @@ class Classification(Labelled):
         self.classes, self.labels = data.classes, data.train_labels.cpu()
         self.dtype = "uint8" if data.train_images.dtype == torch.uint8 else "float32"
         self.name = f"{data.name}, {self.size} examples"
+
+    @property
+    def identity(self) -> str:
+        """The name, and a digest of classes, labels and examples."""
+        content = hashlib.sha256(repr((self.classes, self.shape, self.dtype)).encode())
+        for tensor in (self.labels, self.data.train_images):
+            content.update(tensor.cpu().contiguous().numpy().data)
+        return f"{self.name}, sha256 {content.hexdigest()[:16]}"
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each channel of all training examples."""

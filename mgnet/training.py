@@ -144,7 +144,7 @@ class Trainer:
         self.model = self.task.model(model)
         self._decide(recipe)
         # What a checkpoint must agree on besides the weights' names and shapes.
-        self.identity = {"data": self.task.name, "model": str(model)}
+        self.identity = {"data": self.task.identity, "model": str(model)}
         self.optimizers = make_optimizers(self.model, self.recipe)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.scaler = self._scaler(self.recipe.precision)

@@ -101,6 +101,11 @@ class Network:
     data: str
     results: tuple[Result, ...] = ()
 
+    @property
+    def takes_picture(self) -> bool:
+        """Whether it wants the shape of a picture, and not the number of its channels alone."""
+        return "picture" in inspect.signature(self.builder).parameters
+
     def build(
         self, num_classes: int | None = None, in_channels: int | None = None, **options: Any
     ) -> nn.Module:
@@ -114,7 +119,7 @@ class Network:
         c = data.picture[0] if in_channels is None else in_channels
         given = {
             "num_classes": data.classes if num_classes is None else num_classes,
-            **({"picture": (c, *data.picture[1:])} if "picture" in known else {"in_channels": c}),
+            **({"picture": (c, *data.picture[1:])} if self.takes_picture else {"in_channels": c}),
         }
         return self.builder(**(given | options))
 

@@ -290,3 +290,28 @@ def test_what_is_not_finite_is_named():
     assert non_finite(good) == "b.1.c"
     assert non_finite({"x": (1, nan)}) == "x.1"
     assert non_finite({"clip": 1e300}) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_images": lambda data: 255 - data.train_images},
+        {"train_labels": lambda data: data.train_labels.flip(0)},
+        {"classes": lambda data: tuple(reversed(data.classes))},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_data_of_the_same_name_and_size_are_not_the_same(checkpoint, change):
+    data = load("digits")
+    other = replace(data, **{name: make(data) for name, make in change.items()})
+    torch.manual_seed(0)
+    run = Trainer(MgNet(1, 10, channels=4, steps=(1,)), other, RECIPE, progress=False)
+    with pytest.raises(CheckpointError, match="made with another data: digits"):
+        run.resume(checkpoint)
+
+
+def test_a_factor_of_the_scores_is_part_of_the_model(checkpoint):
+    model = MgNet(1, 10, channels=4, steps=(1,), logit_scale=9.0)
+    run = Trainer(model, load("digits"), RECIPE, progress=False)
+    with pytest.raises(CheckpointError, match="made with another model"):
+        run.resume(checkpoint)

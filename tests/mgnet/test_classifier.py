@@ -254,6 +254,41 @@ def test_examples_of_another_kind(run, examples, message):
         run.model.predict(examples)
 
 
+def test_numbers_that_are_none_are_no_class():
+    unit = Normalise(torch.zeros(1), torch.ones(1))
+    model = Classifier(MgNet(1, 2, channels=4, steps=(1,)), unit, "ab", "float32")
+    examples = np.ones((3, 1, 8, 8), np.float32)
+    examples[1, 0, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="example 1 has a number that is not finite"):
+        model.predict(examples)
+
+
+def test_arrays_that_torch_would_not_take(digits, run):
+    x = digits.test_images[:3].numpy().copy()
+    x.setflags(write=False)  # as Pillow's are
+    torch.testing.assert_close(run.model.predict(x[::-1]).probabilities,
+                               run.model.predict(x).probabilities[::-1].copy())  # fmt: skip
+    half = copy.deepcopy(run.model).bfloat16().predict(x)
+    assert half.probabilities.dtype == np.float32
+
+
+def test_a_fully_connected_network_of_series():
+    x = np.random.default_rng(0).standard_normal((40, 32)).astype(np.float32)
+    series = PictureSet.from_arrays(x, np.arange(40) % 2)
+    network = mgnet.build("one-hidden-layer", 2, picture=(1, 32), width=5)
+    trainer = Trainer(network, series, Recipe(epochs=1, batch_size=8), progress=False)
+    trainer.fit()
+    assert len(trainer.model.predict(series.test_images).labels) == len(series.test_images)
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "alexnet-small"])
+def test_networks_without_levels_have_no_features(name):
+    network = mgnet.build(name, 2, 1)
+    model = Classifier(network, Normalise(torch.zeros(1), torch.ones(1)), "ab", "float32")
+    with pytest.raises(ValueError, match="has no levels to look at"):
+        model.features(torch.ones(1, 1, 32, 32))
+
+
 def test_labels_that_do_not_fit(digits, run):
     with pytest.raises(ValueError, match="3 examples need as many labels"):
         run.model.confusion(digits.test_images[:3], [1, 2])

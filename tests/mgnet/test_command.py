@@ -13,6 +13,7 @@ import torch
 from examples import train_mnist
 from mgnet import data
 from mgnet.checkpoint import read_checkpoint
+from mgnet.classifier import load
 from mgnet.folder import claimed
 from mgnet.training import Trainer, saved_recipe
 
@@ -147,8 +148,39 @@ def test_a_checkpoint_is_read_once(monkeypatch):
 
 def test_a_run_that_diverges_at_once_has_nothing_to_resume():
     with pytest.raises(SystemExit, match=r"sgd_lr 1e\+30\); there is no checkpoint yet") as end:
-        train_mnist.main([*DIGITS, "--optimizer", "sgd", "--sgd-lr", "1e30", "--out", "run"])
+        train_mnist.main([*DIGITS, "--sgd-lr", "1e30", "--out", "run"])
     assert "\n" not in str(end.value)
+
+
+def test_rates_that_would_do_nothing_are_refused():
+    with pytest.raises(SystemExit, match="--lr and --momentum would do nothing.*SGD has --sgd-lr"):
+        train_mnist.main([*DIGITS, "--preset", "published", "--lr", "7", "--momentum", "0.5"])
+
+
+def test_a_resumed_run_keeps_of_its_network_what_is_not_given():
+    train_mnist.main([*DIGITS, "--epochs", "1", "--out", "run"])
+    resume = ["--dataset", "digits", "--out", "run", "--resume", "--epochs", "2"]
+    with pytest.raises(SystemExit, match="another model"):  # of as many levels, with more channels
+        train_mnist.main([*resume, "--channels", "8", "16"])
+    train_mnist.main([*resume, "--steps", "1", "1"])
+    assert len(read_checkpoint("run")[1]["history"]) == 2
+
+
+def test_with_several_seeds_there_must_be_something_to_resume(capsys):
+    options = [*DIGITS, "--epochs", "1", "--out", "run"]
+    with pytest.raises(SystemExit, match="there is no checkpoint run/seed0/checkpoint.pt or run/"):
+        train_mnist.main([*options, "--resume", "--seeds", "2"])
+    assert not Path("run").exists()
+    train_mnist.main([*options, "--seeds", "1", "--out", "run/seed0"])
+    train_mnist.main([*options, "--resume", "--seeds", "2"])
+    assert "run/seed1 has no checkpoint: its run begins" in capsys.readouterr().out
+
+
+def test_networks_that_take_the_shape_of_a_picture():
+    train_mnist.main(
+        ["--dataset", "digits", "--network", "logistic-regression", "--epochs", "1", "--out", "run"]
+    )
+    assert load("run").network.picture == (1, 8, 8)
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
