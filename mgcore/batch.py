@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.gate import real_array
+from mgcore.gate import apart, real_array
 from mgcore.grid import Grid
 from mgcore.sides import Given, Reader
 from mgcore.solution import Solution
@@ -54,6 +54,8 @@ def one_by_one(
     batch = g.shape[: g.ndim - grid.ndim]
     if 0 in batch:
         raise ValueError(f"g is an empty batch, shape {g.shape}")
+    if isinstance(out, np.ndarray):  # a member's solution must not overwrite the next one's g
+        g, u0 = apart(g, out), u0 if u0 is out else apart(u0, out)
     starts = _guesses(u0, batch, grid)
     given = Given.told(boundary, grid, Reader(dtype))
     if out is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.axis import SCOPE, Table
+from mgcore.axis import SCOPE, Axis, Robin, Table
 from mgcore.cached import cached_property
 from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
@@ -21,6 +21,10 @@ __all__ = ["MEANS", "Diffusion", "Medium", "equation", "named"]
 
 #: How a coefficient between two nodes is made of those at the nodes.
 MEANS = ("arithmetic", "harmonic")
+
+# Eigenvalues along an axis are at least about 10 a / length^2, rounding makes up to a few hundred
+# eps beta / length of them.
+_LARGEST_BETA = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,8 @@ class Medium:
         if mean == "arithmetic" and not listed and each[0].shape == grid.shape:
             nodes = each[0]
         c = slim(c.reshape(c.shape or (1,) * grid.ndim))
+        for axis, its in zip(grid.axes, faces, strict=True):
+            _check_robin(axis, float(its.min()))
         return cls(grid, tuple(map(slim, faces)), c, nodes)
 
     @classmethod
@@ -256,6 +262,16 @@ def _at_unknowns(grid: Grid, values: np.ndarray, but: int | None = None) -> np.n
         slice(None) if k == but or values.shape[k] == 1 else s for k, s in enumerate(grid.unknown)
     )
     return values[window]
+
+
+def _check_robin(axis: Axis, a: float) -> None:
+    """Refuse a beta so large that its rounding hides the eigenvalues of -(a u')' along the axis."""
+    for side in axis.sides:
+        if isinstance(side, Robin) and side.beta * axis.length > _LARGEST_BETA * a:
+            raise ValueError(
+                f"beta {side.beta:g} of a Robin side is more than {_LARGEST_BETA:g} times a over "
+                f"the length {axis.length:g} of the axis: u is q / beta there, a side 'dirichlet'"
+            )
 
 
 def _checked(grid: Grid, a: Any) -> np.ndarray:

@@ -6,8 +6,9 @@ values or a flow, has an array for each axis, as long along that axis as there a
     o --|-- o --|-- o --|-- o      o nodes, | faces, in 1D
 
 The divergence of the gradient is then the operator of :func:`mgcore.poisson_levels`, without any
-averaging: ``-divergence(gradient(u, grid), grid)`` is A u where u is sought, to the last digits,
-on any mesh and in one to three dimensions. That is what projections of a flow need.
+averaging: ``-divergence(gradient(u, grid), grid)`` is A u of -Laplace where u is sought, to the
+last digits, on any mesh and in one to three dimensions; a Robin side's beta u is not in it. That
+is what projections of a flow need.
 """
 
 from __future__ import annotations

@@ -253,7 +253,14 @@ def _sides(given: Any, ndim: int) -> list[tuple[Side, Side]]:
 
 def _lines(coordinates: Sequence[Any]) -> list[np.ndarray]:
     """Coordinates as one array for each axis, checked."""
-    arrays = [np.array(line, float).reshape(-1) for line in coordinates]
+    try:
+        if np.ndim(coordinates[0]) == 0:  # those of the one axis there is
+            coordinates = [coordinates]
+        arrays = [np.array(line, float).reshape(-1) for line in coordinates]
+    except (TypeError, ValueError, IndexError, KeyError):
+        raise ValueError(
+            f"coordinates must be an array of numbers for each axis, got {coordinates!r}"
+        ) from None
     for axis, line in enumerate(arrays):
         if len(line) < 3 or not np.isfinite(line).all() or not (np.diff(line) > 0).all():
             raise ValueError(
@@ -285,10 +292,10 @@ def _graded(
                 "which is for periodic axes: leave it out, or give the same"
             )
         return Axis(line, sides, span)
-    if not span < length:
+    if not told or not span < length:
         raise ValueError(
             f"a periodic axis needs as its extent the distance from a node to its own image, more "
-            f"than the {span:g} between its first and last node, got {length:g}"
+            f"than the {span:g} between its first and last node, got {length if told else None}"
         )
     return Axis(line, sides, length)
 

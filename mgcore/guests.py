@@ -32,25 +32,39 @@ def operator(levels: Sequence[Any]) -> Operator:
     return _general(levels, symmetric=False)[0].operator
 
 
-def weigh(levels: Sequence[Any], g: Any) -> np.ndarray:
+def weigh(levels: Sequence[Any], g: Any, boundary: Any = 0.0) -> np.ndarray:
     """A right-hand side at the nodes as the vector that belongs to :func:`as_linear_operator`.
 
-    What sides give, if not zero, must be in `g` already. In a problem that knows u up to a
-    constant, the mean of g is taken out.
+    In a problem that knows u up to a constant, the mean of g is taken out.
+
+    Parameters
+    ----------
+    levels : Hierarchy
+        From :func:`mgcore.poisson_levels`.
+    g : array_like
+        Node values, of the grid's shape.
+    boundary
+        What is given on the sides, as for :func:`mgcore.solve`; :func:`spread` must be told, too.
     """
-    fine = _general(levels, symmetric=False)[0]
-    values = fine.nodes(g, "g")[fine.grid.unknown]
-    weighted = values * fine.volumes
+    first, fine = levels[0], _general(levels, symmetric=False)[0]
+    posed = first.pose(first.nodes(g, "g"), boundary)
+    right = posed.g if posed.lift is None else first.without(posed.g, posed.lift)
+    weighted = right[fine.grid.unknown] * fine.volumes
     if fine.singular:
         weighted = weighted - fine.volumes * (weighted.sum() / fine.volumes.sum())
     return weighted.reshape(-1)
 
 
-def spread(levels: Sequence[Any], x: Any) -> np.ndarray:
-    """A vector of unknowns as node values, zero on Dirichlet sides."""
-    grid = levels[0].grid
-    u = np.zeros(grid.shape, levels[0].dtype)
-    u[grid.unknown] = np.reshape(x, grid.interior)
+def spread(levels: Sequence[Any], x: Any, boundary: Any = 0.0) -> np.ndarray:
+    """A vector of unknowns as node values, those of `boundary` on Dirichlet sides."""
+    fine, u = levels[0], _spread(levels[0], x)
+    lift = fine.pose(np.zeros_like(u), boundary).lift
+    return u if lift is None else fine.plus(u, lift)
+
+
+def _spread(level: Any, x: Any) -> np.ndarray:
+    u = np.zeros(level.grid.shape, level.dtype)
+    u[level.grid.unknown] = np.reshape(x, level.grid.interior)
     return u
 
 
@@ -73,7 +87,7 @@ def as_linear_operator(levels: Sequence[Any]) -> LinearOperator:
     zero = np.zeros(grid.shape, fine.dtype)
 
     def product(x: np.ndarray) -> np.ndarray:
-        applied = -fine.defect(zero, spread(levels, x))[grid.unknown]
+        applied = -fine.defect(zero, _spread(fine, x))[grid.unknown]
         return (applied * fine.volumes).reshape(-1)
 
     shape = (fine.size, fine.size)
@@ -115,7 +129,7 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
     def product(r: np.ndarray) -> np.ndarray:
         if fine.singular:
             r = r - parts * r.sum()
-        g = spread(levels, r)
+        g = _spread(fine, r)
         g[fine.grid.unknown] /= volumes
         u = fine.solution(run(chain, first, fine.start(g)))[fine.grid.unknown].reshape(-1)
         return u - parts @ u if fine.singular else u

@@ -279,17 +279,17 @@ class Hierarchy(Sequence[L], Generic[L]):
 
         return guests.as_preconditioner(self, cycle)
 
-    def weigh(self, g: Any) -> np.ndarray:
+    def weigh(self, g: Any, boundary: Any = 0.0) -> np.ndarray:
         """A right-hand side as a vector of unknowns: :func:`mgcore.guests.weigh`."""
         from mgcore import guests
 
-        return guests.weigh(self, g)
+        return guests.weigh(self, g, boundary)
 
-    def spread(self, x: Any) -> np.ndarray:
+    def spread(self, x: Any, boundary: Any = 0.0) -> np.ndarray:
         """A vector of unknowns as node values: :func:`mgcore.guests.spread`."""
         from mgcore import guests
 
-        return guests.spread(self, x)
+        return guests.spread(self, x, boundary)
 
     def __str__(self) -> str:
         rows = [level.describe() for level in self._levels]  # type: ignore[attr-defined]

@@ -23,6 +23,9 @@ from mgcore.sums import weighted
 
 __all__ = ["Operator", "galerkin", "of_stencil", "slim", "transfer_matrix"]
 
+# What rounding leaves of a sum of weights that is zero, in parts of the largest of them.
+_ROUNDING = 64 * np.finfo(float).eps
+
 
 class Operator:
     """A on the unknowns of one grid.
@@ -205,14 +208,16 @@ def of_stencil(grid: Grid, stencil: Stencil) -> Operator:
             "a stencil as the operator needs even mesh widths and Dirichlet, Neumann or periodic "
             f"sides ({SCOPE})"
         )
+    if not all(np.isfinite(weight).all() for weight in stencil.weights.values()):
+        raise ValueError(f"the operator needs weights that are finite numbers, got {stencil}")
     total = float(np.asarray(stencil.row_sum).item())
     largest = max(abs(float(w.item())) for w in stencil.weights.values())
-    if not float(np.asarray(stencil.diagonal).item()) > 0 or total < -1e-12 * largest:
+    if not float(np.asarray(stencil.diagonal).item()) > 0 or total < -_ROUNDING * largest:
         raise ValueError(
             "the operator needs a positive weight at the node itself and a sum of weights of zero "
             f"or more ({SCOPE})"
         )
-    own = np.full((1,) * grid.ndim, total if total > 1e-12 * largest else 0.0)
+    own = np.full((1,) * grid.ndim, total if total > _ROUNDING * largest else 0.0)
     couplings: dict[Offset, Any] = {
         offset: np.full((1,) * grid.ndim, -float(weight.item()))
         for offset, weight in stencil.neighbours()
@@ -275,9 +280,8 @@ def galerkin(fine: Operator, coarse: Grid, down: Sequence[Table], up: Sequence[T
                 couplings[offset] = slim(values)
     # A P 1 = 0 far from borders: what rounding leaves of it would act as a reaction.
     sums = np.asarray(product.sum(axis=1)).reshape(numbers.shape)
-    outward = np.zeros(numbers.shape)
     sizes = np.asarray(abs(product).sum(axis=1)).reshape(numbers.shape)
-    own = np.where(abs(sums) > 1e-12 * sizes, sums, outward)
+    own = np.where((abs(sums) > _ROUNDING * sizes) & (not fine.singular), sums, 0.0)
     return Operator(coarse, couplings, slim(own))
 
 
@@ -296,7 +300,8 @@ def _constant_product(fine: Operator, coarse: Grid) -> Operator | None:
     product = R @ fine.stencil() @ (2.0 ** sum(halved) * R.transpose())
     total, size = float(np.sum(product.row_sum)), sum(map(np.abs, product.weights.values()))
     one = (1,) * coarse.ndim
-    own = np.full(one, total if abs(total) > 1e-12 * float(np.sum(size)) else 0.0)
+    small = abs(total) <= _ROUNDING * float(np.sum(size)) or fine.singular
+    own = np.full(one, 0.0 if small else total)
     return Operator(coarse, {o: -w.reshape(one) for o, w in product.neighbours() if w.any()}, own)
 
 

@@ -18,7 +18,10 @@ import numpy as np
 __all__ = ["Limits", "Status", "Verdict", "every", "largest"]
 
 # What helps where cycles alone do not.
-_JUMPS = "or, where a coefficient jumps, conjugate gradients with levels.as_preconditioner()"
+_JUMPS = (
+    "or, where a coefficient jumps, conjugate gradients with as_preconditioner() of "
+    "mgcore.poisson_levels"
+)
 
 
 class Status(IntEnum):

@@ -50,6 +50,15 @@ def test_first_guesses_may_be_overwritten():
     np.testing.assert_allclose(u, expected, atol=1e-13)
 
 
+@pytest.mark.parametrize("by", [1, 0])
+def test_solutions_may_lie_where_right_hand_sides_did(by):
+    levels, g = poisson_levels((33, 33)), np.zeros((4, 33, 33))
+    g[:3] = np.random.default_rng(0).standard_normal((3, 33, 33))
+    expected = solve(levels, g[:3].copy()).u
+    assert solve(levels, g[:3], out=g[by : by + 3]).u is not None
+    np.testing.assert_array_equal(g[by : by + 3], expected)
+
+
 def test_a_batch_needs_the_memory_of_one_member():
     levels, g = poisson_levels((257, 257)), RNG.standard_normal((6, 257, 257))
     out = np.empty_like(g)

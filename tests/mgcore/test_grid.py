@@ -77,6 +77,20 @@ def test_mesh_widths_that_do_not_fit(how, message, library):
             call()
 
 
+def test_a_periodic_axis_of_given_nodes_needs_its_length():
+    x = np.linspace(0, 0.5, 64, endpoint=False)
+    with pytest.raises(ValueError, match="needs as its extent the distance from a node to its own"):
+        Grid(coordinates=[x], sides="periodic")
+    assert Grid(coordinates=[x], sides="periodic", extent=0.5).extent == (0.5,)
+
+
+def test_coordinates_of_a_line_are_an_array():
+    x = np.linspace(0, 1, 9) ** 2
+    assert (Grid(coordinates=x).axes[0].nodes == x).all()
+    with pytest.raises(ValueError, match="coordinates must be an array of numbers for each axis"):
+        Grid(coordinates="ab")
+
+
 def test_an_extent_beside_coordinates_is_that_of_periodic_axes():
     x, y = np.linspace(1, 3, 5) ** 2, np.arange(7.0)
     grid = Grid(coordinates=(x, y), extent=(8, 7), sides=["neumann", "periodic"])

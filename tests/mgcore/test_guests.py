@@ -63,6 +63,16 @@ def test_of_a_singular_problem_the_inverse_is_symmetric_on_all_vectors(sides):
     assert abs(levels[0].volumes.reshape(-1) @ B(y)) < 1e-12
 
 
+@pytest.mark.parametrize("sides", ["dirichlet", ["neumann", ("dirichlet", Robin(2.0))]])
+def test_what_sides_give_goes_into_the_vector_and_comes_back(sides):
+    levels = poisson_levels((32, 33), sides=sides)
+    g = np.random.default_rng(0).standard_normal((32, 33))
+    b = levels.weigh(g, 1.5)
+    x, _ = cg(levels.as_linear_operator(), b, M=levels.as_preconditioner(), rtol=1e-12)
+    expected = solve(levels, g, boundary=1.5, rtol=1e-12).u
+    np.testing.assert_allclose(levels.spread(x, 1.5), expected, atol=1e-10)
+
+
 def test_a_kernel_smooths_symmetrically_where_all_nodes_are_alike():
     levels = poisson_levels((33, 33), smoother=Kernel(Stencil.tensor([[0.1, 0.8, 0.1]] * 2)),
                             coarsest=1)  # fmt: skip

@@ -527,3 +527,35 @@ def test_a_coefficient_with_one_bad_value(a):
     values[3, 4] = a
     with pytest.raises(ValueError, match="positive and finite"):
         poisson_levels((9, 9), coefficient=values)
+
+
+@pytest.mark.parametrize("where", [(1, 1), (0, 1)])
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_weights_that_are_no_numbers(where, number):
+    weights = Stencil.laplacian((1.0, 1.0)).to_array()
+    weights[where] = number
+    with pytest.raises(ValueError, match="weights that are finite numbers"):
+        poisson_levels((33, 33), operator=Stencil.of_array(weights))
+    with pytest.raises(ValueError, match="weights that are finite numbers"):
+        mgcore.Kernel(Stencil.of_array(weights))
+
+
+def test_a_small_reaction_in_a_stencil_is_not_taken_for_rounding():
+    c, h = 4e-6, 1 / 1024
+    weights = Stencil.laplacian((h**-2, h**-2)).to_array()
+    weights[1, 1] += c
+    solution = solve_poisson(
+        np.ones((129, 129)), operator=Stencil.of_array(weights), sides="neumann"
+    )
+    assert solution.removed == 0
+    # c as the weights hold it: 4 h^-2 = 4.2e6 has digits down to 1e-9.
+    np.testing.assert_allclose(solution.u, 1 / c, rtol=1e-3)
+
+
+@pytest.mark.parametrize("a", [1.0, 1e3])
+def test_a_side_that_holds_u_more_firmly_than_numbers_can_say(a):
+    g = np.random.default_rng(0).standard_normal((33, 33))
+    firm = solve_poisson(g, sides=mgcore.Robin(1e12 * a), coefficient=a)
+    np.testing.assert_allclose(firm.u, solve_poisson(g, coefficient=a).u, atol=1e-6 / a)
+    with pytest.raises(ValueError, match="a side 'dirichlet'"):
+        poisson_levels((33, 33), sides=mgcore.Robin(1e13 * a), coefficient=a)
