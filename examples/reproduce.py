@@ -221,13 +221,9 @@ class Summary:
             raise ValueError(f"{self.path} is damaged ({error}): name another --summary") from None
 
     def find(self, row: Row, seed: int) -> dict[str, Any] | None:
-        """The result of a row as it stands now."""
-        for entry in self.entries:
-            if (entry["table"], entry["label"], entry["dataset"], entry["seed"]) == (
-                row.table, row.label, row.dataset, seed,
-            ) and entry["digest"] == row.digest():  # fmt: skip
-                return entry
-        return None
+        """The result of a row as it stands now, or of the same run in another table."""
+        wanted = row.digest(), seed
+        return next((e for e in self.entries if (e["digest"], e["seed"]) == wanted), None)
 
     def add(self, row: Row, seed: int, **result: Any) -> None:
         """Keep a result; one of the row as it was before is dropped."""
