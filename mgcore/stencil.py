@@ -101,7 +101,10 @@ class Stencil:
 
         Zeros are left out.
         """
-        array = np.asarray(weights, float)
+        array = np.asarray(weights)
+        if np.iscomplexobj(array):
+            raise ValueError("the weights of a stencil are real numbers")
+        array = array.astype(float)
         if array.ndim == 0 or any(n % 2 == 0 for n in array.shape):
             raise ValueError(f"an array of weights needs odd lengths, got shape {array.shape}")
         centre = [n // 2 for n in array.shape]
