@@ -388,4 +388,11 @@ class PoissonLevel(FeatureLevel):
 
 def _norm(values: Tensor) -> np.ndarray:
     """Norms along the last axis, summed in double precision: squares of 1e-25 are no float32."""
-    return torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64).cpu().numpy()
+    norms = torch.linalg.vector_norm(values, dim=-1, dtype=torch.float64).cpu()
+    try:
+        return norms.numpy()
+    except RuntimeError as error:
+        raise ValueError(
+            "a solve looks at its norms, which torch.func lets nobody do: walk a fixed number of "
+            "cycles by mgcore.run there"
+        ) from error

@@ -258,6 +258,13 @@ def test_solve_poisson_is_that_of_mgcore(shape):
         np.testing.assert_allclose(ours.u.numpy(), theirs.u, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev])
+def test_a_solve_within_torch_func_says_what_works_there(transform):
+    g = torch.from_numpy(RNG.standard_normal((33, 33)))
+    with pytest.raises(ValueError, match="by mgcore.run there"):
+        transform(lambda x: mgnet.solve_poisson(x).u.sum())(g)
+
+
 def test_solve_poisson_keeps_the_dtype_of_g():
     g = RNG.standard_normal((17, 17))
     for right, expected in (
