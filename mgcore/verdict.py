@@ -67,14 +67,14 @@ class Status(IntEnum):
     )  # fmt: skip
     STAGNATION = (
         4, False,
-        "the residual has stopped falling above the level of rounding errors; use a stronger "
-        "cycle or smoother, such as 'zebra' where some axis couples much more strongly, "
-        + _JUMPS,
+        "the residual has stopped falling above the level of rounding errors; in float32 ask for "
+        "more precision, else use a stronger cycle or smoother, such as 'zebra' where some axis "
+        "couples much more strongly, " + _JUMPS,
     )  # fmt: skip
     DIVERGENCE = (
         5, False,
         "the iteration diverges; use another smoother, a smaller omega, full weighting as "
-        "restriction, " + _JUMPS,
+        "restriction, in float32 other units or more precision, " + _JUMPS,
     )  # fmt: skip
     CALLBACK = 6, False, "the callback raised StopIteration"
     RUNNING = 7, False, "running"  # what a callback sees
