@@ -68,11 +68,10 @@ def _(kernel, level, photograph, width):
     plot_stencil(fig.add_subplot(grid[1, 2]), filters.AVERAGE.to_array(), "average", digits=2)
     plot_picture(fig.add_subplot(grid[1, 3:]), seen.average, "feature")
     number = mo.stat(
-        f"{filters.left_out(photograph, level.value):.1%}",
-        label=f"part of the photograph's contrast that is finer than the pixels of "
-        f"V{'₁₂₃₄'[level.value - 1]}",
-        caption=f"mean of the feature, with a Gaussian of width {width.value:g}: "
         f"{seen.average.mean():.2e}",
+        label=f"mean of the feature, with a Gaussian of width {width.value:g}",
+        caption=f"{filters.left_out(photograph, level.value):.1%} of the photograph's contrast is "
+        f"finer than the pixels of V{'₁₂₃₄'[level.value - 1]}",
         bordered=True,
     )
     mo.vstack([number, mo.image(canvas.url(), alt="a photograph on its way to a feature")])
