@@ -32,7 +32,8 @@ def as_numpy(u):
 @pytest.mark.parametrize("smoother", ["jacobi", "redblack", "sor", Chebyshev(3)])
 def test_same_iterates(cycle, shape, extent, smoother):
     g, u = RNG.standard_normal((2, *shape))
-    u = None if cycle is full_multigrid else u
+    # A guess far larger than the solution, as on 129 nodes, would leave rounding of its own size.
+    u = None if cycle is full_multigrid else 0.01 * u
     iterates = []
     for library in (mgcore, mgnet):
         levels = several(
@@ -44,10 +45,8 @@ def test_same_iterates(cycle, shape, extent, smoother):
         if cycle is not full_multigrid:
             state = run(levels, path, state)
         iterates.append((first, as_numpy(levels[0].solution(state))))
-    # Rounding is that of the guess, a hundred times as large as the solution on 129 nodes.
-    largest = max(abs(v).max() for v in (u, iterates[0][0]) if v is not None)
     for ours, theirs in zip(*iterates, strict=True):
-        assert abs(ours - theirs).max() <= 1e-12 * largest
+        assert abs(ours - theirs).max() <= 1e-12 * abs(ours).max()
 
 
 @pytest.mark.parametrize("smoother", ["zebra", Zebra(1), Zebra((0, 1), 1.1)])
@@ -245,13 +244,14 @@ def test_one_api():
 @pytest.mark.parametrize("shape", [(257,), (65, 33), (33, 17, 17)])
 def test_solve_poisson_is_that_of_mgcore(shape):
     g, border, guess = RNG.standard_normal((3, *shape))
+    # In 1D one cycle leaves rounding: of what is small, so that it is below the tolerance for sure.
+    border, guess = 0.01 * border, 0.01 * guess
     how = {"extent": (2.0, 1.5, 1.0)[: len(shape)], "cycle": "f", "smoother": "redblack"}
-    how["rtol"] = 1e-8  # in 1D one cycle goes down to rounding, 3e-15: who is below that is chance
-    theirs = mgcore.solve_poisson(g, boundary=border, u0=guess, **how)
+    theirs = mgcore.solve_poisson(g, boundary=border, u0=guess, rtol=1e-10, **how)
     assert theirs.cycle.levels > 1
     for data in ((g, border, guess), map(torch.from_numpy, (g, border, guess))):
         g, border, guess = data
-        ours = mgnet.solve_poisson(g, boundary=border, u0=guess, **how)
+        ours = mgnet.solve_poisson(g, boundary=border, u0=guess, rtol=1e-10, **how)
         assert ours.nit == theirs.nit
         assert ours.cycle == theirs.cycle
         np.testing.assert_allclose(ours.residuals[0], theirs.residuals[0])
