@@ -49,10 +49,7 @@ def weigh(levels: Sequence[Any], g: Any, boundary: Any = 0.0) -> np.ndarray:
     first, fine = levels[0], _general(levels, symmetric=False)[0]
     posed = first.pose(first.nodes(g, "g"), boundary)
     right = posed.g if posed.lift is None else first.without(posed.g, posed.lift)
-    weighted = right[fine.grid.unknown] * fine.volumes
-    if fine.singular:
-        weighted = weighted - fine.volumes * (weighted.sum() / fine.volumes.sum())
-    return weighted.reshape(-1)
+    return (right[fine.grid.unknown] * fine.volumes).reshape(-1)
 
 
 def spread(levels: Sequence[Any], x: Any, boundary: Any = 0.0) -> np.ndarray:

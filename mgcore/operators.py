@@ -208,7 +208,7 @@ def of_stencil(grid: Grid, stencil: Stencil) -> Operator:
             "a stencil as the operator needs even mesh widths and Dirichlet, Neumann or periodic "
             f"sides ({SCOPE})"
         )
-    if not all(np.isfinite(weight).all() for weight in stencil.weights.values()):
+    if not stencil.finite:
         raise ValueError(f"the operator needs weights that are finite numbers, got {stencil}")
     total = float(np.asarray(stencil.row_sum).item())
     largest = max(abs(float(w.item())) for w in stencil.weights.values())

@@ -375,10 +375,10 @@ def plot_symbol(
     """
     from matplotlib import colormaps
 
-    left = np.minimum(amplification, 1 + (np.asarray(amplification) > 1 + 1e-9))
     image = ax.imshow(
-        left.T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1,
-        cmap=colormaps["cividis"].with_extremes(over=COLOURS[1]),  # what grows
+        np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1),
+        vmin=0, vmax=1 + 1e-9,  # 1 and its rounding stay, what is more grows
+        cmap=colormaps["cividis"].with_extremes(over=COLOURS[1]),
     )  # fmt: skip
     if bar:
         _colours(ax, image, label="left by one step", extend="max")

@@ -183,7 +183,7 @@ class Kernel:
             raise ValueError(
                 f"a kernel must be a constant Stencil of up to 3^d points, got {stencil!r}"
             )
-        if not all(np.isfinite(weight).all() for weight in stencil.weights.values()):
+        if not stencil.finite:
             raise ValueError(f"a kernel needs weights that are finite numbers, got {stencil}")
 
     def sweeps(self, operator: Operator) -> tuple[Sweep, ...]:

@@ -279,6 +279,11 @@ class Stencil:
         return all(weight.size == 1 for weight in self.weights.values())
 
     @property
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(np.isfinite(weight).all() for weight in self.weights.values())
+
+    @property
     def diagonal(self) -> np.ndarray:
         """The weight of the node itself."""
         return self.weights.get((0,) * self.ndim, np.zeros(()))
