@@ -56,6 +56,7 @@ def gradient(u: Any, grid: Grid) -> list[np.ndarray]:
     True
     """
     u = _floating(u, "u")
+    _check_grid(grid)
     check_shape(u.shape, grid, "u")
     found = []
     for k, axis in enumerate(grid.axes):
@@ -84,6 +85,7 @@ def divergence(v: Sequence[Any], grid: Grid) -> np.ndarray:
     ValueError
         If `v` does not lie on the faces of the grid.
     """
+    _check_grid(grid)
     shapes = [
         tuple(len(axis.widths) if j == k else axis.n for j, axis in enumerate(grid.axes))
         for k in range(grid.ndim)
@@ -104,6 +106,11 @@ def divergence(v: Sequence[Any], grid: Grid) -> np.ndarray:
         total += out / _along(axis.mass, k, grid.ndim, total.dtype)
     clear_sides(total, grid)
     return total
+
+
+def _check_grid(grid: Any) -> None:
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a Grid, such as solution.grid, got {grid!r}")
 
 
 def _floating(values: Any, name: str) -> np.ndarray:

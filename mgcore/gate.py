@@ -21,6 +21,7 @@ __all__ = [
     "check_dtype",
     "check_kind",
     "check_shape",
+    "check_weights",
     "clear_sides",
     "default_precision",
     "given_on_sides",
@@ -113,6 +114,11 @@ def real_array(values: Any, name: str) -> np.ndarray:
     if isinstance(values, MaskedArray):
         raise ValueError(f"{name} is a masked array; fill in its values first")
     refuse_tensor(values, name)
+    if values is None or callable(values):
+        raise ValueError(
+            f"{name} must be numbers or an array of them, got {values!r}; take a function's values "
+            "at the nodes, grid.coordinates() or your own x and y"
+        )
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -150,13 +156,27 @@ def stiffness(grid: Grid, dtype: str) -> tuple[float, ...]:
     """h^-2 along each axis of `grid`, or a clear error where they are no use in `dtype`."""
     with np.errstate(all="ignore"):
         weights = tuple(float(np.float64(h) ** -2) for h in grid.spacing)
-    room = float(np.finfo(dtype).max) ** 0.8  # the rest is for u, g and their sums
-    if not 1 / room < max(weights) < room:
+    if not _has_room(max(weights), dtype):
         raise ValueError(
             f"mesh widths {grid.spacing} are too small or too large for {dtype}, which must hold "
             "their squares' inverses with room to spare; measure the box in other units"
         )
     return weights
+
+
+def check_weights(bound: float, dtype: str) -> None:
+    """Refuse an operator whose norm, at most `bound`, is too small or too large for `dtype`."""
+    if not _has_room(bound, dtype):
+        raise ValueError(
+            f"the operator's weights of about {bound:.0e} are too small or too large for {dtype}; "
+            "divide coefficient and reaction, or the stencil, and g by the same number"
+        )
+
+
+def _has_room(weight: float, dtype: str) -> bool:
+    """Whether numbers of this size leave `dtype` room for u, g and their sums."""
+    room = float(np.finfo(dtype).max) ** 0.8
+    return 1 / room < weight < room
 
 
 def not_finite(name: str) -> ValueError:

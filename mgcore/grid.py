@@ -306,7 +306,8 @@ def _numbers(values: object, name: str, kind: type) -> tuple:
     try:
         numbers = tuple(kind(value) for value in listed)
         whole = all(float(n) == float(value) for n, value in zip(numbers, listed, strict=True))
-        if isinstance(values, str) or (not whole and kind is int):
+        truth = any(isinstance(value, bool | np.bool_) for value in listed)
+        if truth or isinstance(values, str) or (not whole and kind is int):
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         word = "whole numbers" if kind is int else "numbers"

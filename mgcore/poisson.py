@@ -17,6 +17,7 @@ from mgcore.gate import (
     batch_of,
     check_callback,
     check_dtype,
+    check_weights,
     default_precision,
     real_array,
     stiffness,
@@ -137,6 +138,7 @@ def _levels(
     if own < len(chain):
         seen = Medium.constant(chain[own]) if own else problem
         ladder = rungs(chain[own:], seen, restriction, prolongation)
+        check_weights(ladder[0].operator.bound, dtype)
         levels += _general(ladder, record, dtype, fused, below=own > 0)
     for each in reversed(chain[:own]):
         coarse = levels[0] if levels else None

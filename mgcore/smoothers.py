@@ -221,7 +221,7 @@ class Zebra:
         axis = self.axis
         if isinstance(axis, Sequence) and axis and all(isinstance(k, Integral) for k in axis):
             object.__setattr__(self, "axis", tuple(axis))
-        elif axis is not None and not isinstance(axis, Integral):
+        elif axis is not None and (isinstance(axis, bool) or not isinstance(axis, Integral)):
             raise ValueError(f"axis must be a number, several of them or None, got {axis!r}")
         _check_omega(self.omega)
 

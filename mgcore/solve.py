@@ -112,7 +112,8 @@ def solve(
     What a success says of the error, with u_h the exact solution of the difference equations:
 
     - CONVERGED: ||u - u_h||_2 <= max(rtol ||b||_2, atol) / lambda + eps ||u||_2, lambda the
-      smallest eigenvalue of A.
+      smallest singular value of A, which for -Laplace on even meshes is the smallest eigenvalue;
+      where u is sought up to a constant, the smallest above zero.
     - ROUNDOFF: ||u - u_h||_2 <= 32 eps ||u||_2, eps that of the dtype (1.2e-7 in float32), however
       fine the grid. The residual may be far above the tolerance even so: rounding u alone makes one
       of up to eps ||A|| ||u||, which is larger than ||b|| where eps times the condition number is

@@ -117,7 +117,7 @@ class Limits(NamedTuple):
         for name, value in (("rtol", rtol), ("atol", atol)):
             if not isinstance(value, Real) or not 0 <= value <= sys.float_info.max:
                 raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
-        if not isinstance(maxiter, Integral) or maxiter < 0:
+        if not isinstance(maxiter, Integral) or isinstance(maxiter, bool) or maxiter < 0:
             raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")
         return cls(float(rtol), float(atol), int(maxiter))
 

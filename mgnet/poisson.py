@@ -20,6 +20,7 @@ from mgcore.gate import (
     batch_of,
     check_dtype,
     check_kind,
+    check_weights,
     default_precision,
     real_array,
     stiffness,
@@ -106,6 +107,7 @@ def poisson_levels(
     problem = equation(grid, coefficient, mean, reaction, operator)
     chain = grids(grid, problem, coarsest)
     records = rungs(chain, problem, restriction, prolongation)
+    check_weights(records[0].operator.bound, name)
     levels = [
         PoissonLevel(rung, below, record, getattr(torch, name), where)
         for rung, below in zip(records, [*chain[1:], None], strict=True)

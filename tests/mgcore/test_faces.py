@@ -92,6 +92,8 @@ def test_precision_stays_what_it_is():
     [
         (lambda grid: gradient(np.ones((9, 5)), grid), "u has shape"),
         (lambda grid: gradient(torch.ones(5, 9), grid), "torch tensor"),
+        (lambda grid: gradient(np.ones((5, 9)), (5, 9)), "grid must be a Grid"),
+        (lambda grid: divergence([np.ones((4, 9))] * 2, (5, 9)), "grid must be a Grid"),
         (lambda grid: divergence([np.ones((4, 9))], grid), "a component on the faces"),
         (lambda grid: divergence([np.ones((4, 9)), np.ones((5, 9))], grid), r"\(5, 8\)"),
     ],

@@ -440,6 +440,12 @@ G = np.ones((9, 10))
         (lambda: Robin(-1.0), "zero or more"),
         (lambda: solve_poisson(G, coefficient=0.0), "positive and finite"),
         (lambda: solve_poisson(G, coefficient=np.ones(3)), r"nodes \(9, 10\) or of the cells"),
+        (lambda: solve_poisson(G, coefficient=None), "coefficient must be numbers"),
+        (lambda: solve_poisson(G, coefficient=1e-300), "too small or too large for float64"),
+        (
+            lambda: poisson_levels(9, coefficient=1e-36, dtype="float32"),
+            "too small or too large for float32",
+        ),
         (lambda: solve_poisson(G, coefficient=2.0, mean="geometric"), "'arithmetic', 'harmonic'"),
         (lambda: solve_poisson(G, reaction=-1.0), "zero or more and finite"),
         (lambda: solve_poisson(G, reaction=np.ones(3)), "need"),

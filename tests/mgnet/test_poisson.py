@@ -646,6 +646,10 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
             for s in ("sor", "chebyshev")
         ),
         (lambda: mgnet.poisson_levels((9, 9), extent=1e-18, dtype="float32"), "in other units"),
+        (
+            lambda: mgnet.poisson_levels((9, 9), reaction=1e38, dtype="float32"),
+            "too small or too large for float32",
+        ),
         *(
             (lambda d=d: mgnet.poisson_levels((9, 9), device=d), "torch finds no device")
             for d in ("x", "meta", "cuda:99")
