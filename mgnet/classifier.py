@@ -19,10 +19,13 @@ from torch import Tensor, nn
 
 from mgnet import gate, record
 from mgnet.augment import reflected
-from mgnet.checkpoint import non_finite, read_checkpoint
+from mgnet.checkpoint import CHECKPOINT, non_finite, read_checkpoint
 from mgnet.folder import atomic
 
-__all__ = ["Classifier", "Normalise", "Prediction", "load"]
+__all__ = ["WEIGHTS", "Classifier", "Normalise", "Prediction", "load"]
+
+#: Name of the weights' file in the folder of a finished run.
+WEIGHTS = "weights.safetensors"
 
 #: Key of the record in a file of weights.
 _KEY = "mgnet"
@@ -343,7 +346,7 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
     Parameters
     ----------
     path : path
-        A file of weights (.safetensors), a checkpoint, or the folder of a run.
+        A file of weights (.safetensors), a checkpoint, or the folder of a run with one of them.
     device : str or torch.device
 
     Returns
@@ -358,6 +361,8 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
     """
     device = gate.device(device)
     path = Path(path)
+    if not (path / CHECKPOINT).exists() and (path / WEIGHTS).exists():
+        path /= WEIGHTS  # of a run, without its checkpoint
     in_file = path.suffix == ".safetensors"
     if in_file:
         about = _read_record(path)

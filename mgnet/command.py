@@ -177,8 +177,8 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     if script.datasets:
         default = script.datasets[0]
         add("--dataset", default=default, choices=script.datasets, help=f"(default: {default})")
-        add("--data", default=None, metavar="DIR",
-            help="folder with the files (default: $MGNET_DATA, or download)")  # fmt: skip
+        files = "folder with the files (default: $MGNET_DATA, else pictures are downloaded)"
+        add("--data", default=None, metavar="DIR", help=files)
     if script.options is not None:
         script.options(parser)
     add("--out", default=script.out, metavar="DIR",
@@ -191,8 +191,7 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     add("--device", default=device, help=f"(default: {device})")
     add("--compile", action="store_true", default=False, help="run steps through torch.compile")
     add("--tensorboard", action="store_true", default=False, help="write for TensorBoard, too")
-    add("--preset", default="fast", choices=tuple(PRESETS),
-        help="recipe to start from (default: fast)")  # fmt: skip
+    add("--preset", choices=tuple(PRESETS), help="recipe to start from (default: fast)")
     network = parser.add_argument_group("network")
     default = script.network
     if script.small_network is not None:
@@ -294,7 +293,10 @@ def _train_one(
     saved = None
     if args.resume and (folder / CHECKPOINT).exists():
         saved = read_checkpoint(folder)
-    base = _preset(script, args.preset) if saved is None else saved_recipe(saved)
+        if hasattr(args, "preset"):
+            raise ValueError("a resumed run keeps its recipe: leave out --preset")
+    preset = getattr(args, "preset", "fast")
+    base = _preset(script, preset) if saved is None else saved_recipe(saved)
     given = _given(args, names)
     recipe = replace(base, **given)
     idle = [_dashed(name) for name in ("lr", "momentum") if name in given]

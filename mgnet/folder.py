@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ __all__ = ["LOCK", "BusyError", "FolderError", "atomic", "check", "claimed"]
 #: The empty file that the process which trains in a folder keeps locked. It stays behind, unlocked:
 #: whoever removed it could take it away from the next process, which has just opened it.
 LOCK = ".lock"
+
+# A full disk, a file as large as may be, or all the room of a user, which Windows has no name for.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class FolderError(OSError):
@@ -113,8 +117,9 @@ def atomic(path: Path) -> Iterator[Path]:
         _sync_names(path.parent)
     except OSError as error:
         kept = "; the one of before stays" if path.exists() else ""
+        advice = "make room" if error.errno in _FULL else "mend that"
         raise FolderError(
-            f"{path} could not be written ({error.strerror or error}){kept}: make room, then go on"
+            f"{path} could not be written ({error.strerror or error}){kept}: {advice}, then go on"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -159,5 +160,8 @@ def _device_name(device: torch.device) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    said = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if ":" in line)
+    name = said.get("model name", platform.machine())
+    # Virtual machines have names like "AMD EPYC" for processors of any generation.
+    numbers = [f"{key.split()[-1]} {said[key]}" for key in ("cpu family", "model") if key in said]
+    return ", ".join([name, *numbers])

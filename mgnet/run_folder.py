@@ -14,13 +14,11 @@ from torch import nn
 
 from mgnet import journal
 from mgnet.checkpoint import CHECKPOINT, CheckpointError, read_checksum, write_checkpoint
-from mgnet.classifier import write_weights
+from mgnet.classifier import WEIGHTS, write_weights
 from mgnet.folder import claimed
 from mgnet.journal import Epoch
 
 __all__ = ["RunFolder"]
-
-WEIGHTS = "weights.safetensors"
 
 FILES = (CHECKPOINT, WEIGHTS, journal.LOG, journal.CURVE, journal.RUN)
 

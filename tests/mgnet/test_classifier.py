@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -110,6 +111,13 @@ def test_a_run_is_loaded_from_any_of_its_files(digits, run, name):
     assert not again.training
     assert again.classes == tuple(map(str, range(10)))
     run.model.eval()
+    assert torch.equal(again(digits.test_images), run.model(digits.test_images))
+
+
+def test_a_folder_without_its_checkpoint_is_loaded_from_its_weights(digits, run, tmp_path):
+    shutil.copy(run.folder / "weights.safetensors", tmp_path)
+    run.model.eval()
+    again = mgnet.load(tmp_path)
     assert torch.equal(again(digits.test_images), run.model(digits.test_images))
 
 

@@ -162,6 +162,8 @@ def test_a_resumed_run_keeps_of_its_network_what_is_not_given():
     resume = ["--dataset", "digits", "--out", "run", "--resume", "--epochs", "2"]
     with pytest.raises(SystemExit, match="another model"):  # of as many levels, with more channels
         train_mnist.main([*resume, "--channels", "8", "16"])
+    with pytest.raises(SystemExit, match="keeps its recipe: leave out --preset"):
+        train_mnist.main([*resume, "--preset", "published"])
     train_mnist.main([*resume, "--steps", "1", "1"])
     assert len(read_checkpoint("run")[1]["history"]) == 2
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -100,17 +101,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, call):
     with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
         temporary.write_text(f"tw{1 / 0}")
 
-    def full_disk(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, call, full_disk)
-    with (
-        pytest.raises(FolderError, match=r"log.csv could not be written \(No space.*of before"),
-        atomic(path) as temporary,
-    ):
-        temporary.write_text("two")
-    assert path.read_text() == "one"
-    assert os.listdir(tmp_path) == ["log.csv"]
+    for number, advice in ((errno.ENOSPC, "make room"), (errno.EIO, "mend that")):
+        error = OSError(number, os.strerror(number))
+        monkeypatch.setattr(os, call, Mock(side_effect=error))
+        said = rf"log.csv could not be written \({error.strerror}\).*of before stays: {advice}"
+        with pytest.raises(FolderError, match=said), atomic(path) as temporary:
+            temporary.write_text("two")
+        assert path.read_text() == "one"
+        assert os.listdir(tmp_path) == ["log.csv"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be opened there")
