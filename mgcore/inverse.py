@@ -109,6 +109,8 @@ def _inverse(operator: Operator) -> Inverse:
         return Inverse((operator.grid.size,), (_dense(operator),))
     into, eigenvalues, back = zip(*axes, strict=True)
     total: Any = sum(np.ix_(*eigenvalues))
+    if not operator.singular and (total == 0).any():
+        raise _no_inverse(operator)
     nothing = abs(total) <= 1e-12 * abs(total).max() if operator.singular else total == np.inf
     values = np.where(nothing, 0.0, 1 / np.where(nothing, 1.0, total))
     return Inverse(operator.grid.interior, into, values, back)
@@ -117,13 +119,23 @@ def _inverse(operator: Operator) -> Inverse:
 def _dense(operator: Operator) -> np.ndarray:
     A = operator.matrix().toarray()
     if not operator.singular:
-        return np.linalg.inv(A)
+        try:
+            return np.linalg.inv(A)
+        except np.linalg.LinAlgError:
+            raise _no_inverse(operator) from None
     # A symmetric matrix whose kernel is the constants: with them it has the inverse of its own.
     volumes = operator.volumes().reshape(-1)
     weighted = volumes[:, None] * A
     size = np.trace(weighted) / len(A)
     mean = np.full(A.shape, 1 / len(A))
     return (np.linalg.inv(weighted + size * mean) - mean / size) * volumes
+
+
+def _no_inverse(operator: Operator) -> ValueError:
+    return ValueError(
+        f"the operator has no inverse on {operator.grid!r}, and not because u is sought up to a "
+        "constant: give its stencil a larger weight at the node, or hold u on a side"
+    )
 
 
 def _lines(operator: Operator) -> list[np.ndarray] | None:

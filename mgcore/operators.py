@@ -238,6 +238,8 @@ def _mirrored(
     couplings: Mapping[Offset, np.ndarray], axis: int, n: int, end: int, beyond: int
 ) -> dict[Offset, np.ndarray]:
     """Couplings with what lies beyond one side moved to its image."""
+    if not couplings:
+        return {}
     moved = {o: np.repeat(w, n, axis) if w.shape[axis] == 1 else w.copy() for o, w in
              couplings.items()}  # fmt: skip
     at = [slice(None)] * len(next(iter(couplings)))

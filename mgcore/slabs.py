@@ -54,7 +54,7 @@ class Slabs:
         self.shape = (n[0] if len(n) > 1 else 1, n[1] if len(n) == 3 else 1, n[-1])
         slabs, rows, size = self.shape
         self.row = (size + 2) | 1
-        before = self.row + 1 if rows > 1 else 1
+        before = self.row + 1 if len(n) == 3 else 1  # also around a single line
         self.origin = _aligned(before)  # the place of the first unknown: even
         last = self.origin + (rows - 1) * self.row + size - 1
         self.half = _aligned((last + before) // 2 + 1)
@@ -102,7 +102,11 @@ class Slabs:
                 place = self.origin + (first[1] + r) * self.row + first[2] + j
                 start = (1 + first[0]) * self.pitch + place % 2 * self.half + place // 2
                 count = (slabs, -(-(rows - r) // 2), -(-(size - j) // 2))
-                strides = [step * flat.itemsize for step in (self.pitch, self.row, 1)]
+                steps = self.pitch, self.row, 1
+                end = start + sum((n - 1) * step for n, step in zip(count, steps, strict=True))
+                if start < 0 or end >= len(flat):  # as_strided would take any memory
+                    raise IndexError(f"places {start} to {end} of an array of {len(flat)}")
+                strides = [step * flat.itemsize for step in steps]
                 part = as_strided(flat[start:], count, strides)
                 yield part, (slice(None), slice(r, None, 2), slice(j, None, 2))
 

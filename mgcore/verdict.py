@@ -7,7 +7,6 @@ in this file knows levels, cycles or arrays other than those of norms.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from enum import IntEnum
 from numbers import Integral, Real
@@ -115,7 +114,7 @@ class Limits(NamedTuple):
         if rtol is None:
             rtol = 1e-8 if eps < 1e-10 else 1e-4
         for name, value in (("rtol", rtol), ("atol", atol)):
-            if not isinstance(value, Real) or not 0 <= value <= sys.float_info.max:
+            if not isinstance(value, Real) or not 0 <= _as_float(value) < math.inf:
                 raise ValueError(f"{name} must be a number, zero or more and finite, got {value!r}")
         if not isinstance(maxiter, Integral) or isinstance(maxiter, bool) or maxiter < 0:
             raise ValueError(f"maxiter must be a whole number, zero or more, got {maxiter!r}")
@@ -125,6 +124,13 @@ class Limits(NamedTuple):
     def fixed(self) -> bool:
         """Whether `maxiter` cycles are asked for, whatever the residual."""
         return self.rtol == 0 and self.atol == 0
+
+
+def _as_float(value: Real) -> float:
+    try:
+        return float(value)  # a float32 is not to be compared with what it cannot hold
+    except OverflowError:
+        return math.inf
 
 
 class Verdict:

@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from helpers import several
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ POINTS = [
 ]  # fmt: skip
 LINES = ["zebra", Zebra(0), Zebra((0, 1))]
 MOST = {1: 40, 2: 20, 3: 9}  # nodes along an axis
+LONG = {1: 150, 2: 100, 3: 60}  # along one axis where the others have a few
 
 
 @st.composite
@@ -46,6 +48,10 @@ def problems(draw):
     ndim = draw(st.integers(1, 3))
     sizes = st.sampled_from([*range(3, MOST[ndim] + 1)])  # integers() likes small ones too much
     shape = tuple(draw(sizes) for _ in range(ndim))
+    if draw(st.integers(0, 2)) == 0:  # thin: what lies around a single line is longer than it
+        thin = [min(n, 3 + n % 2) for n in shape]
+        thin[draw(st.integers(0, ndim - 1))] = draw(st.integers(10, LONG[ndim]))
+        shape = tuple(thin)
     kinds = ["dirichlet", "neumann", Robin(draw(st.floats(0.1, 5)))]
     sides = [
         draw(
@@ -544,6 +550,38 @@ def test_weights_that_are_no_numbers(where, number):
         poisson_levels((33, 33), operator=Stencil.of_array(weights))
     with pytest.raises(ValueError, match="weights that are finite numbers"):
         mgcore.Kernel(Stencil.of_array(weights))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("length", [8, 22, 33, 66])
+def test_a_single_unknown_along_an_axis(axis, length):
+    shape = [6, length]
+    shape.insert(axis, 3)
+    rng = np.random.default_rng(length)
+    g, border, a = *rng.standard_normal((2, *shape)), rng.uniform(1, 2, shape)
+    sides, lines = [("dirichlet",) * 2] * 3, [np.linspace(0, 1, n) for n in shape]
+    values = [[np.take(border, end, k) for end in (0, -1)] for k in range(3)]
+    A, b = assemble(lines, [1.0] * 3, sides, a, np.zeros(shape), g, values)
+    found = solve_poisson(g, ndim=3, boundary=border, coefficient=a, rtol=1e-11)
+    np.testing.assert_allclose(found.u.reshape(-1), sp.linalg.spsolve(A, b), atol=1e-9)
+
+
+def test_a_stencil_of_one_point_has_any_sides():
+    solution = solve_poisson(G, sides="neumann", operator=Stencil({(0, 0): 2.0}))
+    np.testing.assert_array_equal(solution.u, G / 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sides", "weights"),
+    [
+        (16, "periodic", [1, 2, 1]),  # + - + - is taken to zero
+        ((17, 17), ["neumann", "dirichlet"], [[-1], [2], [-1]]),  # so is what varies along axis 1
+    ],
+)
+def test_a_stencil_without_an_inverse_is_refused(shape, sides, weights):
+    operator = Stencil.of_array(np.array(weights, float))
+    with pytest.raises(ValueError, match="no inverse on <Grid.*larger weight at the node"):
+        solve_poisson(np.ones(shape), operator=operator, sides=sides)
 
 
 def test_a_small_reaction_in_a_stencil_is_not_taken_for_rounding():

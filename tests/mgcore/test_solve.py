@@ -679,6 +679,7 @@ G, LEVELS = np.ones((9, 9)), poisson_levels((9, 9), coarsest=1)
         (lambda: solve_poisson(lambda x, y: x), "g must be numbers .* values at the nodes"),
         (lambda: solve_poisson(None), "g must be numbers .* got None"),
         (lambda: solve_poisson(G, rtol="a"), "rtol must be a number"),
+        (lambda: solve_poisson(G, rtol=np.float32("inf")), "rtol must be a number"),
         (lambda: solve_poisson(G.astype("f4"), boundary=1e300), "boundary holds NaN or infinity"),
         (lambda: poisson_levels((9, 9), restriction="fuller"), "known are 'full', 'half'"),
         (lambda: poisson_levels(9, restriction="half"), "2D stencil"),
