@@ -10,6 +10,10 @@ from typing import Any
 __all__ = ["Canvas"]
 
 
+# What is alive after so many pictures is looked at no more: modules, fonts, a page's own objects.
+_FIRST = 3
+
+
 class Canvas:
     """One matplotlib figure for all states of a page.
 
@@ -18,7 +22,7 @@ class Canvas:
 
     Axes are full of cycles, which Python finds when it looks through all objects: that takes longer
     than a picture, every few pictures. So a canvas looks for them at each picture, and only among
-    what is younger than its first one.
+    what is younger than its first ones, which load what all have in common.
 
     Parameters
     ----------
@@ -46,7 +50,7 @@ class Canvas:
         self.font, self._margins = font, margins
         self._figure = Figure((width, height), dpi=100)
         self._agg = FigureCanvasAgg(self._figure)
-        self._empty = True
+        self._pictures = 0
 
     def clear(self) -> Any:
         """The figure, empty, for the next state."""
@@ -58,8 +62,8 @@ class Canvas:
             self._figure.delaxes(self._figure.axes[-1])
         self._figure.clear()
         gc.collect()
-        if self._empty:
-            self._empty = False
+        if self._pictures < _FIRST:
+            self._pictures += 1
             gc.freeze()
         self._figure.subplots_adjust(**self._margins)
         return self._figure
