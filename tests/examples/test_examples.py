@@ -212,12 +212,21 @@ def test_several_seeds_give_mean_and_spread(capsys):
     assert [trainer.history for trainer in again] == [trainer.history for trainer in trainers]
 
 
+def test_train_series_has_the_recipe_of_the_table():
+    from examples import train_series
+    from examples.reproduce import TABLES
+    from mgnet.recipe import Recipe
+
+    row = next(row for row in TABLES["hearts"]() if row.dataset == "ecg200")
+    assert Recipe(**train_series.SCRIPT.recipe, flip="never") == row.recipe
+
+
 @pytest.mark.data
 @pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
 def test_train_series_on_heart_beats():
     from examples import train_series
 
-    options = ["--dataset", "ecg200", "--epochs", "30", "--precision", "float32"]
+    options = ["--dataset", "ecg200", "--epochs", "30"]
     trainer = train_series.main([*options, "--out", "run"])[0]
     assert sum(p.numel() for p in trainer.model.parameters()) == 3450
     assert trainer.history[-1].test["accuracy"] > 0.75
