@@ -312,10 +312,10 @@ def known(box, stage, c):
 def near(S, box, i, c):
     """Half c of row i, and its neighbours."""
     return Near(
-        offset(at(S, box, U + i % 5, c)),
-        offset(at(S, box, U + (i - 1) % 5, c)),
-        offset(at(S, box, U + (i + 1) % 5, c)),
-        offset(at(S, box, U + i % 5, 1 - c) + c * np.int64(lanes(S))),
+        here=offset(at(S, box, U + i % 5, c)),
+        above=offset(at(S, box, U + (i - 1) % 5, c)),
+        below=offset(at(S, box, U + (i + 1) % 5, c)),
+        beside=offset(at(S, box, U + i % 5, 1 - c) + c * np.int64(lanes(S))),
     )
 
 
@@ -324,14 +324,20 @@ def front_of(S, box, i, c):
     """The wave front when row i enters, for rows whose nodes of parity c are relaxed."""
     r, p, q = i - 1, i - 2, i - 3
     return Front(
-        offset(at(S, box, U + i % 5, 0)), offset(at(S, box, U + i % 5, 1)),
-        near(S, box, r, c), near(S, box, p, c), near(S, box, q, c),
-        offset(at(S, box, G + r % 3, c)), offset(at(S, box, G + r % 3, 1 - c)),
-        offset(at(S, box, G + p % 3, c)), offset(at(S, box, G + q % 3, c)),
-        offset(at(S, box, R + p % 2, c)),
-        offset(at(S, box, R + q % 2, 1 - c) + c * np.int64(lanes(S))),
-        offset(at(S, box, SUMS, 0)), offset(at(S, box, SUMS, 1)),
-    )  # fmt: skip
+        even=offset(at(S, box, U + i % 5, 0)),
+        odd=offset(at(S, box, U + i % 5, 1)),
+        red=near(S, box, r, c),
+        black=near(S, box, p, c),
+        left=near(S, box, q, c),
+        g_red=offset(at(S, box, G + r % 3, c)),
+        g_black=offset(at(S, box, G + r % 3, 1 - c)),
+        g_p=offset(at(S, box, G + p % 3, c)),
+        g_q=offset(at(S, box, G + q % 3, c)),
+        r_p=offset(at(S, box, R + p % 2, c)),
+        r_q=offset(at(S, box, R + q % 2, 1 - c) + c * np.int64(lanes(S))),
+        even_sum=offset(at(S, box, SUMS, 0)),
+        odd_sum=offset(at(S, box, SUMS, 1)),
+    )
 
 
 @inlined
@@ -355,7 +361,12 @@ def places_of(box, i, c, kind):
         left, right = here + (COLUMNS + c) * field, here + (COLUMNS + 1 - c) * field + c
         above, below = here + (ROWS + c) * field, below + (ROWS + c) * field
     return Places(
-        offset(here), offset(left), offset(right), offset(above), offset(below), offset(own)
+        here=offset(here),
+        left=offset(left),
+        right=offset(right),
+        above=offset(above),
+        below=offset(below),
+        own=offset(own),
     )
 
 
@@ -364,10 +375,10 @@ def parents(box, i):
     """The coarse rows around row i."""
     rows, at_i = box.rows, entry(i)
     return Parents(
-        offset(rows.places[BELOW, at_i] * box.coarse_stride + box.origin),
-        offset(rows.places[ABOVE, at_i] * box.coarse_stride + box.origin),
-        rows.weights[LOW, at_i],
-        rows.weights[HIGH, at_i],
+        above=offset(rows.places[BELOW, at_i] * box.coarse_stride + box.origin),
+        below=offset(rows.places[ABOVE, at_i] * box.coarse_stride + box.origin),
+        upper=rows.weights[LOW, at_i],
+        lower=rows.weights[HIGH, at_i],
     )
 
 

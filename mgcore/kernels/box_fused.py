@@ -516,6 +516,8 @@ def step(strip, work, line, start, c, source, sink):
         red_inverse = inverses(S, box, across_r, c, _EVEN)
     if kind == TABLES and work.black:
         black_inverse = inverses(S, box, across_p, c, _ODD)
+    # Numba takes no branches within as many keywords as Row has.
+    red_omega, black_omega = box.omega if work.red else 0.0, box.omega if work.black else 0.0
     to = arrays.u if work.written else S
     to_u = offset(place(box, p)) if work.written else nowhere
     target, out = nowhere, S
@@ -523,13 +525,31 @@ def step(strip, work, line, start, c, source, sink):
         out = arrays.coarse
         target = offset(rows.places[TARGET, I] * box.coarse_stride + box.origin)
     row = Row(
-        line, offset(start + box.origin), offset(place(box, r)), far, parents(box, i),
-        across_r, across_p, pull(box, q), fields, places_of(box, r, c, kind),
-        places_of(box, p, c, kind), places_of(box, q, c, kind), red_inverse,
-        box.omega if work.red else 0.0, black_inverse, box.omega if work.black else 0.0,
-        to, to_u, odd, out, target, rows.weights[BEFORE, I], rows.weights[CENTRE, I],
-        rows.weights[BEHIND, I],
-    )  # fmt: skip
+        line=line,
+        from_u=offset(start + box.origin),
+        from_g=offset(place(box, r)),
+        far=far,
+        parents=parents(box, i),
+        red_pull=across_r,
+        black_pull=across_p,
+        left_pull=pull(box, q),
+        fields=fields,
+        red_places=places_of(box, r, c, kind),
+        black_places=places_of(box, p, c, kind),
+        left_places=places_of(box, q, c, kind),
+        red_inverse=red_inverse,
+        red_omega=red_omega,
+        black_inverse=black_inverse,
+        black_omega=black_omega,
+        to=to,
+        to_u=to_u,
+        odd=odd,
+        out=out,
+        target=target,
+        upper=rows.weights[BEFORE, I],
+        centre=rows.weights[CENTRE, I],
+        lower=rows.weights[BEHIND, I],
+    )
     return stages(strip, front, row, work, c, source, sink)
 
 

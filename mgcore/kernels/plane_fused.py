@@ -203,18 +203,24 @@ def front_of(S, half, i, c):
     u_p, beside_p = ring(S, half, p, c)
     u_q, _ = ring(S, half, q, c)
     residual = Near(
-        offset(at(_R + q % 3, 0, half)),
-        offset(at(_R + (q - 1) % 3, 1, half)),
-        offset(at(_R + p % 3, 1, half)),
-        offset(at(_R + q % 3, 1, half) + c * np.int64(lanes(S))),
+        here=offset(at(_R + q % 3, 0, half)),
+        above=offset(at(_R + (q - 1) % 3, 1, half)),
+        below=offset(at(_R + p % 3, 1, half)),
+        beside=offset(at(_R + q % 3, 1, half) + c * np.int64(lanes(S))),
     )
     return Front(
-        even, odd, offset(at(_ROW, 0, half)),
-        Near(u_r, u_p, even if c == 0 else odd, beside_r), Near(u_p, u_q, u_r, beside_p), residual,
-        offset(at(_G + r % 2, 0, half)), offset(at(_G + p % 2, 0, half)),
-        offset(at(_R + r % 3, 0, half)),
-        offset(at(_SUMS, 0, half)), offset(at(_SUMS, 1, half)),
-    )  # fmt: skip
+        even=even,
+        odd=odd,
+        interpolated=offset(at(_ROW, 0, half)),
+        red=Near(u_r, u_p, even if c == 0 else odd, beside_r),
+        black=Near(u_p, u_q, u_r, beside_p),
+        residual=residual,
+        g_r=offset(at(_G + r % 2, 0, half)),
+        g_p=offset(at(_G + p % 2, 0, half)),
+        r1_r=offset(at(_R + r % 3, 0, half)),
+        even_sum=offset(at(_SUMS, 0, half)),
+        odd_sum=offset(at(_SUMS, 1, half)),
+    )
 
 
 @inlined
@@ -223,9 +229,21 @@ def row_of(strip, i):
     n, N, far, (u, g, e, coarse) = strip.n, strip.n // 2 + 1, strip.far, strip.arrays
     r, p, q = i - 1, i - 2, i - 3
     return Row(
-        n // 2, u, offset(i * n), g, offset(r * n), e, offset(i // 2 * N), offset((i + 1) // 2 * N),
-        u, offset(p * n), coarse, offset(q // 2 * N), far, _NO,
-    )  # fmt: skip
+        m=n // 2,
+        line=u,
+        from_u=offset(i * n),
+        g=g,
+        from_g=offset(r * n),
+        e=e,
+        above=offset(i // 2 * N),
+        below=offset((i + 1) // 2 * N),
+        to=u,
+        to_u=offset(p * n),
+        out=coarse,
+        target=offset(q // 2 * N),
+        far=far,
+        short=_NO,
+    )
 
 
 @inlined
@@ -468,9 +486,21 @@ def advance_by_slots(strip, i, source, sink):
     if work.red:
         copy(g, r * n, S, start + size, 2 * m)
     in_slots = Row(
-        m, S, offset(start), S, offset(start + size), e, offset(0), offset(0),
-        S, offset(start + 2 * size), S, offset(start + 3 * size), _NO, _YES,
-    )  # fmt: skip
+        m=m,
+        line=S,
+        from_u=offset(start),
+        g=S,
+        from_g=offset(start + size),
+        e=e,
+        above=offset(0),
+        below=offset(0),
+        to=S,
+        to_u=offset(start + 2 * size),
+        out=S,
+        target=offset(start + 3 * size),
+        far=_NO,
+        short=_YES,
+    )
     squares = advance_anywhere(strip, in_slots, i, source, sink)
     behind = max(np.int64(lanes(S)) - m, 0)  # behind a short row there are zeros again
     for row in range(p, i + 1):

@@ -210,9 +210,12 @@ def near(box, i, c):
     h, here = box.plane.row // 2, at(U + i % 5, c, box.half)
     other = at(U + i % 5, 1 - c, box.half) + c
     return Near(
-        unsigned(here), unsigned(other - 1), unsigned(other), unsigned(other - 1 - h),
-        unsigned(other + h),
-    )  # fmt: skip
+        here=unsigned(here),
+        left=unsigned(other - 1),
+        right=unsigned(other),
+        front=unsigned(other - 1 - h),
+        back=unsigned(other + h),
+    )
 
 
 @inlined
@@ -220,18 +223,28 @@ def front_of(box, i, c):
     """The wave front when plane i enters."""
     r, p, q, half = i - 1, i - 2, i - 3, box.half
     return Front(
-        unsigned(place(box, i)), unsigned(place(box, r)), unsigned(place(box, p)),
-        unsigned(at(U + i % 5, 0, half)), unsigned(at(U + i % 5, 1, half)),
-        unsigned(at(U + i % 5, c, half)),
-        near(box, r, c), near(box, p, c), near(box, q, c),
-        unsigned(at(U + (q - 1) % 5, c, half)),
-        unsigned(at(G + r % 3, c, half)), unsigned(at(G + r % 3, 1 - c, half)),
-        unsigned(at(G + p % 3, c, half)), unsigned(at(G + q % 3, c, half)),
-        unsigned(at(U + p % 5, 1 - c, half)),
-        unsigned(at(TWO, c, half)), unsigned(at(THREE, c, half)), unsigned(at(TAIL, 0, half)),
-        unsigned(table(box, r, SHARE, c)), unsigned(table(box, p, SHARE, c)),
-        unsigned(table(box, p, LARGER, c)),
-    )  # fmt: skip
+        from_u=unsigned(place(box, i)),
+        from_g=unsigned(place(box, r)),
+        to_u=unsigned(place(box, p)),
+        even=unsigned(at(U + i % 5, 0, half)),
+        odd=unsigned(at(U + i % 5, 1, half)),
+        below=unsigned(at(U + i % 5, c, half)),
+        red=near(box, r, c),
+        black=near(box, p, c),
+        residual=near(box, q, c),
+        above=unsigned(at(U + (q - 1) % 5, c, half)),
+        g_red=unsigned(at(G + r % 3, c, half)),
+        g_black=unsigned(at(G + r % 3, 1 - c, half)),
+        g_p=unsigned(at(G + p % 3, c, half)),
+        g_q=unsigned(at(G + q % 3, c, half)),
+        reds=unsigned(at(U + p % 5, 1 - c, half)),
+        two=unsigned(at(TWO, c, half)),
+        three=unsigned(at(THREE, c, half)),
+        tail=unsigned(at(TAIL, 0, half)),
+        red_share=unsigned(table(box, r, SHARE, c)),
+        black_share=unsigned(table(box, p, SHARE, c)),
+        black_larger=unsigned(table(box, p, LARGER, c)),
+    )
 
 
 @inlined
