@@ -303,6 +303,14 @@ def test_lines_converge_whatever_the_anisotropy(sides, axis, weak):
             solve_poisson(g, sides=sides, coefficient=coefficient, cycle="w", maxiter=8)
 
 
+@pytest.mark.parametrize("across", ["neumann", "periodic"])
+def test_lines_converge_in_channels_much_longer_than_wide(across):
+    g = np.random.default_rng(0).standard_normal((32769, 9))
+    solution = solve_poisson(g, spacing=1.0, sides=["neumann", across], smoother="zebra")
+    assert solution.success
+    assert solution.nit <= 8
+
+
 @pytest.mark.parametrize("n", [75, 150])
 def test_lines_along_both_axes_converge_on_cells_that_are_thin_either_way(n):
     x, both = np.linspace(0, 1, n) ** 3, mgcore.Zebra((0, 1))
