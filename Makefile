@@ -30,6 +30,11 @@ bench: $(VENV)/installed
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.smoothers
 	$(RUN) -m benchmarks.poisson
+	$(RUN) -m benchmarks.operators
+	$(RUN) -m benchmarks.sizes
+	$(RUN) -m benchmarks.repeated
+	$(RUN) -m benchmarks.coarsest
+	$(RUN) -m benchmarks.batches
 	$(RUN) -m benchmarks.busy
 	$(RUN) -m benchmarks.training --compile
 
