@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore import box_pass, space_pass
-from mgcore.box_pass import BoxPass
+from mgcore import plane_pass, space_pass
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.diffusion import Diffusion
@@ -19,6 +18,7 @@ from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, 
 from mgcore.layout import Layout
 from mgcore.level import check_state
 from mgcore.operator_level import OperatorLevel
+from mgcore.plane_pass import PlanePass
 from mgcore.smoothers import Smoother, pointwise
 from mgcore.space_pass import SpacePass
 from mgcore.stencil_level import StencilLevel
@@ -63,7 +63,7 @@ class State:
 class BoxLevel(OperatorLevel[State]):
     """-div(a grad u) + c u = g on one grid, by red-black steps in one pass each.
 
-    See :mod:`mgcore.box_pass` and :mod:`mgcore.space_pass`. Sides are any.
+    See :mod:`mgcore.plane_pass` and :mod:`mgcore.space_pass`. Sides are any.
 
     Made by :func:`mgcore.poisson_levels`. One level serves any number of states, from several
     threads. What passes do not do a :class:`~mgcore.stencil_level.StencilLevel` of the same grid
@@ -85,7 +85,7 @@ class BoxLevel(OperatorLevel[State]):
         self._layout = Layout(self.grid, self.dtype)
         self._below = Layout(coarse.grid, self.dtype)
         assert isinstance(rung.operator, Diffusion)
-        kind = BoxPass if self.grid.ndim == 2 else SpacePass
+        kind = PlanePass if self.grid.ndim == 2 else SpacePass
         self._pass: Pass = kind(
             rung.operator, coarse.grid, self._layout, self._below, self._sweeps[0].omega, self.dtype
         )
@@ -281,6 +281,6 @@ def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:
     operator, below = rung.operator, coarse.operator.grid
     if not isinstance(operator, Diffusion) or not rung.adjoint or not pointwise(smoother):
         return False
-    if not (box_pass.fits(operator.grid, below) or space_pass.fits(operator, below)):
+    if not (plane_pass.fits(operator.grid, below) or space_pass.fits(operator, below)):
         return False
     return tuple(sweep.points for sweep in smoother.sweeps(operator)) == ("red", "black")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis, Robin
-from mgcore.box_pass import across, couplings
 from mgcore.diffusion import Diffusion
 from mgcore.fused_pass import Pass, node_by_node
 from mgcore.grid import Grid
@@ -16,6 +15,7 @@ from mgcore.kernels import SPACES, space_box
 from mgcore.kernels.halves import PAD, half_size
 from mgcore.kernels.rim import Plane, Side
 from mgcore.layout import Layout
+from mgcore.plane_pass import across, couplings
 
 __all__ = ["SpacePass", "fits", "node_plane", "told"]
 
@@ -44,7 +44,7 @@ def fits(operator: Diffusion, coarse: Grid) -> bool:
 class SpacePass(Pass):
     """Red-black steps on one grid, with what comes before and after: see kernels/space_fused.py.
 
-    Parameters are those of :class:`~mgcore.box_pass.BoxPass`.
+    Parameters are those of :class:`~mgcore.plane_pass.PlanePass`.
     """
 
     def __init__(

@@ -1,16 +1,16 @@
 """How a level and its scratch lie in memory, for the fused passes of space_fused.py.
 
 A plane is even and a line of halves, so what stages need to know of a node are numbers; of a plane,
-a table across planes says it, as of a row in 2D: see box.py.
+a table across planes says it, as of a row in 2D: see plane_box.py.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from mgcore.kernels.box import BEFORE, BEHIND, CENTRE, HERE, LOWER, UPPER, Across, entry
 from mgcore.kernels.compilation import inlined, unsigned
 from mgcore.kernels.halves import at, scratch
+from mgcore.kernels.plane_box import BEFORE, BEHIND, CENTRE, HERE, LOWER, UPPER, Across, entry
 from mgcore.kernels.rim import Plane, Rim, Side
 from mgcore.kernels.vectors import spread
 from mgcore.kernels.wave import Lines

@@ -19,13 +19,12 @@ and above and below in the same half of the planes next to it. So one loop over 
 and the residual of plane i - 3 is computed from planes i - 4, i - 3 and i - 2. The loop runs over
 rows' ends and spoils the layer around the unknowns, which is filled again as the sides of a plane
 ask for: see rim.py. Couplings of planes to each other are a table, as those of rows in 2D: see
-box.py. So the mesh is even within planes, and may be any across them.
+plane_box.py. So the mesh is even within planes, and may be any across them.
 """
 
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.box import ABOVE, BELOW, HIGH, LOW, TARGET, entry, first_row
 from mgcore.kernels.common import second_difference, squares
 from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
 from mgcore.kernels.halves import (
@@ -43,6 +42,7 @@ from mgcore.kernels.halves import (
     fill,
     split,
 )
+from mgcore.kernels.plane_box import ABOVE, BELOW, HIGH, LOW, TARGET, entry, first_row
 from mgcore.kernels.rim import clear, clear_array, close, close_sums
 from mgcore.kernels.space_box import (
     BETWEEN,

@@ -11,7 +11,7 @@ A pass goes through memory once, line by line (halves.py says what a line is). W
 
 so each line of u and g is read once and u is written once; what lies between stays in the cache, in
 rings of a few lines. Each of these is a stage: a short function of plane_fused.py, space_fused.py
-or box_fused.py for one vector of nodes. :class:`Work` says which ones have any.
+or plane_box_fused.py for one vector of nodes. :class:`Work` says which ones have any.
 
 Each thread owns a strip of lines. Those around a border between strips are copied first, and both
 sides compute the few lines there that they need from each other, so strips do not wait for one

@@ -10,8 +10,8 @@ import mgcore
 from mgcore import Robin, poisson_levels, threads
 from mgcore.box_level import BoxLevel
 from mgcore.kernels import compilation
-from mgcore.kernels.box import FACES, NODES, TABLES
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
+from mgcore.kernels.plane_box import FACES, NODES, TABLES
 from mgcore.stencil_level import StencilLevel
 
 D, N, P, R = "dirichlet", "neumann", "periodic", Robin(0.7)

@@ -26,7 +26,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mgcore.kernels.box import (
+from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
+from mgcore.kernels.halves import (
+    AHEAD,
+    CORRECTED,
+    GIVEN,
+    NEAR,
+    NORM,
+    NOTHING,
+    RESTRICTION,
+    ZERO,
+)
+from mgcore.kernels.plane_box import (
     BEFORE,
     BEHIND,
     CENTRE,
@@ -62,17 +73,6 @@ from mgcore.kernels.box import (
     place,
     places_of,
     pull,
-)
-from mgcore.kernels.compilation import inlined, parallel, serial, unsigned
-from mgcore.kernels.halves import (
-    AHEAD,
-    CORRECTED,
-    GIVEN,
-    NEAR,
-    NORM,
-    NOTHING,
-    RESTRICTION,
-    ZERO,
 )
 from mgcore.kernels.vectors import (
     add_squares,
@@ -139,7 +139,7 @@ class Strip(NamedTuple):
     """A strip of rows: its scratch S, its level, the arrays of the pass.
 
     By `kind` fields are read: of a on FACES, or at NODES, or with TABLES none. `far` is what
-    :class:`~mgcore.kernels.box.Row` says.
+    :class:`~mgcore.kernels.plane_box.Row` says.
     """
 
     S: np.ndarray

@@ -1,4 +1,4 @@
-"""How a level and its scratch lie in memory, for the fused passes of box_fused.py.
+"""How a level and its scratch lie in memory, for the fused passes of plane_box_fused.py.
 
 A grid is the product of its two axes, and so are the operator and the transfers: what stages need
 to know of a node is told by tables along the axes.

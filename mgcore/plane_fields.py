@@ -10,14 +10,14 @@ import numpy as np
 
 from mgcore.axis import Axis, Robin
 from mgcore.diffusion import Diffusion
-from mgcore.kernels.box import AT_NODES, COLUMNS, FACES, HALVES, NODES, ROWS, TABLES
+from mgcore.kernels.plane_box import AT_NODES, COLUMNS, FACES, HALVES, NODES, ROWS, TABLES
 from mgcore.layout import Layout
 
 __all__ = ["fields", "kind_of"]
 
 
 def kind_of(operator: Diffusion) -> int:
-    """What passes read of a: TABLES, FACES or NODES of :mod:`mgcore.kernels.box`."""
+    """What passes read of a: TABLES, FACES or NODES of :mod:`mgcore.kernels.plane_box`."""
     medium = operator.medium
     if medium.separable and not medium.reaction.any():
         return TABLES
@@ -43,7 +43,8 @@ def fields(operator: Diffusion, kind: int, layout: Layout, room: int) -> np.ndar
     Returns
     -------
     ndarray
-        (unknown rows + 2, halves, room): see COLUMNS and its like in :mod:`mgcore.kernels.box`.
+        (unknown rows + 2, halves, room): see COLUMNS and its like in
+        :mod:`mgcore.kernels.plane_box`.
     """
     grid, medium = operator.grid, operator.medium
     owned = bool(medium.reaction.any())
@@ -79,7 +80,7 @@ def _put_nodes(a: np.ndarray, axis: Axis, out: np.ndarray) -> None:
     """Half of a at all nodes, as the mean of two of them is what a face has."""
     _put(a, 0, out, 0.5)
     if axis.periodic:
-        # Node -1 is an odd one, for which stages look behind the even half: see box.places_of.
+        # Node -1 is an odd one, sought behind the even half: see plane_box.places_of.
         out[: len(a), 0, -1] = a[:, -1] / 2
         out[: len(a), 0, axis.n // 2] = a[:, 0] / 2
 

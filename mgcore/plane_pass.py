@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from mgcore.axis import Axis
-from mgcore.box_fields import fields, kind_of
 from mgcore.diffusion import Diffusion
 from mgcore.fused_pass import Pass, Room, node_by_node
 from mgcore.grid import Grid
-from mgcore.kernels import BOXES, box
-from mgcore.kernels.box import MARGIN, Across, Along, Box
+from mgcore.kernels import PLANES
+from mgcore.kernels import plane_box as box
+from mgcore.kernels.plane_box import MARGIN, Across, Along, Box
 from mgcore.layout import Layout
+from mgcore.plane_fields import fields, kind_of
 
-__all__ = ["BoxPass", "across", "couplings", "fits"]
+__all__ = ["PlanePass", "across", "couplings", "fits"]
 
 # More rows than any grid has: where a periodic axis ends.
 _ENDLESS = 2**40
@@ -26,8 +27,8 @@ def fits(grid: Grid, coarse: Grid) -> bool:
     return grid.ndim == 2 and all(map(node_by_node, grid.axes, coarse.axes))
 
 
-class BoxPass(Pass):
-    """Red-black steps on one grid, with what comes before and after: see kernels/box_fused.py.
+class PlanePass(Pass):
+    """Red-black steps on one grid, and what comes before and after: see kernels/plane_box_fused.py.
 
     Where a varies along the axis of its flux alone and c = 0, the operator is a sum of second
     differences along the axes, which are tables. Else tables say what an a of one would give, and
@@ -72,13 +73,13 @@ class BoxPass(Pass):
             real(omega),
         )  # fmt: skip
         self.box = Box(rows, along, *lie)
-        # As box.box_of takes it.
+        # As plane_box.box_of takes it.
         numbers = np.array([*rows[2:], *along[1:], *lie[:-1]], np.int64)
         self.told = (numbers, self.box.omega, *tables)
         self.told_to_keep_u = (numbers, real(0), *tables)
-        # Where scratch says what omega / diagonal was computed for: see box.known.
+        # Where scratch says what omega / diagonal was computed for: see plane_box.known.
         self._known = [slot * int(half) for slot in range(2 * box.INVERSE, 2 * box.INVERSE + 4)]
-        self.kernels = BOXES[self.kind]
+        self.kernels = PLANES[self.kind]
 
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""
