@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 
 from mgnet import command
-from mgnet.folders import FolderClassification
+from mgnet.class_folders import FolderClassification
 from mgnet.training import Trainer
 
 

@@ -9,7 +9,7 @@ import torch
 
 from mgnet.baselines import BASELINES, Baseline
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.zoo import DATA_SETS, ZOO, Network, Result
+from mgnet.zoo import LECTURE_SETS, ZOO, Network, Result
 
 HEADER = (
     "name", "data", "parameters", "published", "multiply-adds", "accuracy %", "ours %", "structure",
@@ -34,11 +34,11 @@ MgNet-CMT-XS 17.9M and MgNet-CMT 30.1M on ImageNet."""
 def cost(name: str, data: str) -> tuple[int, int]:
     """Parameters and multiply-adds of a network on a data set, without memory for either."""
     model = _without_memory(name, data)
-    return count_parameters(model), multiply_adds(model, DATA_SETS[data].picture)
+    return count_parameters(model), multiply_adds(model, LECTURE_SETS[data].picture)
 
 
 def _without_memory(name: str, data: str) -> torch.nn.Module:
-    data_set = DATA_SETS[data]
+    data_set = LECTURE_SETS[data]
     with torch.device("meta"):
         return ZOO[name].build(data_set.classes, data_set.picture[0])
 
@@ -49,7 +49,7 @@ def published_sizes(data: str) -> dict[str, list[tuple[int, float]]]:
     Parameters
     ----------
     data : str
-        One of :data:`mgnet.zoo.DATA_SETS`.
+        One of :data:`mgnet.zoo.LECTURE_SETS`.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def row(entry: Network, result: Result) -> tuple[str, ...]:
 
 def baseline_row(entry: Baseline, result: Result) -> tuple[str, ...]:
     """The same for a model of scikit-learn."""
-    data_set = DATA_SETS[result.data]
+    data_set = LECTURE_SETS[result.data]
     features = math.prod(data_set.picture)
     parameters = entry.parameters(features, data_set.classes)
     size, operations = "-", "-"

@@ -16,7 +16,7 @@ from mgnet.densenet import DenseNet
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
 
-__all__ = ["DATA_SETS", "ZOO", "DataSet", "Network", "Result", "build", "network"]
+__all__ = ["LECTURE_SETS", "ZOO", "DataSet", "Network", "Result", "build", "network"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class DataSet:
     classes: int
 
 
-#: The lecture does not say how long a pulse wave is: 1,024 samples are a choice.
-DATA_SETS = {
+#: The data sets of the lecture, which does not say how long a pulse wave is: 1,024 is a choice.
+LECTURE_SETS = {
     "MNIST": DataSet((1, 28, 28), 10),
     "CIFAR-10": DataSet((3, 32, 32), 10),
     "CIFAR-100": DataSet((3, 32, 32), 100),
@@ -44,7 +44,7 @@ class Result:
     Attributes
     ----------
     data : str
-        One of `DATA_SETS`.
+        One of `LECTURE_SETS`.
     accuracy : str
         Test accuracy in per cent as printed, empty if none is.
     parameters : str
@@ -115,7 +115,7 @@ class Network:
             raise ValueError(
                 f"{self.name} has no option {', '.join(unknown)}; it knows {', '.join(known)}"
             )
-        data = DATA_SETS[self.data]
+        data = LECTURE_SETS[self.data]
         c = data.picture[0] if in_channels is None else in_channels
         given = {
             "num_classes": data.classes if num_classes is None else num_classes,

@@ -9,7 +9,7 @@ import mgnet
 from mgnet import table
 from mgnet.baselines import BASELINES
 from mgnet.cost import count_parameters
-from mgnet.zoo import DATA_SETS, ZOO, Result
+from mgnet.zoo import LECTURE_SETS, ZOO, Result
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -94,7 +94,7 @@ def test_build():
     assert count_parameters(default) == 521_418
     assert count_parameters(other) == 521_418 - 3 * 65 - 2 * 9 * 64
     net = mgnet.build("mgnet-pulse", in_channels=2)
-    assert net(torch.randn(3, 2, 64)).shape == (3, DATA_SETS["pulse"].classes)
+    assert net(torch.randn(3, 2, 64)).shape == (3, LECTURE_SETS["pulse"].classes)
     # Two networks of one name share nothing, their trained supports included.
     with torch.device("meta"):
         first, second = (set(mgnet.build("mgnet-hat-trained").parameters()) for _ in range(2))

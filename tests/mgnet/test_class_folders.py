@@ -14,8 +14,8 @@ from examples import train_folder
 from mgnet import MgNet
 from mgnet.__main__ import seen
 from mgnet.checkpoint import read_checkpoint
+from mgnet.class_folders import FolderClassification
 from mgnet.decoding import centre_box, read_picture
-from mgnet.folders import FolderClassification
 from mgnet.processes import Processes
 from mgnet.recipe import Recipe
 from mgnet.tasks import Step
