@@ -576,6 +576,25 @@ def test_a_single_unknown_along_an_axis(axis, length):
     np.testing.assert_allclose(found.u.reshape(-1), sp.linalg.spsolve(A, b), atol=1e-9)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_residuals_on_thin_boxes_are_those_of_the_matrix(fused):
+    rng = np.random.default_rng(0)
+    kinds = ["dirichlet", "dirichlet", "dirichlet", "neumann", Robin(2.0)]
+    for _ in range(150):
+        shape = [int(rng.choice([3, 4, rng.integers(5, 70)])) for _ in range(rng.integers(2, 4))]
+        pairs = [tuple(rng.choice(kinds, 2)) for _ in shape]
+        sides = [pair if rng.random() < 0.8 else "periodic" for pair in pairs]
+        varying = {"coefficient": rng.uniform(1, 2, shape)} if rng.random() < 0.5 else {}
+        levels = poisson_levels(shape, sides=sides, fused=fused, coarsest=1, **varying)
+        for level in levels:
+            inside = level.grid.unknown
+            u, g = np.zeros((2, *level.grid.shape))
+            u[inside] = rng.standard_normal(level.grid.interior)
+            exact = -level.operator.matrix() @ u[inside].reshape(-1)
+            found = level.residual(level.start(g, u))[inside].reshape(-1)
+            np.testing.assert_allclose(found, exact, atol=1e-12 * abs(exact).max())
+
+
 def test_a_stencil_of_one_point_has_any_sides():
     solution = solve_poisson(G, sides="neumann", operator=Stencil({(0, 0): 2.0}))
     np.testing.assert_array_equal(solution.u, G / 2)
