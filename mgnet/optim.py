@@ -71,7 +71,12 @@ class Muon(torch.optim.Optimizer):
     :class:`torch.optim.Muon` takes matrices only and does not keep the norm.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.24, momentum: float = 0.6):
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = Recipe.lr,
+        momentum: float = Recipe.momentum,
+    ):
         if lr < 0 or not 0 <= momentum < 1:
             raise ValueError(f"lr must be >= 0 and 0 <= momentum < 1, got {lr} and {momentum}")
         super().__init__(params, {"lr": lr, "momentum": momentum})
