@@ -45,7 +45,8 @@ class Hat(nn.Module):
     derivatives, but exactly zero for x >= M, where the three terms would leave a rounding error.
 
     The derivative in M is 1 on (M/2, M) and 0 elsewhere: while no input lies there, a trained
-    support moves by weight decay alone, towards 1.
+    support moves by weight decay alone, towards 1, where a recipe has one for single numbers
+    (``decay="all"``).
 
     Examples
     --------

@@ -73,9 +73,9 @@ class _Files(Dataset):
 class FolderClassification(Labelled):
     """Labelled pictures in one folder for each class, as ImageNet has them.
 
-    DIR/train/CLASS/NAME.jpg and DIR/val/CLASS/NAME.jpg, where "val" may be "validation" or "test"
-    as well; or DIR/CLASS/NAME.jpg, of which a part is set aside. Files of other kinds are left out,
-    and classes are numbered in the order of their names.
+    DIR/train/CLASS/NAME.jpg and DIR/val/CLASS/NAME.jpg, where "train" may be "training", and "val"
+    "valid", "validation" or "test"; or DIR/CLASS/NAME.jpg, of which a part is set aside. Files of
+    other kinds are left out, and classes are numbered in the order of their names.
 
     Training pictures are random crops (:func:`mgnet.decoding.random_box`), then changed as the
     recipe says; of test pictures, the middle is taken: 7/8 of the shorter side. Which crop an

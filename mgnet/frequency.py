@@ -117,6 +117,8 @@ def spectrum(errors: np.ndarray, highest: int) -> np.ndarray:
     ----------
     errors : ndarray
         (..., points), at :func:`midpoints`.
+    highest : int
+        The largest k.
 
     Returns
     -------

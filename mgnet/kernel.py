@@ -88,9 +88,13 @@ def train_smoother(
     cycle : callable
         Builds the cycle from the number of levels; V(1,1) if not given.
     steps : int
-        Steps of Adam, its rate falling linearly from `lr` to zero.
+        Steps of Adam.
+    lr : float
+        Its rate at the start, which falls linearly to zero.
     batch : int
         Errors carried along.
+    seed : int
+        Of the errors to begin with.
     progress : bool
         Show a bar on stderr, where that is a terminal.
 
