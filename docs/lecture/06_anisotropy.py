@@ -202,7 +202,7 @@ def _():
 
     ```python
     # mgcore/grid.py
-    axis.can_coarsen and h < 1.5 * min(able)
+    axis.can_coarsen and h < limit * min(able)
     ```
 
     Or a sweep takes lines, $u \leftarrow u + \omega\, T^{-1} (g - A u)$ with $T$ the part of $A$ along
