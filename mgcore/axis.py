@@ -128,6 +128,12 @@ class Axis:
         return bool((self.widths == self.widths[0]).all())
 
     @cached_property
+    def even_inside(self) -> bool:
+        """Whether they are but for those at the ends, where coarsening an even axis leaves some."""
+        inside = self.widths[1:-1]
+        return bool((abs(inside - self.widths[1]) <= 1e-9 * self.widths[1]).all())
+
+    @cached_property
     def mass(self) -> np.ndarray:
         """The length that belongs to each node: half the mesh widths beside it."""
         h = self.widths / 2

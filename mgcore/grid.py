@@ -11,12 +11,12 @@ import numpy as np
 from mgcore.axis import SCOPE, Axis, Robin, Side, pair_of_sides
 from mgcore.cached import cached_property
 
-__all__ = ["LIKE", "Grid"]
+__all__ = ["Grid"]
 
-#: What is shorter than so many times the smallest mesh width is halved with it, by number of axes.
-#: Pictures of 3 to 2 on the unit square have 1.5 and a bit, and cycles that halve both axes cost a
-#: third. In space, two short axes beside such a long one would converge at .34 in place of .15.
-LIKE = {1: 1.5, 2: 1.55, 3: 1.5}
+# What is shorter than so many times the smallest mesh width is halved with it. Pictures of 3 to 2
+# on the unit square have 1.5 and a bit, and cycles that halve both axes cost a third. In space two
+# short axes beside such a long one would converge at .34 for .15, graded meshes at .57 for .12.
+_LIKE, _LIKE_ON_PICTURES = 1.5, 1.55
 
 
 class Grid:
@@ -195,11 +195,13 @@ class Grid:
     def halved_axes(self) -> tuple[bool, ...]:
         """Which axes the next coarser grid halves; none where all are too short.
 
-        Axes are halved whose mesh width is below `LIKE` times the smallest of those that still can
-        be. Strong couplings are along short mesh widths, and only errors that point smoothing
-        made smooth, those along strong couplings, can be seen on a coarser grid.
+        Axes are halved whose mesh width is below 1.5 times the smallest of those that still can
+        be, on even meshes in 2D 1.55 times. Strong couplings are along short mesh widths, and only
+        errors that point smoothing made smooth, those along strong couplings, can be seen on a
+        coarser grid.
         """
-        limit = LIKE[self.ndim]
+        picture = self.ndim == 2 and all(axis.even_inside for axis in self.axes)
+        limit = _LIKE_ON_PICTURES if picture else _LIKE
         able = [h for h, axis in zip(self.spacing, self.axes, strict=True) if axis.can_coarsen]
         return tuple(
             axis.can_coarsen and h < limit * min(able)

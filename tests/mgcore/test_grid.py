@@ -49,6 +49,9 @@ def test_the_chain_ends_with_one_unknown_and_narrows_mesh_widths(powers, lengths
 def test_pictures_of_3_to_2_on_the_unit_square_have_both_axes_halved(sides):
     assert Grid((600, 400), sides=sides).halved_axes() == (True, True)
     assert Grid((120, 80, 80), sides=sides).halved_axes() == (True, False, False)
+    x, y = np.linspace(0, 1, 97), np.linspace(0, 1, 65)
+    assert Grid(coordinates=(x, y), sides=sides).halved_axes() == (True, True)
+    assert Grid(coordinates=(x**1.5, y), sides=sides).halved_axes() == (True, False)
     g = np.random.default_rng(0).standard_normal((600, 400))
     assert mgcore.solve_poisson(g, sides=sides).nit <= 8
 
