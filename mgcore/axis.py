@@ -131,7 +131,7 @@ class Axis:
     def even_inside(self) -> bool:
         """Whether they are but for those at the ends, where coarsening an even axis leaves some."""
         inside = self.widths[1:-1]
-        return bool((abs(inside - self.widths[1]) <= 1e-9 * self.widths[1]).all())
+        return bool((abs(inside - inside[:1]) <= 1e-9 * inside[:1]).all())
 
     @cached_property
     def mass(self) -> np.ndarray:
