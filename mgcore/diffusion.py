@@ -202,10 +202,15 @@ class Diffusion(Operator):
     def bound(self) -> float:
         """See :class:`~mgcore.operators.Operator`; with the largest of each term."""
         total = float(self.own.max())
-        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+        for axis, largest in zip(self.grid.axes, self._largest, strict=True):
             lower, upper, _ = axis.second_difference(np.ones(len(axis.widths)))
-            total += float(faces.max()) * float((lower + upper).max())
+            total += largest * float((lower + upper).max())
         return 2 * total
+
+    @cached_property
+    def _largest(self) -> tuple[float, ...]:
+        """The largest a of each axis."""
+        return tuple(float(faces.max()) for faces in self.medium.faces)
 
     @property
     def condition(self) -> float:
@@ -214,10 +219,10 @@ class Diffusion(Operator):
         With the largest and smallest a and mesh width of each axis.
         """
         ratio = 1.0
-        for axis, faces in zip(self.grid.axes, self.medium.faces, strict=True):
+        for axis, faces, a in zip(self.grid.axes, self.medium.faces, self._largest, strict=True):
             weights = np.concatenate(axis.second_difference(np.ones(len(axis.widths)))[:2])
             weights = weights[weights > 0]
-            ratio = max(ratio, float(faces.max() / faces.min() * (weights.max() / weights.min())))
+            ratio = max(ratio, float(a / faces.min() * (weights.max() / weights.min())))
         return self.grid.condition * ratio
 
 
