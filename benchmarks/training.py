@@ -58,7 +58,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, relu
 from benchmarks.report import Goal, markdown, publish
 from mgnet import MgNet, gate
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.journal import describe_machine
+from mgnet.machine import describe_machine
 from mgnet.optim import make_optimizers
 from mgnet.precision import autocast, memory_format, parameter_dtype, resolved
 from mgnet.recipe import PRESETS, Recipe

@@ -37,7 +37,7 @@ from mgnet.checkpoint import CHECKPOINT, read_checkpoint
 from mgnet.cost import count_parameters
 from mgnet.folder import BusyError, atomic, claimed
 from mgnet.interruption import Interrupted
-from mgnet.journal import describe_machine
+from mgnet.machine import describe_machine
 from mgnet.pictures import PictureSet
 from mgnet.plotting import plot_sizes
 from mgnet.recipe import PRESETS, Recipe

@@ -7,9 +7,10 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("mgnet needs PyTorch: pip install 'mgcore[torch]'", name="torch") from None
 
-from mgnet.classifier import Classifier, load
+from mgnet.classifier import Classifier
 from mgnet.kernel import SymmetricKernel, train_smoother
 from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel
+from mgnet.loading import load
 from mgnet.mgnet import MgNet
 from mgnet.poisson import poisson_levels, solve_poisson
 from mgnet.pretrained import load_pretrained

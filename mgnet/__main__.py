@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from mgnet.classifier import Classifier, load
+from mgnet.classifier import Classifier
 from mgnet.decoding import centre_box, read_picture
+from mgnet.loading import load
 from mgnet.pretrained import load_pretrained
 
 

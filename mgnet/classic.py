@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import conv
+from mgnet.conv import conv
 from mgnet.record import recorded
 
 __all__ = ["AlexNet", "LeNet5", "LogisticRegression", "OneHiddenLayer", "PlainCNN"]

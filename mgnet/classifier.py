@@ -1,34 +1,24 @@
-"""A classifier as it is used: normalisation, network, names of the classes; and its file."""
+"""A classifier as it is used: normalisation, network, names of the classes."""
 
 from __future__ import annotations
 
 import copy
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from mgnet import gate, record
 from mgnet.augment import reflected
-from mgnet.checkpoint import CHECKPOINT, non_finite, read_checkpoint
-from mgnet.folder import atomic
+from mgnet.checkpoint import non_finite
+from mgnet.weights import write_weights
 
-__all__ = ["WEIGHTS", "Classifier", "Normalise", "Prediction", "load"]
-
-#: Name of the weights' file in the folder of a finished run.
-WEIGHTS = "weights.safetensors"
-
-#: Key of the record in a file of weights.
-_KEY = "mgnet"
+__all__ = ["Classifier", "Normalise", "Prediction"]
 
 _DTYPES = ("uint8", "float32")
 
@@ -274,6 +264,24 @@ class Classifier(nn.Module):
             "middle": self.middle,
         }
 
+    @classmethod
+    def from_record(cls, about: Mapping[str, Any]) -> Classifier:
+        """The classifier that a record describes, untrained.
+
+        Raises
+        ------
+        KeyError, RuntimeError, TypeError, ValueError
+            If the record is not one that :meth:`record` has made.
+        """
+        channels = about["channels"]
+        unit = Normalise(torch.zeros(channels), torch.ones(channels))
+        network = record.rebuild({key: about[key] for key in ("network", "options")})
+        # Files of before have no shape or middle.
+        return cls(
+            network, unit, about["classes"], about["dtype"], about.get("shape"),
+            about.get("middle", 1),
+        )  # fmt: skip
+
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write weights and record to a safetensors file, which :func:`load` reads.
 
@@ -297,7 +305,7 @@ class Classifier(nn.Module):
             name = "normalise.std" if (weights["normalise.std"] == 0).any() else non_finite(weights)
             if name is not None:
                 raise ValueError(f"{name} does not fit into float16: save without half=True")
-        write_weights(Path(path), self, about, half=half)
+        write_weights(path, self, about, half=half)
 
 
 @contextmanager
@@ -321,84 +329,3 @@ def _views(examples: Tensor, flip: bool, shift: int) -> list[Tensor]:
             view = view.index_select(axis, reflected(i, n))
         views.append(view)
     return views + [view.flip(-1) for view in views] if flip else views
-
-
-def write_weights(
-    path: Path, model: nn.Module, about: dict[str, Any], *, half: bool = False
-) -> None:
-    """A safetensors file with a record in its header, whole or not at all."""
-    model = copy.deepcopy(model).cpu()
-    model = model.half() if half else model
-    weights: dict[int, tuple[str, Tensor]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        weights.setdefault(id(tensor), (name, tensor))  # what iterations share is written once
-    content = {name: tensor.detach().contiguous() for name, tensor in weights.values()}
-    # In memory first: what safetensors writes itself, nobody but its owner may read, and for a full
-    # disk it has an error of its own.
-    raw = safetensors.torch.save(content, {_KEY: json.dumps(about)})
-    with atomic(path) as temporary:
-        temporary.write_bytes(raw)
-
-
-def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Classifier:
-    """The classifier that a training run, or :meth:`mgnet.Classifier.save`, has written.
-
-    Parameters
-    ----------
-    path : path
-        A file of weights (.safetensors), a checkpoint, or the folder of a run with one of them.
-    device : str or torch.device
-
-    Returns
-    -------
-    Classifier
-        In evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file, it is damaged, or it does not say how the network is built.
-    """
-    device = gate.device(device)
-    path = Path(path)
-    if not (path / CHECKPOINT).exists() and (path / WEIGHTS).exists():
-        path /= WEIGHTS  # of a run, without its checkpoint
-    in_file = path.suffix == ".safetensors"
-    if in_file:
-        about = _read_record(path)
-    else:
-        path, saved = read_checkpoint(path)
-        about = saved["record"]
-    try:
-        model = rebuild(about)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not say how its network is built: {error}") from None
-    try:
-        if in_file:
-            safetensors.torch.load_model(model, path)
-        else:
-            model.load_state_dict(saved["average"] or saved["model"])
-    except RuntimeError as error:
-        raise ValueError(f"the weights in {path} are not those of its network: {error}") from None
-    return model.to(device).eval()
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ValueError(f"there is no file {path}")
-    try:
-        with safetensors.safe_open(path, "pt") as stream:
-            return json.loads((stream.metadata() or {})[_KEY])
-    except (safetensors.SafetensorError, KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or not a file of mgnet's: {error!r}") from None
-
-
-def rebuild(about: dict[str, Any]) -> Classifier:
-    """A classifier of the given record, untrained."""
-    channels = about["channels"]
-    unit = Normalise(torch.zeros(channels), torch.ones(channels))
-    network = record.rebuild({key: about[key] for key in ("network", "options")})
-    # Files of before have no shape or middle.
-    return Classifier(
-        network, unit, about["classes"], about["dtype"], about.get("shape"), about.get("middle", 1)
-    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import batch_norm, conv
+from mgnet.conv import batch_norm, conv
 from mgnet.record import recorded
 
 __all__ = ["DenseNet"]

@@ -11,14 +11,12 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
+from mgnet.conv import batch_norm, conv, max_pool
 from mgnet.iteration import Chebyshev, Iteration, Multistep
 from mgnet.level import (
     ConvLevel,
     FeatureLevel,
     ResidualLevel,
-    batch_norm,
-    conv,
-    max_pool,
     states_on_the_way_down,
 )
 from mgnet.record import recorded

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from mgnet.classifier import Classifier, load
+from mgnet.classifier import Classifier
+from mgnet.loading import load
 
 __all__ = ["load_pretrained"]
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mgcore.cycle import run, slash_cycle
 from mgnet import gate
 from mgnet.activations import Sigma, per_level
-from mgnet.level import ResidualLevel, batch_norm, conv, states_on_the_way_down
+from mgnet.conv import batch_norm, conv
+from mgnet.level import ResidualLevel, states_on_the_way_down
 from mgnet.record import recorded
 from mgnet.stem import make_stem, smallest_side
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from mgnet import journal
 from mgnet.checkpoint import CHECKPOINT, CheckpointError, read_checksum, write_checkpoint
-from mgnet.classifier import WEIGHTS, write_weights
 from mgnet.folder import claimed
 from mgnet.journal import Epoch
+from mgnet.weights import WEIGHTS, write_weights
 
 __all__ = ["RunFolder"]
 

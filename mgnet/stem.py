@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet import gate
-from mgnet.level import conv, convolve, max_pool
+from mgnet.conv import conv, convolve, max_pool
 
 __all__ = ["STEMS", "Whitening", "make_stem", "smallest_side"]
 

@@ -18,8 +18,8 @@ from mgcore.lines import bands
 from mgcore.operators import Operator
 from mgcore.smoothers import Smoother
 from mgcore.stencil import Stencil
+from mgnet.conv import convolve
 from mgnet.kernel import SymmetricKernel
-from mgnet.level import convolve
 
 __all__ = ["Couplings", "Inverse", "Transfer", "smoothing_kernels"]
 

@@ -13,9 +13,10 @@ from torch import nn
 
 import mgnet
 from mgnet import MgNet
-from mgnet.classifier import Classifier, Normalise, load
+from mgnet.classifier import Classifier, Normalise
 from mgnet.data import load as load_data
 from mgnet.folder import FolderError
+from mgnet.loading import load
 from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
 from mgnet.training import Trainer

@@ -13,8 +13,8 @@ import torch
 from examples import train_mnist
 from mgnet import data
 from mgnet.checkpoint import read_checkpoint
-from mgnet.classifier import load
 from mgnet.folder import claimed
+from mgnet.loading import load
 from mgnet.training import Trainer, saved_recipe
 
 ROOT = Path(__file__).parents[2]

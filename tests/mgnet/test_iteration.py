@@ -9,8 +9,8 @@ from torch import nn
 
 from mgcore.cycle import slash_cycle
 from mgnet import FeatureLevel, MgNet, ResidualLevel
+from mgnet.conv import FixedConv
 from mgnet.iteration import Chebyshev, Iteration, Multistep
-from mgnet.level import FixedConv
 
 RULES = ["multistep", "chebyshev"]
 FORMS = ["feature", "residual"]

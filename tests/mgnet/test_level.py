@@ -6,7 +6,8 @@ from torch import nn
 
 import mgcore
 from mgcore.cycle import run, slash_cycle, v_cycle
-from mgnet.level import ConvLevel, FeatureLevel, FixedConv, ResidualLevel, State, conv
+from mgnet.conv import FixedConv, conv
+from mgnet.level import ConvLevel, FeatureLevel, ResidualLevel, State
 
 
 def double(module):

@@ -12,7 +12,7 @@ from torch import nn
 
 import mgnet
 from mgnet import MgNet, pretrained, table
-from mgnet.classifier import Classifier, Normalise, rebuild
+from mgnet.classifier import Classifier, Normalise
 from mgnet.record import recorded
 
 main = importlib.import_module("mgnet.__main__").main
@@ -155,6 +155,6 @@ def test_files_of_before_have_no_shape_or_middle(tmp_path):
     assert mgnet.load(path).shape is None
     about = mgnet.load(path).record()
     del about["shape"], about["middle"]
-    again = rebuild(about)
+    again = Classifier.from_record(about)
     assert again.shape is None
     assert again.middle == 1

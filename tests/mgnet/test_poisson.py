@@ -15,7 +15,8 @@ import mgnet
 from mgcore import Chebyshev, Grid, Stencil, Zebra, full_multigrid, run, slash_cycle
 from mgcore.cycle import f_cycle, v_cycle, w_cycle
 from mgcore.level import Hierarchy
-from mgnet.level import FeatureLevel, FixedConv
+from mgnet.conv import FixedConv
+from mgnet.level import FeatureLevel
 
 RNG = np.random.default_rng(3)
 
