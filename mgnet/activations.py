@@ -2,8 +2,19 @@
 
 A network takes sigma as a text, such as "relu" or "hat-5"; as a module, which is copied for each
 place; or as a callable that makes one. Or as a list with one of these for each level, the finest
-first: ``["hat-5", "hat-10"]`` or ``[nn.PReLU(c) for c in channels]``. Texts are for configurations
-that are written down: :func:`from_text` reads them, :func:`describe` finds them.
+first: ``["hat-5", "hat-10"]`` or ``[nn.PReLU(c) for c in channels]``. Texts can be written down, on
+a command line or beside weights; :func:`describe` finds that of a module.
+
+====================  ============================================================
+text                  sigma
+====================  ============================================================
+relu, gelu, silu      torch's, as are sigmoid and tanh
+prelu                 PReLU, one trained slope for each place
+prelu-per-channel     the same, one for each channel
+hat-M                 :class:`Hat` of support M, such as "hat-5"
+hat-M-trained         a hat whose support is trained and begins as M
+heaviside             :class:`Heaviside`, forward only
+====================  ============================================================
 """
 
 from __future__ import annotations
@@ -17,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Hat", "Heaviside", "Sigma", "describe", "from_text", "per_level"]
+__all__ = ["Hat", "Heaviside", "Sigma", "describe", "per_level"]
 
 Maker = Callable[[], nn.Module]
 Sigma = str | nn.Module | Maker | Sequence[str | nn.Module | Maker]
@@ -127,47 +138,29 @@ _KINDS: dict[str, type[nn.Module]] = {
     "heaviside": Heaviside,
 }
 
-
-def from_text(text: str | Sequence[str]) -> Sigma:
-    """What a network takes as sigma for a text, or for a list of texts, one for each level.
-
-    Parameters
-    ----------
-    text : str or list of str
-        "relu", "prelu" (one trained number for each place), "gelu", "sigmoid", "tanh", "silu",
-        "heaviside"; "hat-M" for a hat of support M, such as "hat-5", and "hat-5-trained" where 5 is
-        the start of a trained support.
-
-    Raises
-    ------
-    ValueError
-        For any other text.
-
-    Examples
-    --------
-    >>> nn.Sequential(*[make() for make in from_text(["relu", "hat-5-trained"])])
-    Sequential(
-      (0): ReLU()
-      (1): Hat(support=5, trainable=True)
-    )
-    """
-    if isinstance(text, str):
-        return _maker_of(text)
-    return [_maker_of(name) for name in text]
+_PER_CHANNEL = "prelu-per-channel"
 
 
-def _maker_of(text: str) -> Maker:
+def _from_text(text: str, channels: int | None) -> nn.Module:
+    """The activation that a text stands for, where there are so many channels."""
     if text in _KINDS:
-        return _KINDS[text]
+        return _KINDS[text]()
+    if text == _PER_CHANNEL:
+        if channels is None:
+            raise ValueError(
+                f"{text!r} needs a network whose levels have one number of channels each: take "
+                "'prelu'"
+            )
+        return nn.PReLU(channels)
     kind, _, number = text.removesuffix("-trained").partition("-")
     try:
         if kind == "hat" and 0 < float(number) < math.inf:
-            return partial(Hat, float(number), text.endswith("-trained"))
+            return Hat(float(number), text.endswith("-trained"))
     except ValueError:
         pass
     raise ValueError(
-        f"unknown activation {text!r}; known are {', '.join(_KINDS)}, hat-M for a hat of support "
-        "M, such as hat-5, and hat-5-trained"
+        f"unknown activation {text!r}; known are {', '.join(_KINDS)}, {_PER_CHANNEL}, hat-M for a "
+        "hat of support M, such as hat-5, and hat-5-trained"
     )
 
 
@@ -183,7 +176,7 @@ def describe(sigma: Sigma) -> str | list[str]:
     Raises
     ------
     ValueError
-        If no text makes the same.
+        If no text makes the same, or a text is unknown.
 
     Examples
     --------
@@ -197,20 +190,21 @@ def describe(sigma: Sigma) -> str | list[str]:
 
 def _text(sigma: Any) -> str:
     if isinstance(sigma, str):
-        sigma = _maker_of(sigma)
+        sigma = _from_text(sigma, channels=2)  # another number than that of a plain PReLU
     # Other callables are not asked: making a module may draw random numbers.
     if sigma in _KINDS.values() or (isinstance(sigma, partial) and _has_text(sigma.func)):
         sigma = sigma()
-    text = sigma.describe() if type(sigma) is Hat else ""
+    if type(sigma) is Hat:
+        return sigma.describe()
     for name, known in _KINDS.items():
         if type(sigma) is known and _same(sigma, known()):
-            text = name
-    if not text:
-        raise ValueError(
-            f"no text stands for the activation {sigma!r}; texts are {', '.join(_KINDS)}, hat-5 "
-            "and hat-5-trained"
-        )
-    return text
+            return name
+    if type(sigma) is nn.PReLU and _same(sigma, nn.PReLU(sigma.num_parameters)):
+        return _PER_CHANNEL
+    raise ValueError(
+        f"no text stands for the activation {sigma!r}; texts are {', '.join(_KINDS)}, "
+        f"{_PER_CHANNEL}, hat-5 and hat-5-trained"
+    )
 
 
 def _has_text(kind: Any) -> bool:
@@ -225,14 +219,17 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
     )
 
 
-def per_level(sigma: Sigma, levels: int, *, share: bool = False) -> list[Callable[[], nn.Module]]:
+def per_level(
+    sigma: Sigma, channels: Sequence[int | None], *, share: bool = False
+) -> list[Callable[[], nn.Module]]:
     """A function for each level that gives sigma for the next place on it.
 
     Parameters
     ----------
     sigma : str, Module, callable returning one, or list of these
         A list has one entry for each level; anything else serves all of them.
-    levels : int
+    channels : sequence of int or None
+        Of each level; None where they are not the same at all of its places.
     share : bool
         One module for all places of a level, so one set of trained numbers, instead of a copy for
         each.
@@ -242,28 +239,34 @@ def per_level(sigma: Sigma, levels: int, *, share: bool = False) -> list[Callabl
     ValueError
         If a list has another length, or an entry is an unknown text, or neither a module nor makes
         one.
+
+    Examples
+    --------
+    >>> [make() for make in per_level(["hat-5-trained", "prelu-per-channel"], [4, 8])]
+    [Hat(support=5, trainable=True), PReLU(num_parameters=8)]
     """
+    levels = len(channels)
     choices = list(sigma) if isinstance(sigma, (list, tuple, nn.ModuleList)) else [sigma] * levels
     if len(choices) != levels:
         raise ValueError(
             f"a list for sigma needs one entry for each level, got {len(choices)} for "
             f"{levels} levels"
         )
-    return [_maker(choice, share) for choice in choices]
+    return [_maker(*pair, share) for pair in zip(choices, channels, strict=True)]
 
 
-def _maker(choice: Any, share: bool) -> Callable[[], nn.Module]:
+def _maker(choice: Any, channels: int | None, share: bool) -> Callable[[], nn.Module]:
     if share:
-        one = _made_by(choice)
+        one = _made_by(choice, channels)
         return lambda: one
-    return lambda: _made_by(choice)
+    return lambda: _made_by(choice, channels)
 
 
-def _made_by(sigma: Any) -> nn.Module:
+def _made_by(sigma: Any, channels: int | None) -> nn.Module:
     if isinstance(sigma, nn.Module):
         return copy.deepcopy(sigma)
     if isinstance(sigma, str):
-        sigma = _maker_of(sigma)
+        return _from_text(sigma, channels)
     try:
         made = sigma()
     except TypeError:  # a function of tensors, or nothing that can be called

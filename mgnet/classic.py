@@ -74,7 +74,7 @@ class OneHiddenLayer(nn.Module):
         self.picture = tuple(picture)
         gate.positive(picture=self.picture, num_classes=num_classes, width=width)
         self.hidden = nn.Linear(math.prod(self.picture), width)
-        self.sigma = per_level(sigma, 1)[0]()
+        self.sigma = per_level(sigma, [None])[0]()
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, f: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class LeNet5(nn.Module):
         super().__init__()
         gate.positive(in_channels=in_channels, num_classes=num_classes)
         self.in_channels = in_channels
-        act = per_level(sigma, 1)[0]
+        act = per_level(sigma, [None])[0]
         self.convolutions = nn.Sequential(
             nn.Conv2d(in_channels, 6, 5), act(), nn.AvgPool2d(2),
             nn.Conv2d(6, 16, 5), act(), nn.AvgPool2d(2),
@@ -235,7 +235,7 @@ class PlainCNN(nn.Module):
         self.in_channels = in_channels
         self.smallest = 2 ** (len(steps) - 1)
         self.levels = nn.Sequential()
-        for act, c, count in zip(per_level(sigma, len(steps)), channels, steps, strict=True):
+        for act, c, count in zip(per_level(sigma, channels), channels, steps, strict=True):
             level = nn.Sequential()
             for i in range(count):
                 first = in_channels if len(self.levels) == 0 and i == 0 else c

@@ -69,7 +69,7 @@ class DenseNet(nn.Module):
         gate.dimension(dim)
         self.in_channels, self.dim = in_channels, dim
         self.smallest = 2 ** (len(layers) - 1)
-        sigmas = per_level(sigma, len(layers))
+        sigmas = per_level(sigma, [None] * len(layers))
         channels = 2 * growth
         self.stem = conv(dim, in_channels, channels)
         self.blocks = nn.ModuleList()

@@ -64,7 +64,7 @@ class MgNet(nn.Module):
         "single" is u <- u + e as above. The others add e to a trained sum of all earlier iterates,
         or of the last two: :mod:`mgnet.iteration`. They start out as the same network.
     sigma : str, Module, callable returning one, or list of these
-        The activation, by name (:func:`mgnet.activations.from_text`) or as a module, which is
+        The activation, by name (:mod:`mgnet.activations`) or as a module, which is
         copied for each place. A list has one entry for each level, such as ``["hat-5", "hat-10"]``
         or ``[nn.PReLU(c) for c in channels]``. The sigma behind R and Pi is that of the level they
         lead to.
@@ -148,7 +148,7 @@ class MgNet(nn.Module):
         self.logit_scale = float(logit_scale)
         self.in_channels, self.dim = in_channels, dim
         self.channels, self.cycle = channels, slash_cycle(steps)
-        sigmas = per_level(sigma, len(steps), share=share_sigma)
+        sigmas = per_level(sigma, channels, share=share_sigma)
 
         def activation(level: int) -> nn.Module:
             act = sigmas[level]()

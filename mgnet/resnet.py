@@ -42,7 +42,7 @@ class _Plan:
         gate.dimension(dim)
         gate.sharing(share_A=share_A, share_B=share_B, share_sigma=share_sigma)
         self.share_A, self.share_B, self.dim = share_A, share_B, dim
-        self.sigmas = per_level(sigma, len(self.steps), share=share_sigma)
+        self.sigmas = per_level(sigma, self.channels, share=share_sigma)
 
     def norm(self, stage: int) -> nn.Module:
         return batch_norm(self.dim, self.channels[stage])

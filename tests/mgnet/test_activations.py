@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from mgnet import MgNet
-from mgnet.activations import Hat, Heaviside, describe, from_text, per_level
+from mgnet.activations import Hat, Heaviside, describe, per_level
 from mgnet.cost import count_parameters
+from mgnet.densenet import DenseNet
 
 x = torch.linspace(-3, 9, 4001, dtype=torch.float64)
 
@@ -130,7 +131,7 @@ def test_a_list_gives_every_level_its_own():
 def test_modules_are_copied_so_networks_stay_apart():
     hats = [Hat(5, trainable=True)]
     for share in (True, False):
-        (make,) = per_level(hats, 1, share=share)
+        (make,) = per_level(hats, [None], share=share)
         first, second = make(), make()
         assert (first is second) == share
         assert first is not hats[0]
@@ -139,6 +140,7 @@ def test_modules_are_copied_so_networks_stay_apart():
 TEXTS = {
     "relu": nn.ReLU,
     "prelu": nn.PReLU,
+    "prelu-per-channel": partial(nn.PReLU, 3),
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -156,9 +158,9 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_there_and_back(text, device):
     with torch.device(device):
-        made = from_text(text)()
+        made = per_level(text, [3])[0]()
         assert repr(made) == repr(TEXTS[text]())
-        for sigma in (text, TEXTS[text], TEXTS[text](), made, from_text(text)):
+        for sigma in (text, TEXTS[text], TEXTS[text](), made):
             assert describe(sigma) == text
 
 
@@ -178,7 +180,17 @@ def test_networks_take_texts_and_lists_of_them():
     assert describe(["hat-5.0", nn.ReLU]) == ["hat-5", "relu"]
     assert describe(nn.ModuleList([Hat(5), nn.Tanh()])) == ["hat-5", "tanh"]
     assert describe(("relu",)) == ["relu"]
-    assert describe(from_text(["relu", "hat-7"])) == ["relu", "hat-7"]
+
+
+def test_sigma_knows_the_channels_of_its_level():
+    model = MgNet(channels=(4, 6), steps=(1, 1), sigma="prelu-per-channel")
+    sizes = [m.weight.numel() for m in model.modules() if isinstance(m, nn.PReLU)]
+    assert sizes == [4, 4, 4, 6, 6, 6, 6]
+    choice = [nn.PReLU(c) for c in (4, 6)]
+    assert describe(choice) == ["prelu-per-channel"] * 2
+    assert repr(MgNet(channels=(4, 6), steps=(1, 1), sigma=choice)) == repr(model)
+    with pytest.raises(ValueError, match="one number of channels each: take 'prelu'"):
+        DenseNet(sigma="prelu-per-channel")
 
 
 @pytest.mark.parametrize(
@@ -187,14 +199,14 @@ def test_networks_take_texts_and_lists_of_them():
 )  # fmt: skip
 def test_texts_that_are_none(text):
     with pytest.raises(ValueError, match=r"unknown activation .* known are relu, .*hat-5-trained"):
-        from_text(text)
+        per_level(text, [3])[0]()
 
 
 @pytest.mark.parametrize(
     "sigma",
     [
         nn.ReLU(inplace=True), partial(nn.ReLU, inplace=True), nn.GELU(approximate="tanh"),
-        nn.PReLU(3), nn.PReLU(init=0.1), nn.ELU, Hat, lambda: nn.ReLU(), torch.relu,
+        nn.PReLU(3, init=0.1), nn.PReLU(init=0.1), nn.ELU, Hat, lambda: nn.ReLU(), torch.relu,
         nn.Sequential(), [nn.ReLU, nn.ELU], 3, None, [[nn.ReLU]],
     ],
 )  # fmt: skip
