@@ -28,6 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mgnet import gate
+
 __all__ = ["Hat", "Heaviside", "Sigma", "describe", "per_level"]
 
 Maker = Callable[[], nn.Module]
@@ -67,8 +69,7 @@ class Hat(nn.Module):
 
     def __init__(self, support: float, trainable: bool = False):
         super().__init__()
-        if not isinstance(support, (int, float)) or not 0 < support < math.inf:
-            raise ValueError(f"support must be a positive number, got {support!r}")
+        gate.factor("support", support)
         self.trainable = trainable
         self._given = float(support)
         if trainable:

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import tee
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mgnet import gate
 from mgnet.augment import Augmentation, Mixture
 from mgnet.decoding import SUFFIXES, centre_box, pillow, random_box, read_picture
 from mgnet.pictures import split
@@ -123,11 +123,9 @@ class FolderClassification(Labelled):
         workers: int = 0,
     ):
         pillow()
-        for name, value, least in (("size", size, 1), ("workers", workers, 0)):
-            if not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}")
-        if not isinstance(smallest_crop, Real) or not 0 < smallest_crop <= 1:
-            raise ValueError(f"smallest_crop must be above 0, 1 at most, got {smallest_crop!r}")
+        gate.whole("size", size, 1)
+        gate.whole("workers", workers, 0)
+        gate.part("smallest_crop", smallest_crop)
         root = Path(folder)
         self.workers, self.device = int(workers), torch.device("cpu")
         self.classes, train, test = _found(root, test_fraction, seed)

@@ -31,6 +31,12 @@ class Normalise(nn.Module):
     mean, std : Tensor
         (channels,) in the units of x: of a uint8 picture between 0 and 255. A channel that is the
         same everywhere, but for rounding, becomes zero.
+
+    Raises
+    ------
+    ValueError
+        If they are no floating-point tensors of one shape (channels,), a number is not finite or a
+        deviation negative.
     """
 
     mean: Tensor
@@ -38,6 +44,17 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: Tensor, std: Tensor):
         super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            if not isinstance(values, Tensor) or not values.is_floating_point() or values.ndim != 1:
+                raise ValueError(
+                    f"{name} must be a floating-point tensor of shape (channels,), got {values!r}"
+                )
+        if mean.shape != std.shape:
+            raise ValueError(f"mean is of {len(mean)} channels and std of {len(std)}")
+        if not (mean.isfinite().all() and std.isfinite().all() and (std >= 0).all()):
+            raise ValueError(
+                f"mean must be finite and std 0 or more, got {mean.tolist()} and {std.tolist()}"
+            )
         self.register_buffer("mean", mean.clone())
         # A deviation below that is what rounding makes of a channel that does not vary.
         least = torch.finfo(std.dtype).eps * mean.abs()
@@ -91,6 +108,12 @@ class Classifier(nn.Module):
         Of a picture file it is to be shown the square in the middle that has this part of the
         shorter side, as when it was tested.
 
+    Raises
+    ------
+    ValueError
+        If there is no class, or dtype or middle is another one; in `predict`, `scores` and
+        `confusion` if the network gives another number of scores than there are classes.
+
     Examples
     --------
     >>> from mgnet import MgNet
@@ -113,8 +136,9 @@ class Classifier(nn.Module):
         super().__init__()
         if dtype not in _DTYPES:
             raise ValueError(f"examples are {' or '.join(_DTYPES)}, got {dtype!r}")
+        gate.part("middle", middle)
         self.network, self.normalise = network, normalise
-        self.classes, self.dtype = tuple(map(str, classes)), dtype
+        self.classes, self.dtype = gate.class_names(classes), dtype
         self.shape = None if shape is None else tuple(map(int, shape))
         self.middle = float(middle)
 
@@ -146,8 +170,7 @@ class Classifier(nn.Module):
             If the number of axes or channels is another one, or the type, or a number is not
             finite.
         """
-        gate.positive(batch_size=batch_size)
-        scores = self.scores(self._examples(examples), batch_size=batch_size)
+        scores = self.scores(examples, batch_size=batch_size)
         exact = torch.promote_types(scores.dtype, torch.float32)  # NumPy has no bfloat16
         probabilities = scores.to(exact).softmax(1).cpu().numpy()
         labels = probabilities.argmax(1)
@@ -155,6 +178,18 @@ class Classifier(nn.Module):
 
     def confusion(self, examples: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> np.ndarray:
         """How often class i was taken for class j: entry (i, j) of a (classes, classes) matrix.
+
+        Parameters
+        ----------
+        examples : Tensor or ndarray
+            As for `predict`.
+        labels : Tensor or ndarray
+            (N,) whole numbers, places in `classes`.
+
+        Returns
+        -------
+        ndarray
+            int64, of sum N.
 
         Raises
         ------
@@ -179,6 +214,16 @@ class Classifier(nn.Module):
     def features(self, examples: Tensor | np.ndarray) -> list[Tensor]:
         """What the network computes on every level, the finest first: u, for a MgNet.
 
+        Parameters
+        ----------
+        examples : Tensor or ndarray
+            As for `predict`; all are computed at once.
+
+        Returns
+        -------
+        list of Tensor
+            ``(N, channels[l], *grid of level l)``
+
         Raises
         ------
         ValueError
@@ -186,27 +231,41 @@ class Classifier(nn.Module):
         """
         if not hasattr(self.network, "features"):
             raise ValueError(f"{type(self.network).__name__} has no levels to look at")
-        examples = self._examples(examples)
+        examples = self._examples(examples).to(self.normalise.mean.device)
         with _evaluating(self), torch.no_grad():
             network: Any = self.network
             return network.features(self.normalise(examples))
 
     def scores(
-        self, examples: Tensor, *, flip: bool = False, shift: int = 0, batch_size: int = 500
+        self,
+        examples: Tensor | np.ndarray,
+        *,
+        flip: bool = False,
+        shift: int = 0,
+        batch_size: int = 500,
     ) -> Tensor:
         """Scores (N, classes) in evaluation mode, without gradients.
 
         Parameters
         ----------
-        examples : Tensor
-            ``(N, channels, *grid)``
+        examples : Tensor or ndarray
+            As for `predict`.
         flip : bool
             Average over both mirror images (along the last axis).
         shift : int
             Average over moves by -shift, 0 and shift pixels along all axes at once, what lies
             outside reflected.
         batch_size : int
+
+        Raises
+        ------
+        ValueError
+            As `predict` does, or if `shift` is not smaller than the grid.
         """
+        gate.positive(batch_size=batch_size)
+        gate.switch("flip", flip, "both mirror images", "the examples as they are")
+        examples = self._examples(examples)
+        gate.whole("shift", shift, 0, min(examples.shape[2:]))
         device = self.normalise.mean.device
         with _evaluating(self), torch.no_grad():
             parts = [
@@ -217,12 +276,20 @@ class Classifier(nn.Module):
 
     def _averaged(self, views: list[Tensor]) -> Tensor:
         scores = [self(view).to(self.normalise.mean.dtype) for view in views]
+        gate.scores(scores[0], len(self.classes))
         return torch.stack(scores).mean(0)
 
     def _examples(self, examples: Tensor | np.ndarray) -> Tensor:
-        if isinstance(examples, np.ndarray):  # torch takes no views that go backwards
-            examples = np.require(examples, requirements=["C", "W"])
-        given = torch.as_tensor(examples)
+        if isinstance(examples, Tensor):
+            given = examples
+        else:
+            try:  # torch takes no views that go backwards
+                given = torch.as_tensor(np.require(examples, requirements=["C", "W"]))
+            except (TypeError, ValueError):
+                kind = getattr(examples, "dtype", type(examples).__name__)
+                raise ValueError(
+                    f"examples must be a tensor or an array of numbers, got {kind}"
+                ) from None
         if self.dtype == "uint8" and given.dtype != torch.uint8:
             raise ValueError(
                 f"the network was trained on uint8 from 0 to 255, got {given.dtype}; multiply "
@@ -243,7 +310,7 @@ class Classifier(nn.Module):
             bad = ~given.flatten(1).isfinite().all(1)
             if bad.any():
                 raise ValueError(f"example {int(bad.nonzero()[0])} has a number that is not finite")
-        return given.to(self.normalise.mean.device)
+        return given
 
     # --- files ----------------------------------------------------------------------------------
 

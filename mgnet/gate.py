@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from numbers import Integral, Real
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = [
+    "class_names",
     "device",
     "dimension",
     "factor",
+    "is_number",
     "levels_of",
+    "number",
     "one_of",
+    "part",
     "pictures",
     "positive",
+    "scores",
     "sharing",
     "switch",
+    "whole",
 ]
 
 
@@ -37,18 +45,55 @@ def levels_of(
     return channels, steps
 
 
+def class_names(classes: Iterable[str]) -> tuple[str, ...]:
+    """Names of the labels 0, 1, ..., one at least; a set has no order, and a text is one name."""
+    if isinstance(classes, str | Set) or not isinstance(classes, Iterable):
+        raise ValueError(f"classes must be the names of the labels 0, 1, ..., got {classes!r}")
+    names = tuple(map(str, classes))
+    if not names:
+        raise ValueError("classes must name one class at least")
+    return names
+
+
+def is_number(value: Any, kind: type = Real) -> bool:
+    """Whether it is a number of that kind, Integral or Real; a truth value is none."""
+    return isinstance(value, kind) and not isinstance(value, bool | np.bool_)
+
+
 def positive(**numbers: int | Sequence[int]) -> None:
     """Whole numbers of 1 or more; a sequence holds at least one."""
     for name, value in numbers.items():
         values = value if isinstance(value, tuple) else (value,)
-        if not values or not all(isinstance(n, Integral) and int(n) > 0 for n in values):
+        if not values or not all(is_number(n, Integral) and int(n) > 0 for n in values):
             raise ValueError(f"{name} must be positive whole numbers, got {values}")
+
+
+def whole(name: str, value: int, least: int, below: float = math.inf) -> None:
+    """A whole number, `least` or more."""
+    if not is_number(value, Integral) or not least <= value < below:
+        raise ValueError(f"{name} must be a whole number, {_range(least, below)}, got {value!r}")
+
+
+def number(name: str, value: float, least: float, below: float = math.inf) -> None:
+    """A number, `least` or more."""
+    if not is_number(value) or not least <= value < below:
+        raise ValueError(f"{name} must be a number, {_range(least, below)}, got {value!r}")
+
+
+def _range(least: float, below: float) -> str:
+    return f"{least} or more" + ("" if below == math.inf else f" and below {below}")
 
 
 def factor(name: str, value: float) -> None:
     """A positive finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
+
+
+def part(name: str, value: float) -> None:
+    """A part of something, or all of it."""
+    if not is_number(value) or not 0 < value <= 1:
+        raise ValueError(f"{name} must be above 0, 1 at most, got {value!r}")
 
 
 def one_of(what: str, name: str, known: Iterable[str]) -> None:
@@ -60,8 +105,8 @@ def one_of(what: str, name: str, known: Iterable[str]) -> None:
 
 def dimension(dim: int) -> None:
     """1, 2 or 3 axes of a grid."""
-    if dim not in (1, 2, 3):
-        raise ValueError(f"dim must be 1, 2 or 3, got {dim}")
+    if not is_number(dim, Integral) or dim not in (1, 2, 3):
+        raise ValueError(f"dim must be 1, 2 or 3, got {dim!r}")
 
 
 def switch(name: str, value: bool, on: str, off: str) -> None:
@@ -84,6 +129,15 @@ def device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, ImportError, TypeError):
         raise ValueError(f"torch finds no device {str(name)!r} here to compute on") from None
     return torch.device(name)
+
+
+def scores(values: Tensor, classes: int) -> None:
+    """A tensor (batch, classes): each score must have a name."""
+    if values.ndim != 2 or values.shape[1] != classes:
+        raise ValueError(
+            f"the model must give (batch, {classes}) scores for {classes} classes, "
+            f"got {tuple(values.shape)}"
+        )
 
 
 def pictures(f: Tensor, in_channels: int, dim: int, smallest: int) -> None:

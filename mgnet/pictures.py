@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from mgnet import gate
 
 __all__ = ["PictureSet", "split"]
 
@@ -51,9 +53,7 @@ class PictureSet:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        classes = _names(self.classes)
-        if not classes:
-            raise ValueError("classes must name one class at least")
+        classes = gate.class_names(self.classes)
         values: dict[str, Any] = {"name": str(self.name), "classes": classes}
         for part in ("train", "test"):
             images = _images(f"{part}_images", getattr(self, f"{part}_images"))
@@ -189,12 +189,6 @@ class PictureSet:
 # Arrays are copied: what the caller does to theirs later does not matter here.
 
 
-def _names(classes: Any) -> tuple[str, ...]:
-    if isinstance(classes, str | Set) or not isinstance(classes, Iterable):
-        raise ValueError(f"classes must be the names of the labels 0, 1, ..., got {classes!r}")
-    return tuple(map(str, classes))
-
-
 def _values(name: str, values: Any) -> Tensor | np.ndarray:
     """Tensors as they are, all else as a NumPy array of its own."""
     if isinstance(values, Tensor):
@@ -271,9 +265,9 @@ def _labels(name: str, values: Any, pictures: int, classes: int) -> Tensor:
 
 def _with_channels(name: str, values: Any, dim: int | None, channels_last: bool | None) -> Tensor:
     """The examples as a checked tensor with channels in its second axis."""
-    if dim not in (None, 1, 2, 3):
+    if dim is not None and (not gate.is_number(dim, Integral) or dim not in (1, 2, 3)):
         raise ValueError(f"dim must be 1 (series), 2 (pictures) or 3 (volumes), got {dim!r}")
-    if channels_last not in (None, True, False):
+    if channels_last is not None and not isinstance(channels_last, bool | np.bool_):
         raise ValueError(f"channels_last must be True or False, got {channels_last!r}")
     images = _values(name, values)
     shape = tuple(images.shape)
@@ -359,8 +353,8 @@ def _numbered(parts: list[np.ndarray], classes: Any) -> tuple[tuple[str, ...], l
     if classes is None:
         known, names = found, tuple(map(str, found))
     else:
-        names = _names(classes)
-        if len(set(names)) < len(names) or not names:
+        names = gate.class_names(classes)
+        if len(set(names)) < len(names):
             raise ValueError(f"classes must be names that differ, got {names}")
         found = np.unique(np.concatenate(parts))
         if words == {True}:
@@ -412,10 +406,9 @@ def split(
     """
     from sklearn.model_selection import train_test_split
 
-    if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
+    if not gate.is_number(test_fraction) or not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be between 0 and 1, got {test_fraction!r}")
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
+    gate.whole("seed", seed, 0, 2**32)
     count = np.bincount(labels, minlength=len(names))
     used, aside = int((count > 0).sum()), math.ceil(test_fraction * len(labels))
     if (count == 1).any():

@@ -7,7 +7,6 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -138,11 +137,8 @@ def _checked(name: str, value: Any, default: Any, limits: Mapping[str, Any]) -> 
         if not isinstance(value, bool | np.bool_):
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
-    kind, word = (Integral, "a whole number") if isinstance(default, int) else (Real, "a number")
-    least, below = limits["least"], limits["below"]
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < below:
-        upper = "" if below == math.inf else f" and below {below}"
-        raise ValueError(f"{name} must be {word}, {least} or more{upper}, got {value!r}")
+    check = gate.whole if isinstance(default, int) else gate.number
+    check(name, value, limits["least"], limits["below"])
     return type(default)(value)
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgnet import gate
 from mgnet.augment import Augmentation, Mixture
 from mgnet.classifier import Classifier, Normalise
 from mgnet.pictures import PictureSet
@@ -141,7 +142,7 @@ class Labelled(Task):
         What of a picture file is an example to test with, as for a classifier.
     """
 
-    measures = ("loss", "accuracy")
+    measures: tuple[str, ...] = ("loss", "accuracy")
     dtype = "uint8"
     middle = 1.0
     labels: Tensor
@@ -215,12 +216,7 @@ class Labelled(Task):
         """Cross entropy with smoothed labels; accuracy on the larger share of a mixture."""
         mixture, first, second = batch
         scores = call(mixture.examples)
-        classes = len(self.classes)
-        if scores.ndim != 2 or scores.shape[1] != classes:  # each must have a name
-            raise ValueError(
-                f"the model must give (batch, {classes}) scores for {classes} classes, "
-                f"got {tuple(scores.shape)}"
-            )
+        gate.scores(scores, len(self.classes))
         smoothing = self.recipe.label_smoothing
         loss = F.cross_entropy(scores, first, label_smoothing=smoothing)
         if mixture.share < 1:

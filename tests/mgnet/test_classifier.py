@@ -256,16 +256,79 @@ LENET = {"in_channels": 1, "num_classes": 10, "sigma": "tanh"}
         (torch.rand(2, 1, 8, 8), r"trained on uint8 from 0 to 255, got torch.float32; multiply"),
         (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"must be \(N, 1, n, n\) or one \(1, n, n\)"),
         (torch.zeros(8, 8, dtype=torch.uint8), "examples must be"),
+        ("cat.jpg", "examples must be a tensor or an array of numbers, got str"),
+        (None, "examples must be a tensor or an array of numbers, got NoneType"),
+        (np.array([None, "a"], object), "a tensor or an array of numbers, got object"),
+        ([np.zeros((1, 8, 8)), np.zeros((1, 8, 9))], "an array of numbers, got list"),
     ],
 )
 def test_examples_of_another_kind(run, examples, message):
+    for look in (run.model.predict, run.model.scores, run.model.features):
+        with pytest.raises(ValueError, match=message):
+            look(examples)
+
+
+def test_a_list_of_examples_is_an_array_of_them(digits, run):
+    x = digits.test_images[:3]
+    for some in (list(x.numpy()), list(x)):
+        np.testing.assert_array_equal(run.model.scores(some), run.model.scores(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": True}, "batch_size must be positive whole numbers"),
+        ({"shift": 8}, "shift must be a whole number, 0 or more and below 8, got 8"),
+        ({"flip": 1}, "flip must be True"),
+    ],
+)
+def test_views_that_cannot_be(digits, run, options, message):
     with pytest.raises(ValueError, match=message):
-        run.model.predict(examples)
+        run.model.scores(digits.test_images[:3], **options)
+
+
+@pytest.mark.parametrize("classes", [["a"], list("abc")])
+def test_each_score_has_a_name(classes):
+    unit = Normalise(torch.zeros(1), torch.ones(1))
+    model = Classifier(MgNet(1, 2, channels=4, steps=(1,)), unit, classes)
+    with pytest.raises(ValueError, match=rf"must give \(batch, {len(classes)}\) scores"):
+        model.predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": "ab"}, "classes must be the names of the labels"),
+        ({"classes": []}, "classes must name one class"),
+        ({"dtype": "int8"}, "examples are uint8 or float32, got 'int8'"),
+        ({"middle": -3}, "middle must be above 0, 1 at most, got -3"),
+    ],
+)
+def test_classifiers_that_cannot_be(options, message):
+    unit = Normalise(torch.zeros(1), torch.ones(1))
+    with pytest.raises(ValueError, match=message):
+        Classifier(nn.Identity(), unit, **{"classes": ["a", "b"], **options})
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ([0.0], [-1.0], "std 0 or more"),
+        ([float("nan")], [1.0], "mean must be finite"),
+        ([0.0] * 3, [1.0], "mean is of 3 channels and std of 1"),
+        ([0], [1.0], "mean must be a floating-point tensor"),
+    ],
+)
+def test_normalisations_that_cannot_be(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        Normalise(torch.tensor(mean), torch.tensor(std))
+    with pytest.raises(ValueError, match="must be a floating-point tensor"):
+        Normalise(np.zeros(1), np.ones(1))
 
 
 def test_numbers_that_are_none_are_no_class():
     unit = Normalise(torch.zeros(1), torch.ones(1))
-    model = Classifier(MgNet(1, 2, channels=4, steps=(1,)), unit, "ab", "float32")
+    model = Classifier(MgNet(1, 2, channels=4, steps=(1,)), unit, ["a", "b"], "float32")
     examples = np.ones((3, 1, 8, 8), np.float32)
     examples[1, 0, 3, 3] = np.nan
     with pytest.raises(ValueError, match="example 1 has a number that is not finite"):
@@ -293,7 +356,7 @@ def test_a_fully_connected_network_of_series():
 @pytest.mark.parametrize("name", ["lenet-5", "alexnet-small"])
 def test_networks_without_levels_have_no_features(name):
     network = mgnet.build(name, 2, 1)
-    model = Classifier(network, Normalise(torch.zeros(1), torch.ones(1)), "ab", "float32")
+    model = Classifier(network, Normalise(torch.zeros(1), torch.ones(1)), ["a", "b"], "float32")
     with pytest.raises(ValueError, match="has no levels to look at"):
         model.features(torch.ones(1, 1, 32, 32))
 
