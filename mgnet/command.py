@@ -298,15 +298,20 @@ def _train_one(
     preset = getattr(args, "preset", "fast")
     base = _preset(script, preset) if saved is None else saved_recipe(saved)
     given = _given(args, names)
+    muon = given.get("optimizer", base.optimizer) == "muon"
+    idle: dict[str, Any] = {
+        name: given.pop(name) for name in ("lr", "momentum") if name in given and not muon
+    }
     recipe = replace(base, **given)
-    idle = [_dashed(name) for name in ("lr", "momentum") if name in given]
-    if recipe.optimizer == "sgd" and idle:
-        raise ValueError(
-            f"{' and '.join(idle)} would do nothing, as they are Muon's: SGD has --sgd-lr and "
-            "--sgd-momentum"
-        )
     torch.manual_seed(recipe.seed)
     network = _network(script, args, task, saved)
+    if not any(p.ndim > 2 for p in network.parameters()):  # no convolution
+        idle |= _given(args, ["lr", "momentum"])
+    if idle:
+        raise ValueError(
+            f"{' and '.join(map(_dashed, idle))} would do nothing, as they are Muon's, which turns "
+            "the kernels of convolutions: SGD has --sgd-lr and --sgd-momentum"
+        )
     return train(
         network, task, recipe,
         folder=folder, resume=saved, device=device, compile=args.compile,

@@ -111,6 +111,10 @@ class Recipe:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be run in {self.accumulate} equal parts"
             )
+        if self.optimizer == "sgd" and self.lr != Recipe.lr:
+            raise ValueError(
+                f"lr={self.lr} would do nothing, as it is Muon's: the rate of SGD is sgd_lr"
+            )
         if self.nesterov and self.sgd_momentum == 0:
             object.__setattr__(self, "nesterov", False)
 

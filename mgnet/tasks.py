@@ -21,6 +21,7 @@ from mgnet.augment import Augmentation, Mixture
 from mgnet.classifier import Classifier, Normalise
 from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
+from mgnet.seeds import generator
 from mgnet.stem import Whitening
 
 __all__ = ["Classification", "Labelled", "Step", "Task"]
@@ -279,7 +280,8 @@ class Classification(Labelled):
     def identity(self) -> str:
         """The name, and a digest of classes, labels and examples."""
         content = hashlib.sha256(repr((self.classes, self.shape, self.dtype)).encode())
-        for tensor in (self.labels, self.data.train_images):
+        data = self.data
+        for tensor in (self.labels, data.train_images, data.test_labels, data.test_images):
             content.update(tensor.cpu().contiguous().numpy().data)
         return f"{self.name}, sha256 {content.hexdigest()[:16]}"
 
@@ -289,8 +291,9 @@ class Classification(Labelled):
         return mean * self.data.scale, std * self.data.scale
 
     def sample(self, count: int) -> Tensor:
-        """The first ones."""
-        return self.data.train_images[:count]
+        """Random ones, always the same: a set may be sorted by class."""
+        chosen = torch.randperm(self.size, generator=generator(0))[:count].sort().values
+        return self.data.train_images[chosen.to(self.data.train_images.device)]
 
     def prepare(self, recipe: Recipe, device: torch.device, layout: torch.memory_format) -> None:
         """Move the examples to the device."""

@@ -11,6 +11,7 @@ import math
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
@@ -58,6 +59,10 @@ __all__ = [
 ]
 
 
+#: After so many steps the loss is looked at: a GPU waits for that, so not after each.
+CHECKED = 100
+
+
 class DivergenceError(ArithmeticError):
     """Loss or weights are no finite numbers any more; the last good checkpoint was left alone."""
 
@@ -68,13 +73,14 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        A network of ``(batch, channels, *grid)``, or a classifier that is to be trained further.
+        A network of ``(batch, channels, *grid)``, or a classifier that is to be trained further. It
+        is trained itself, on `device`: what a whitened stem needs is found from the data at once.
     data : PictureSet or Task
         Labelled examples, or what else there is to be trained for.
     recipe : Recipe
     device : str or torch.device
     folder : path, optional
-        Where log.csv, checkpoint.pt and run.json go, after every epoch, and curve.png and
+        Where run.json goes at first, log.csv and checkpoint.pt after every epoch, and curve.png and
         weights.safetensors at the end; nothing is written without it. One run at a time trains in
         a folder: its process locks the file .lock there, which stays.
     compile : bool
@@ -119,7 +125,8 @@ class Trainer:
         tensorboard: bool = False,
         processes: Processes = ALONE,
     ):
-        self.task = Classification(data) if isinstance(data, PictureSet) else data
+        _check_types(model, data, recipe)
+        self.task = data if isinstance(data, Task) else Classification(data)
         self.device, self.processes = gate.device(device), processes
         if recipe.batch_size > self.task.size:
             raise ValueError(
@@ -145,6 +152,7 @@ class Trainer:
         self._decide(recipe)
         # What a checkpoint must agree on besides the weights' names and shapes.
         self.identity = {"data": self.task.identity, "model": str(model)}
+        self._warn_of_no_record()
         self.optimizers = make_optimizers(self.model, self.recipe)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.scaler = self._scaler(self.recipe.precision)
@@ -163,6 +171,7 @@ class Trainer:
         self.sums = torch.zeros(len(self.task.measures), device=self.device)
         self.history: list[Epoch] = []
         self.seconds = 0.0
+        self._kept: tuple[int, int] | None = None  # epoch and step of the last checkpoint
 
     def _decide(self, recipe: Recipe) -> None:
         """Settle precision and layout, and have model and data in them."""
@@ -213,6 +222,8 @@ class Trainer:
                 self._train_epoch(stop)
                 if self.processes.any(stop.is_set(), self.device):  # since the last step
                     self._interrupt()
+            if self._kept != (self.epoch, self.step):  # the disk was full after the last epoch
+                self._write()
             self.files.finish(self.trained, self._record(), self.history, self._row())
         return self.history
 
@@ -226,6 +237,10 @@ class Trainer:
                 if self.step % 20 == 0 and not bar.disable:
                     seen = self.step * self.recipe.batch_size / self.processes.count
                     bar.set_postfix(self._named((self.sums / seen).tolist()))
+                if self.step % CHECKED == 0 and self.processes.any(
+                    not self.sums[0].isfinite(), self.device
+                ):
+                    raise self._diverged("the loss is not finite")
                 if self.processes.any(stop.is_set(), self.device):
                     self.seconds += time.perf_counter() - began
                     bar.close()
@@ -369,6 +384,7 @@ class Trainer:
     def _write(self) -> None:
         """Save what has been checked."""
         self.files.save(self._content(), self.history, self._row())
+        self._kept = self.epoch, self.step
 
     def _about(self) -> dict[str, Any]:
         """The configuration of the run."""
@@ -425,6 +441,7 @@ class Trainer:
         self.sums = saved["sums"].to(self.device) * self.processes.first
         self.history = [Epoch(**row) for row in saved["history"]]
         self.files.checksum = saved["checksum"]
+        self._kept = self.epoch, self.step
         return Recipe(**saved["recipe"])
 
     def _content(self) -> dict[str, Any]:
@@ -446,6 +463,16 @@ class Trainer:
         except ValueError:  # a network of the caller's own
             return {}
 
+    def _warn_of_no_record(self) -> None:
+        """Now rather than when the trained network is to be loaded."""
+        if self.folder is None or not isinstance(self.model, Classifier):
+            return
+        try:
+            self.model.record()
+        except ValueError as error:
+            text = f"mgnet.load will not read what this run writes: {error}"
+            warnings.warn(text, UserWarning, stacklevel=3)
+
     def _check_weights(self) -> None:
         """Raise in all processes where one has a number that is not finite."""
         name = non_finite(self._content())
@@ -453,7 +480,9 @@ class Trainer:
             raise self._diverged(f"{name or 'a number of another process'} is not finite")
 
     def _diverged(self, what: str) -> DivergenceError:
-        rates = f"lr {self.recipe.lr:g}, sgd_lr {self.recipe.sgd_lr:g}"
+        rates = f"sgd_lr {self.recipe.sgd_lr:g}"
+        if self.recipe.optimizer == "muon":
+            rates = f"lr {self.recipe.lr:g}, {rates}"
         advice = f"{what} in epoch {self.epoch + 1}: lower the learning rates ({rates})"
         checkpoint = self.files.checkpoint
         if checkpoint is None or not checkpoint.exists():
@@ -480,6 +509,17 @@ class Trainer:
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _check_types(model: Any, data: Any, recipe: Any) -> None:
+    for name, value, kinds in (
+        ("model", model, (nn.Module,)),
+        ("data", data, (PictureSet, Task)),
+        ("recipe", recipe, (Recipe,)),
+    ):
+        if not isinstance(value, kinds):
+            known = " or a ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{name} must be a {known}, got {type(value).__name__}")
 
 
 def _left_open(asked: Recipe, decided: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:

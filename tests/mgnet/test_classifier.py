@@ -207,7 +207,8 @@ class Own(nn.Module):
 
 
 def test_a_network_of_one_s_own_trains_and_says_why_it_cannot_be_built_again(digits, tmp_path):
-    trainer = Trainer(Own(), digits, RECIPE, folder=tmp_path, progress=False)
+    with pytest.warns(UserWarning, match="mgnet.load will not read what .* Own is none of"):
+        trainer = Trainer(Own(), digits, RECIPE, folder=tmp_path, progress=False)
     trainer.fit()
     assert trainer.model.predict(digits.test_images[:2]).labels.shape == (2,)
     for name in ("checkpoint.pt", "weights.safetensors"):

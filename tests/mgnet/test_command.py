@@ -155,6 +155,8 @@ def test_a_run_that_diverges_at_once_has_nothing_to_resume():
 def test_rates_that_would_do_nothing_are_refused():
     with pytest.raises(SystemExit, match="--lr and --momentum would do nothing.*SGD has --sgd-lr"):
         train_mnist.main([*DIGITS, "--preset", "published", "--lr", "7", "--momentum", "0.5"])
+    with pytest.raises(SystemExit, match="--lr would do nothing.*kernels of convolutions"):
+        train_mnist.main(["--dataset", "digits", "--network", "one-hidden-layer", "--lr", "7"])
 
 
 def test_a_resumed_run_keeps_of_its_network_what_is_not_given():

@@ -57,6 +57,7 @@ def test_the_docstring_lists_every_field():
         ({"epochs": 0}, "epochs must be a whole number, 1 or more, got 0"),
         ({"epochs": 1.5}, "epochs must be a whole number"),
         ({"epochs": True}, "epochs must be a whole number"),
+        ({"optimizer": "sgd", "lr": 5.0}, "lr=5.0 would do nothing.*rate of SGD is sgd_lr"),
         ({"warmup": 1.0}, "warmup must be a number, 0 or more and below 1, got 1.0"),
         ({"momentum": 2}, "momentum must be a number, 0 or more and below 1"),
         ({"momentum": "much"}, "momentum must be a number"),

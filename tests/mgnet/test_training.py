@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from mgnet import MgNet
+from mgnet import MgNet, training
 from mgnet.checkpoint import read_checkpoint
 from mgnet.classifier import Classifier, Normalise
 from mgnet.data import load
@@ -91,7 +91,10 @@ def spoil_at(trainer, epoch, step, value=float("nan")):
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd"])
 def test_learning_and_the_log(digits, tmp_path, optimizer):
-    recipe = replace(RECIPE, optimizer=optimizer, warmup=0.2, epochs=4, flip="never", sgd_lr=0.3)
+    lr = RECIPE.lr if optimizer == "muon" else Recipe.lr
+    recipe = replace(
+        RECIPE, optimizer=optimizer, lr=lr, warmup=0.2, epochs=4, flip="never", sgd_lr=0.3
+    )
     rows = []
     run = trainer(digits, recipe, tmp_path, on_epoch=rows.append)
     history = run.fit()
@@ -217,7 +220,8 @@ def test_jobs_in_the_background_go_on_ignoring_ctrl_c(digits, tmp_path):
     ],
 )
 def test_every_option_trains_and_resumes_exactly(digits, tmp_path, options):
-    recipe = replace(RECIPE, sgd_lr=0.2, **options)
+    sgd = options.get("optimizer") == "sgd"
+    recipe = replace(RECIPE, sgd_lr=0.2, lr=Recipe.lr if sgd else RECIPE.lr, **options)
     whole = trainer(digits, recipe)
     assert whole.fit()[-1].train["loss"] < whole.history[0].train["loss"]
     first = trainer(digits, recipe, tmp_path)
@@ -244,7 +248,7 @@ def test_a_batch_in_parts_gives_the_same_gradient(digits):
 
 
 def test_clipping_bounds_the_gradient(digits):
-    run = trainer(digits, replace(RECIPE, clip=0.01, optimizer="sgd"))
+    run = trainer(digits, replace(RECIPE, clip=0.01, optimizer="sgd", lr=Recipe.lr))
     run._update, update = (lambda: None), run._update
     run._train_step(next(run.task.batches(run._plan())))
     gradients = [p.grad for p in run.model.parameters() if p.grad is not None]
@@ -354,9 +358,30 @@ def test_compiled_steps_are_the_same_steps(digits, monkeypatch):
     assert_same(weights(runs[0]), weights(runs[1]))
 
 
+def test_a_loss_that_is_not_finite_stops_a_long_epoch(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKED", 3)
+    run = trainer(digits, folder=tmp_path)
+    spoil_at(run, 0, 4, float("nan"))
+    with pytest.raises(DivergenceError, match="the loss is not finite in epoch 1: lower"):
+        run.fit()
+    assert run.step == 6
+    assert sorted(os.listdir(tmp_path)) == BEGUN
+
+
+def test_what_cannot_be_trained_with(digits):
+    network = MgNet(1, 10, channels=4, steps=(1,))
+    for arguments, message in (
+        ((network, digits.train_images, RECIPE), "data must be a PictureSet or a Task, got Tensor"),
+        ((network, digits, {"epochs": 3}), "recipe must be a Recipe, got dict"),
+        (("mgnet-64", digits, RECIPE), "model must be a Module, got str"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Trainer(*arguments)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(digits, tmp_path):
-    recipe = replace(RECIPE, optimizer="sgd", sgd_lr=1e30)
-    message = r"in epoch 1: lower the learning rates \(lr 0.24, sgd_lr 1e\+30\); there is no check"
+    recipe = replace(RECIPE, optimizer="sgd", lr=Recipe.lr, sgd_lr=1e30)
+    message = r"in epoch 1: lower the learning rates \(sgd_lr 1e\+30\); there is no check"
     with pytest.raises(DivergenceError, match=message):
         trainer(digits, recipe, tmp_path).fit()
     assert sorted(os.listdir(tmp_path)) == BEGUN
@@ -462,7 +487,8 @@ def test_a_failed_write_leaves_the_old_checkpoint(digits, tmp_path, monkeypatch)
     assert sorted(os.listdir(tmp_path)) == FINISHED
 
 
-def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch, epoch):
     whole = trainer(digits)
     whole.fit()
     run = trainer(digits, folder=tmp_path)
@@ -470,15 +496,16 @@ def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch):
 
     def full_disk_once(*paths):
         replaced.append(paths)
-        if len(replaced) == 4:  # the checkpoint of the second epoch
+        if len(replaced) == 2 * epoch:  # its checkpoint: run.json, then two files for each epoch
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace_file(*paths)
 
     monkeypatch.setattr(os, "replace", full_disk_once)
     with pytest.raises(FolderError, match="the one of before stays: make room"):
         run.fit()
-    assert read_checkpoint(tmp_path)[1]["epoch"] == 1
+    assert read_checkpoint(tmp_path)[1]["epoch"] == epoch - 1
     assert learned(run.fit()) == learned(whole.history)
+    assert read_checkpoint(tmp_path)[1]["epoch"] == 3
     assert_same(weights(run), weights(whole))
 
 
