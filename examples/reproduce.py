@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 
 from mgnet import baselines, command, data, gate, zoo
-from mgnet.checkpoint import CHECKPOINT, read_checkpoint
+from mgnet.checkpoint import CHECKPOINT, CheckpointError, read_checkpoint
 from mgnet.cost import count_parameters
 from mgnet.folder import BusyError, atomic, claimed
 from mgnet.interruption import Interrupted
@@ -316,8 +316,13 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
         except BusyError:
             print("another process is at work on it", flush=True)
-        except DivergenceError as error:  # of this row: the others may have their turn
+        except (DivergenceError, CheckpointError) as error:  # of this row: the others have a turn
             print(error, flush=True)
+        except (MemoryError, RuntimeError) as error:
+            said = command.advice(error)
+            if said is None:
+                raise
+            print(said, flush=True)
         except KeyboardInterrupt as stop:  # Interrupted is one
             print(stop or "interrupted")
             return False

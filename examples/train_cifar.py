@@ -3,9 +3,9 @@
     python examples/train_cifar.py --data DIR --compile
     torchrun --nproc-per-node=4 examples/train_cifar.py --network mgnet-256 --preset published
 
-Without --data the files are downloaded and checked. --out holds log.csv, checkpoint.pt and run.json
-after each epoch, at the end curve.png and weights.safetensors; --resume goes on exactly where a run
-stopped, or with other rates or more epochs. The accuracy reported is the last epoch's. What was
+Without --data the files are downloaded and checked. --out holds run.json, after each epoch log.csv
+and checkpoint.pt, at the end curve.png and weights.safetensors; --resume goes on exactly where a
+run stopped, or with other rates or more epochs. The accuracy reported is the last epoch's. What was
 reached, on which machine, is in docs/results.md.
 """
 
@@ -21,7 +21,6 @@ SCRIPT = command.Script(
     ("cifar10", "cifar100"),
     network="mgnet-pooled",
     out="runs/cifar",
-    recipe={"epochs": 18, "momentum": 0.9, "label_smoothing": 0.2, "shift": 4},
 )
 
 

@@ -22,7 +22,8 @@ SCRIPT = command.Script(
     recipe={
         "batch_size": 16,
         "epochs": 100,
-        "shift": 4,
+        "momentum": 0.6,
+        "label_smoothing": 0.1,
         "precision": "float32",
         "layout": "contiguous",
     },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import shlex
 import statistics
@@ -24,26 +25,39 @@ from torch import nn
 from mgnet import data, gate, record
 from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from mgnet.cost import count_parameters, multiply_adds
-from mgnet.folder import check
+from mgnet.folder import atomic, check
 from mgnet.interruption import Interrupted
+from mgnet.mgnet import FORMS, ITERATIONS, RESTRICTIONS
 from mgnet.pictures import PictureSet
 from mgnet.processes import LostProcessError, Processes, first_to_report, joined, own_device
 from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
+from mgnet.stem import STEMS
 from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
 from mgnet.zoo import ZOO, build
 
-__all__ = ["Script", "main", "train"]
+__all__ = ["Script", "advice", "main", "train"]
+
+_SWITCH = argparse.BooleanOptionalAction
 
 #: What of a network can be said on the command line; the entry of the zoo says the rest.
 NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
-    "channels": {"type": int, "nargs": "+", "help": "channels on each level"},
-    "steps": {"type": int, "nargs": "+", "help": "iterations on each level"},
-    "form": {"help": "feature or residual"},
-    "iteration": {"help": "single, multistep or chebyshev"},
-    "sigma": {"nargs": "+", "help": "activation, or one for each level: relu, hat-5, ..."},
-    "stem": {"help": "small, large, ..."},
-}
+    "channels": {"type": int, "nargs": "+", "metavar": "INT", "help": "on all levels, or on each"},
+    "steps": {"type": int, "nargs": "+", "metavar": "INT", "help": "iterations on each level"},
+    "share_A": {"action": _SWITCH, "help": "one A for all iterations of a level, or one for each"},
+    "share_B": {"action": _SWITCH, "help": "the same for B"},
+    "form": {"choices": tuple(FORMS), "help": "whether a level carries (u, g) or (u, r)"},
+    "iteration": {"choices": tuple(ITERATIONS), "help": "what earlier iterates u depends on"},
+    "sigma": {"nargs": "+", "metavar": "NAME",
+              "help": "activation, or one for each level: relu, gelu, prelu, hat-5, hat-5-trained, "
+              "... (mgnet.activations)"},
+    "share_sigma": {"action": _SWITCH, "help": "one sigma for all places of a level"},
+    "norm": {"action": _SWITCH, "help": "batch normalisation before every sigma"},
+    "Pi": {"action": _SWITCH, "help": "start a level from Pi u, or from zero"},
+    "restriction": {"choices": RESTRICTIONS, "help": "kernels with stride 2, or max pooling"},
+    "logit_scale": {"type": float, "metavar": "FLOAT", "help": "factor of the class scores"},
+    "stem": {"choices": tuple(STEMS), "help": "for small or large pictures, or few epochs"},
+}  # fmt: skip
 
 #: Below so many pixels a side, networks for large pictures have no grid left.
 SMALL = 128
@@ -61,6 +75,8 @@ class Script:
         What can be trained on, the default first; empty if `task` makes its own.
     network : str
         Name in the zoo.
+    network_options : dict
+        Options of that one, in place of the entry's.
     small_network : str, optional
         Another one for examples of less than `SMALL` pixels a side.
     out : str
@@ -79,6 +95,7 @@ class Script:
     datasets: tuple[str, ...]
     network: str
     out: str
+    network_options: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     mirrored: bool = True
     small_network: str | None = None
@@ -106,17 +123,17 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
     except (OSError, ValueError) as error:  # one clear sentence, no traceback
         _exit(f"{name}: {error}")
     except (MemoryError, RuntimeError) as error:
-        advice = _advice(error)
-        if advice is None:
+        said = advice(error)
+        if said is None:
             raise
-        _exit(f"{name}: {advice}")
+        _exit(f"{name}: {said}")
     except Interrupted as stop:
         _exit(f"{stop}\ngo on with: {_again(argv)}")
     except KeyboardInterrupt:  # before training, or for a second time
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
 
 
-def _advice(error: Exception) -> str | None:
+def advice(error: Exception) -> str | None:
     """What a user can do about an error that is none of this program's; None for its own."""
     text = str(error)
     line = text.partition("\n")[0]
@@ -153,7 +170,7 @@ def _again(argv: Sequence[str]) -> str:
 def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:
     """A command that goes on with lower rates, where there is a checkpoint."""
     with suppress(CheckpointError):
-        saved = saved_recipe(args.out)
+        saved = saved_recipe(args.folder)
         lower = []
         for name in ("lr", "sgd_lr") if saved.optimizer == "muon" else ("sgd_lr",):
             rate = min(getattr(args, name, None) or getattr(saved, name), getattr(saved, name))
@@ -177,7 +194,8 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     if script.datasets:
         default = script.datasets[0]
         add("--dataset", default=default, choices=script.datasets, help=f"(default: {default})")
-        files = "folder with the files (default: $MGNET_DATA, else pictures are downloaded)"
+        fetched = ", else they are downloaded" if default in data.DOWNLOADED else ""
+        files = f"folder with the files (default: $MGNET_DATA{fetched})"
         add("--data", default=None, metavar="DIR", help=files)
     if script.options is not None:
         script.options(parser)
@@ -192,7 +210,9 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     add("--compile", action="store_true", default=False, help="run steps through torch.compile")
     add("--tensorboard", action="store_true", default=False, help="write for TensorBoard, too")
     add("--preset", choices=tuple(PRESETS), help="recipe to start from (default: fast)")
-    network = parser.add_argument_group("network")
+    network = parser.add_argument_group(
+        "network", "what is not given is as in the entry of --network, which may not know all of it"
+    )
     default = script.network
     if script.small_network is not None:
         default += f", below {SMALL} pixels {script.small_network}"
@@ -259,9 +279,10 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         for k, folder in enumerate(folders):
             if args.seeds > 1:
                 args.seed = first + k
+            args.folder = folder
             trainers.append(_train_one(script, args, task, folder, device, processes))
         if args.seeds > 1 and processes.first:
-            _spread(trainers)
+            _spread(trainers, Path(args.out))
         return trainers
 
 
@@ -339,6 +360,8 @@ def _network(
     small = min(task.shape[1:]) < SMALL
     default = script.small_network if small and script.small_network else script.network
     name = getattr(args, "network", default)
+    if not hasattr(args, "network"):
+        options = {**script.network_options, **options}
     if name in ZOO and ZOO[name].takes_picture:
         options["picture"] = task.shape
     return build(name, len(task.classes), task.shape[0], **options)
@@ -374,15 +397,26 @@ def train(
             if was != now:
                 _print(f"goes on with {name} {now:g}, {was:g} until now")
     history = trainer.fit()
-    result = history[-1].test
-    lines = [f"last epoch: {_said(result)}"]
-    if isinstance(trainer.task, Labelled) and trainer.recipe.flip != "never":
-        mirrored, moved = trainer.evaluate_views({"flip": True}, {"flip": True, "shift": 1})
-        lines.append(f"averaged over both mirror images: {_said(mirrored)}")
-        lines.append(f"and over moves by a pixel: {_said(moved)}")
+    result = {"last epoch": history[-1].test}
+    if isinstance(trainer.task, Labelled):
+        views = _views(trainer)
+        measured = trainer.evaluate_views(*views.values())
+        result |= dict(zip(views, measured, strict=True))
+    trainer.files.note(result=result)
     if first:
-        _print("\n".join(lines))
+        _print("\n".join(f"{name}: {_said(values)}" for name, values in result.items()))
     return trainer
+
+
+def _views(trainer: Trainer) -> dict[str, dict[str, Any]]:
+    """What a classifier is averaged over besides, apart from its accuracy in the last epoch."""
+    views: dict[str, dict[str, Any]] = {"averaged over moves by a pixel": {"shift": 1}}
+    if trainer.recipe.flip != "never":
+        views = {
+            "averaged over both mirror images": {"flip": True},
+            "and over moves by a pixel": {"flip": True, "shift": 1},
+        }
+    return views if min(trainer.task.shape[1:]) > 1 else {}
 
 
 def _introduction(network: nn.Module, trainer: Trainer) -> str:
@@ -402,11 +436,17 @@ def _said(measured: dict[str, float]) -> str:
     return ", ".join(f"test {name} {value:.4g}" for name, value in measured.items())
 
 
-def _spread(trainers: Sequence[Trainer]) -> None:
-    """Mean and standard deviation over the seeds."""
+def _spread(trainers: Sequence[Trainer], folder: Path) -> None:
+    """Print and write mean and standard deviation over the seeds."""
     measure = "accuracy" if "accuracy" in trainers[0].task.measures else "loss"
     values = [t.history[-1].test[measure] for t in trainers]
     mean, spread = statistics.fmean(values), statistics.stdev(values)
+    content = {
+        "measure": measure, "mean": mean, "standard_deviation": spread,
+        "seeds": dict(zip([t.recipe.seed for t in trainers], values, strict=True)),
+    }  # fmt: skip
+    with atomic(folder / "seeds.json") as path:
+        path.write_text(json.dumps(content, indent=1) + "\n")
     form = "{:.2%}" if measure == "accuracy" else "{:.4g}"
     each = ", ".join(map(form.format, values))
     _print(

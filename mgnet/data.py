@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mgnet.pictures import PictureSet
 
-__all__ = ["DATA_SETS", "DataError", "PictureSet", "load"]
+__all__ = ["DATA_SETS", "DOWNLOADED", "DataError", "PictureSet", "load"]
 
 #: Environment variable that names the folder to look in when `load` is given none.
 DATA_VARIABLE = "MGNET_DATA"
@@ -351,6 +351,9 @@ _SERIES = {
         "ECG5000", 500, 4500, 140, (1, 2, 3, 4, 5), ("ECG5000_TEST_4499of4500.npy", 4499)
     ),
 }
+
+#: What :func:`load` can download.
+DOWNLOADED = tuple(_SOURCES)
 
 #: Names that :func:`load` knows.
 DATA_SETS = (*_SOURCES, "digits", *_SERIES)

@@ -16,7 +16,7 @@ import torch
 from mgnet.folder import atomic
 from mgnet.machine import describe_machine
 
-__all__ = ["CURVE", "LOG", "RUN", "Epoch", "read_run", "write_curve",
+__all__ = ["CURVE", "LOG", "RUN", "Epoch", "note", "read_run", "write_curve",
            "write_log", "write_run"]  # fmt: skip
 
 LOG, CURVE, RUN = "log.csv", "curve.png", "run.json"
@@ -100,7 +100,15 @@ def write_run(folder: Path, about: Mapping[str, Any], device: torch.device) -> N
     device : torch.device
     """
     now = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **describe_machine(device)}
-    content = {**about, "sessions": [*read_run(folder).get("sessions", []), now]}
+    _write_run(folder, {**about, "sessions": [*read_run(folder).get("sessions", []), now]})
+
+
+def note(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write values to what `write_run` has written."""
+    _write_run(folder, {**read_run(folder), **values})
+
+
+def _write_run(folder: Path, content: Mapping[str, Any]) -> None:
     with atomic(folder / RUN) as path:
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

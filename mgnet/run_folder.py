@@ -114,6 +114,12 @@ class RunFolder:
                 if self.open_board is not None and self.board is None:
                     self.board = self.open_board()
 
+    def note(self, **values: Any) -> None:
+        """Write more values to run.json."""
+        with self.claim() as folder:
+            if folder is not None:
+                journal.note(folder, values)
+
     def save(self, content: dict[str, Any], history: Sequence[Epoch], row: Epoch) -> None:
         """Write the checkpoint and the log, whose header is that of `row`."""
         with self.claim() as folder:

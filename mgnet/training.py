@@ -390,7 +390,7 @@ class Trainer:
         """The configuration of the run."""
         return {
             "data": self.task.name, "record": self._record(), "recipe": asdict(self.recipe),
-            "processes": self.processes.count,
+            "processes": self.processes.count, "compiled": self.forward is not self.parallel,
         }  # fmt: skip
 
     def resume(self, path: str | os.PathLike[str] | Checkpoint) -> Recipe:

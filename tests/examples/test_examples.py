@@ -16,6 +16,8 @@ import pytest
 import torch
 from helpers import several
 
+from mgnet.recipe import PRESETS
+
 mpl.use("Agg")
 
 
@@ -183,6 +185,9 @@ def test_train_mnist_on_digits(capsys):
     assert "mirror" not in out  # a mirrored digit is no digit
     assert history[-1].test["accuracy"] > 0.9
     assert Path("run/curve.png").stat().st_size > 5_000
+    result = json.loads(Path("run/run.json").read_text())["result"]
+    assert result["last epoch"] == history[-1].test
+    assert f"{result['averaged over moves by a pixel']['accuracy']:.2%}" in out
     # A finished run resumes to its own end; nothing overwrites it by accident.
     resume = ["--out", "run", "--resume"]
     assert train_mnist.main(["--dataset", "digits", *resume])[0].history == history
@@ -208,6 +213,10 @@ def test_several_seeds_give_mean_and_spread(capsys):
     mean, spread = np.mean(values), np.std(values, ddof=1)
     out = capsys.readouterr().out
     assert f"3 seeds: accuracy {mean:.2%}, standard deviation {spread:.2%}" in out
+    written = json.loads(Path("runs/seeds.json").read_text())
+    assert written["mean"] == pytest.approx(mean)
+    assert written["standard_deviation"] == pytest.approx(spread)
+    assert written["seeds"] == dict(zip(("5", "6", "7"), values, strict=True))
     again = train_mnist.main([*options, "--out", "runs", "--resume"])
     assert [trainer.history for trainer in again] == [trainer.history for trainer in trainers]
 
@@ -215,10 +224,21 @@ def test_several_seeds_give_mean_and_spread(capsys):
 def test_train_series_has_the_recipe_of_the_table():
     from examples import train_series
     from examples.reproduce import TABLES
-    from mgnet.recipe import Recipe
 
     row = next(row for row in TABLES["hearts"]() if row.dataset == "ecg200")
-    assert Recipe(**train_series.SCRIPT.recipe, flip="never") == row.recipe
+    recipe = replace(PRESETS["fast"], **train_series.SCRIPT.recipe, flip="never")
+    assert recipe == row.recipe
+
+
+def test_train_mnist_trains_the_network_of_the_table():
+    from examples import train_mnist
+    from examples.reproduce import TABLES
+
+    row = next(row for row in TABLES["mnist"]() if row.network == "mgnet-hat")
+    script = train_mnist.SCRIPT
+    assert replace(PRESETS["fast"], **script.recipe, flip="never") == row.recipe
+    assert script.network == row.network
+    assert {k: tuple(v) for k, v in script.network_options.items()} == row.options
 
 
 @pytest.mark.data

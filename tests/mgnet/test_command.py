@@ -152,6 +152,32 @@ def test_a_run_that_diverges_at_once_has_nothing_to_resume():
     assert "\n" not in str(end.value)
 
 
+def test_help_shows_defaults_and_choices(capsys):
+    with pytest.raises(SystemExit):
+        train_mnist.main(["--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "--epochs INT passes over the training set (default: 10)",
+        "--optimizer {muon,sgd}",
+        "--form {feature,residual}",
+        "--iteration {single,multistep,chebyshev}",
+        "--stem {small,large,whitened}",
+        "--restriction {strided,pooled}",
+        "--share-A, --no-share-A",
+        "(default: $MGNET_DATA, else they are downloaded)",
+    ):
+        assert words in out
+
+
+def test_sharing_can_be_said():
+    options = [*DIGITS, "--epochs", "1", "--no-share-B", "--steps", "1", "2", "--no-Pi"]
+    (trainer,) = train_mnist.main([*options, "--out", "run"])
+    levels = trainer.model.network.levels
+    assert [len(level.B) for level in levels] == [1, 2]
+    assert [len(level.A) for level in levels] == [1, 1]
+    assert levels[0].Pi is None
+
+
 def test_rates_that_would_do_nothing_are_refused():
     with pytest.raises(SystemExit, match="--lr and --momentum would do nothing.*SGD has --sgd-lr"):
         train_mnist.main([*DIGITS, "--preset", "published", "--lr", "7", "--momentum", "0.5"])
