@@ -17,7 +17,6 @@ examples, so results do not depend on units. On MNIST, in per cent (docs/results
 from __future__ import annotations
 
 import argparse
-import difflib
 import time
 import warnings
 from collections.abc import Callable
@@ -35,7 +34,7 @@ from torch import Tensor
 
 from mgnet import data
 from mgnet.pictures import PictureSet
-from mgnet.zoo import Result
+from mgnet.zoo import Result, near
 
 __all__ = ["BASELINES", "Baseline", "Score", "UnitScale", "baseline", "evaluate"]
 
@@ -167,9 +166,9 @@ def baseline(name: str) -> Baseline:
     """The baseline with this name; ValueError with all names if there is none."""
     if name in BASELINES:
         return BASELINES[name]
-    near = difflib.get_close_matches(str(name), BASELINES, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"unknown baseline {name!r}; {hint}known are {', '.join(BASELINES)}")
+    raise ValueError(
+        f"unknown baseline {name!r}; {near(name, BASELINES)}known are {', '.join(BASELINES)}"
+    )
 
 
 def evaluate(model: Baseline | str, data: PictureSet) -> Score:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from mgnet.densenet import DenseNet
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
 
-__all__ = ["LECTURE_SETS", "ZOO", "DataSet", "Network", "Result", "build", "network"]
+__all__ = ["LECTURE_SETS", "ZOO", "DataSet", "Network", "Result", "build", "near", "network"]
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,14 @@ def network(name: str) -> Network:
             f"mgnet.baselines.baseline({name!r}).pipeline(N) makes it for N examples"
         )
     names = [*ZOO, *BASELINES]
-    near = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=3, cutoff=0.4)
-    known = [n for word in near for n in names if n.lower() == word]
-    hint = f"near are {', '.join(known)}; " if known else ""
-    raise ValueError(f"unknown network {name!r}; {hint}`python -m mgnet` lists all")
+    raise ValueError(f"unknown network {name!r}; {near(name, names)}`python -m mgnet` lists all")
+
+
+def near(name: Any, names: Iterable[str]) -> str:
+    """Those of the names that `name` may stand for, as a part of a message."""
+    spelled = {known.lower(): known for known in names}
+    found = difflib.get_close_matches(str(name).lower(), spelled, n=3, cutoff=0.4)
+    return f"near are {', '.join(spelled[word] for word in found)}; " if found else ""
 
 
 # --- the entries ------------------------------------------------------------------------------
@@ -241,6 +245,7 @@ _TABLE = {
 _DEEPER = "that of pre-act ResNet-1001 (10.2M), by the authors' own README"
 _HUNDRED = "the count is that with 100 classes"
 _HEADLESS = "11.2M without the head of 1000 classes"
+_ON_IMAGENET = (Result("ImageNet", "72.12", "11.2M", _HEADLESS),)
 _OTHER_TABLES = {
     "resnet18": (
         Result("CIFAR-10", "95.28", "11.2M", "from another paper"),
@@ -260,7 +265,7 @@ def _resnets() -> list[Network]:
         "": "A and B for each block", "A": "A shared by a stage, B for each block",
         "B": "A for each block, B shared by a stage", "AB": "A and B shared by a stage",
     }  # fmt: skip
-    entries = []
+    small, large = [], []
     for base, rows in _TABLE.items():
         kind, family, steps = _KINDS[base]
         for shared, row in rows.items():
@@ -271,17 +276,15 @@ def _resnets() -> list[Network]:
             more = () if shared else _OTHER_TABLES.get(base, ())
             name = f"{base}-{shared}" if shared else base
             structure = f"{_brackets(steps)}, {words[shared]}"
-            entries.append(Network(name, family, structure, builder, "CIFAR-10", results + more))
-    # The sharing forms are published on small pictures only.
-    return [*entries, *(_for_imagenet(base) for base in _TABLE)]
-
-
-def _for_imagenet(base: str) -> Network:
-    kind, family, steps = _KINDS[base]
-    results = (Result("ImageNet", "72.12", "11.2M", _HEADLESS),) if base == "resnet18" else ()
-    structure = f"{_brackets(steps)}, A and B for each block, large stem"
-    builder = partial(kind, steps=steps, stem="large")
-    return Network(f"{base}-imagenet", family, structure, builder, "ImageNet", results)
+            small.append(Network(name, family, structure, builder, "CIFAR-10", results + more))
+            # Kernels that are shared are published on small pictures only.
+            imagenet = _ON_IMAGENET if name == "resnet18" else ()
+            builder = partial(builder, stem="large")
+            structure += ", large stem"
+            large.append(
+                Network(f"{name}-imagenet", family, structure, builder, "ImageNet", imagenet)
+            )
+    return small + large
 
 
 def _brackets(numbers: tuple[int, ...]) -> str:

@@ -120,7 +120,7 @@ def test_own_baselines_are_measured(digits):
 
 
 def test_unknown_names_and_single_classes(digits):
-    with pytest.raises(ValueError, match="unknown baseline 'svm-gauss'; did you mean svm-gaussian"):
+    with pytest.raises(ValueError, match="unknown baseline 'svm-gauss'; near are svm-gaussian"):
         baseline("svm-gauss")
     with pytest.raises(ValueError, match="known are logistic, logistic-ridge, svm-linear"):
         evaluate("zzz", digits)

@@ -146,13 +146,22 @@ def test_unknown_names(name, message):
         mgnet.build(name)
 
 
+@pytest.mark.parametrize("shared", ["", "-A", "-B", "-AB"])
+@pytest.mark.parametrize("base", ["resnet18", "preact-resnet18", "resnet34", "preact-resnet34"])
+def test_all_forms_come_for_large_pictures_too(base, shared):
+    small, large = f"{base}{shared}", f"{base}{shared}-imagenet"
+    assert ZOO[large].structure == f"{ZOO[small].structure}, large stem"
+    with torch.device("meta"):
+        counts = [count_parameters(mgnet.build(name, 1000)) for name in (small, large)]
+    assert counts[1] - counts[0] == 64 * 3 * (7**2 - 3**2)  # theta is all that differs
+
+
 def test_what_is_ours_is_documented():
     measured = [(name, r) for name, entry in ZOO.items() for r in entry.results if r.ours]
-    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    sections = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").split("\n## ")
     for name, result in measured:
-        assert result.command in results
-        assert f"Last epoch: {result.ours} %" in results
-        assert f"{table.cost(name, result.data)[0]:,} parameters" in results
+        told = (result.command, f" {result.ours} %", f" {table.cost(name, result.data)[0]:,} ")
+        assert any(all(words in section for words in told) for section in sections), name
     assert {name for name, _ in measured} == {
         "mgnet-pooled", "mgnet-fast", "mgnet-narrow", "one-hidden-layer", "lenet-5",
     }  # fmt: skip
