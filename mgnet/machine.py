@@ -34,20 +34,29 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+#: What a result depends on, of a clone.
+SOURCES = ("mgcore", "mgnet", "examples", "benchmarks")
+
+
 def _commit() -> str:
-    """The commit of the clone that this file belongs to, with a mark where files have changed."""
+    """The commit of the clone that this file belongs to, with a mark where sources have changed."""
     clone = Path(__file__).parents[1]
     if not (clone / ".git").exists():  # installed; a commit around it would be somebody else's
         return "no clone"
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    commit = _git(clone, "rev-parse", "--short=12", "HEAD")
+    changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
+    return commit + "-dirty" * bool(changed) if commit else "unknown"
+
+
+def _git(clone: Path, *arguments: str) -> str:
+    """What git prints; nothing where it fails, or is not there."""
     try:
         found = subprocess.run(
-            command, cwd=clone, capture_output=True, text=True, timeout=10,
-            check=False,
-        )  # fmt: skip
+            ["git", *arguments], cwd=clone, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip() or "unknown"
+        return ""
+    return found.stdout.strip()
 
 
 def _device_name(device: torch.device) -> str:
