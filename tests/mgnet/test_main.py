@@ -1,6 +1,7 @@
 """The command python -m mgnet, and the networks that come with the package."""
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ from PIL import Image
 from torch import nn
 
 import mgnet
-from mgnet import MgNet, pretrained, table
+from mgnet import MgNet, data, pretrained, table
 from mgnet.classifier import Classifier, Normalise
+from mgnet.cost import count_parameters
 from mgnet.record import recorded
 
 main = importlib.import_module("mgnet.__main__").main
@@ -145,9 +147,22 @@ def test_networks_that_come_with_the_package(shipped):
         mgnet.load_pretrained("resnet")
 
 
-def test_those_of_this_version_load():
-    for path in pretrained.FOLDER.glob("*.safetensors"):
-        assert mgnet.load_pretrained(path.stem).shape is not None
+def test_the_network_of_this_version():
+    (path,) = pretrained.FOLDER.glob("*.safetensors")
+    assert path.stem == "mgnet-cifar10"
+    assert path.stat().st_size < 1e6
+    model = mgnet.load_pretrained()
+    assert count_parameters(model) == 415_626
+    assert (model.shape, model.dtype, model.classes[3]) == ((3, 32, 32), "uint8", "cat")
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
+def test_the_network_of_this_version_is_as_accurate_as_its_page_says():
+    cifar = data.load("cifar10")
+    seen = mgnet.load_pretrained().predict(cifar.test_images)
+    right = int((torch.from_numpy(seen.labels) == cifar.test_labels).sum())
+    assert right == pytest.approx(9024, abs=2)  # rounding of another processor
 
 
 def test_files_of_before_have_no_shape_or_middle(tmp_path):

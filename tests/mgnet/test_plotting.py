@@ -5,6 +5,7 @@ import pytest
 
 from mgnet import plotting
 from mgnet.greedy import orthogonal_greedy, relu_power
+from mgnet.journal import Epoch
 from mgnet.separation import clouds, maximum_margin
 
 
@@ -16,6 +17,27 @@ def ax():
     ax = fig.subplots()
     yield ax
     fig.canvas.draw()  # what cannot be drawn fails here
+
+
+def test_history(ax):
+    rows = [
+        Epoch(k, {"loss": 1.0, "accuracy": 0.5 + 0.1 * k}, {"loss": 1.0, "accuracy": 0.1 * k}, 1, 1)
+        for k in (1, 2, 3)
+    ]
+    assert plotting.plot_history(ax, rows) is ax
+    train, test, last = ax.lines
+    np.testing.assert_allclose(train.get_xydata(), [[1, 60], [2, 70], [3, 80]])
+    np.testing.assert_allclose(test.get_xydata(), [[1, 10], [2, 20], [3, 30]])
+    np.testing.assert_allclose(last.get_xydata(), [[3, 30]])
+    assert ax.get_title() == "test accuracy after the last epoch: 30.00%"
+    assert ax.get_ylabel() == "accuracy (%)"
+
+
+def test_history_of_a_loss(ax):
+    rows = [Epoch(k, {"loss": 2.0 / k}, {"loss": 1.0 / k}, 1, 1) for k in (1, 2)]
+    plotting.plot_history(ax, rows)
+    assert ax.lines[1].get_ydata().tolist() == [1.0, 0.5]
+    assert ax.get_title() == "test loss after the last epoch: 0.5"
 
 
 def test_boundaries(ax):

@@ -3,6 +3,7 @@
 import csv
 import errno
 import functools
+import io
 import json
 import os
 import re
@@ -346,6 +347,21 @@ def test_other_precisions_learn_too(digits, precision):
         digits, replace(RECIPE, precision=precision, layout="channels_last", flip="never")
     )
     assert run.fit()[-1].train["accuracy"] > 0.7
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_for_terminals(digits, monkeypatch, terminal):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    monkeypatch.setattr(sys, "stderr", Stream())
+    torch.manual_seed(0)
+    run = Trainer(MgNet(1, 10, channels=4, steps=(1,)), digits, replace(RECIPE, epochs=2))
+    run.fit()
+    said = sys.stderr.getvalue()
+    assert ("epoch 2/2" in said and "/11 [" in said) == terminal
+    assert terminal or not said
 
 
 def test_compiled_steps_are_the_same_steps(digits, monkeypatch):
