@@ -636,7 +636,8 @@ def test_memory_of_training_is_that_of_a_fresh_process():
     ],
 )
 def test_the_published_form_is_the_same_network(name, parameters, here, there):
-    from benchmarks.training import NETWORKS, PICTURE, Published, check_same
+    from benchmarks.published import PICTURE, Published, check_same
+    from benchmarks.training import NETWORKS
     from mgnet import MgNet
     from mgnet.cost import count_parameters, multiply_adds
 
@@ -651,7 +652,7 @@ def test_the_published_form_is_the_same_network(name, parameters, here, there):
 def test_the_published_form_has_the_same_gradients():
     import torch
 
-    from benchmarks.training import twin
+    from benchmarks.published import twin
     from mgnet import MgNet
 
     torch.manual_seed(0)
@@ -668,9 +669,9 @@ def test_the_published_form_has_the_same_gradients():
 def test_networks_that_differ_are_not_timed(monkeypatch):
     import torch
 
-    from benchmarks import training
+    from benchmarks import published
 
-    right = training.twin
+    right = published.twin
 
     def wrong(network):
         model = right(network)
@@ -678,12 +679,12 @@ def test_networks_that_differ_are_not_timed(monkeypatch):
             model.head.bias += 1e-3
         return model
 
-    monkeypatch.setattr(training, "twin", wrong)
+    monkeypatch.setattr(published, "twin", wrong)
     with pytest.raises(RuntimeError, match="scores of both forms differ by 0.001"):
-        training.check_same((4, 4, 4, 4))
-    monkeypatch.setattr(training, "twin", lambda network: torch.nn.Linear(2, 2))
+        published.check_same((4, 4, 4, 4))
+    monkeypatch.setattr(published, "twin", lambda network: torch.nn.Linear(2, 2))
     with pytest.raises(RuntimeError, match="parameters here, 6 there"):
-        training.check_same((4, 4, 4, 4))
+        published.check_same((4, 4, 4, 4))
 
 
 def test_compiled_training_has_a_row_of_its_own(monkeypatch):
