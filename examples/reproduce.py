@@ -214,8 +214,7 @@ class Summary:
     def __init__(self, path: Path):
         self.path = path
 
-    @property
-    def entries(self) -> list[dict[str, Any]]:
+    def read(self) -> list[dict[str, Any]]:
         """What all have added by now."""
         try:
             return json.loads(self.path.read_text())
@@ -227,14 +226,14 @@ class Summary:
     def find(self, row: Row, seed: int) -> dict[str, Any] | None:
         """The result of a row as it stands now, or of the same run in another table."""
         wanted = row.digest(), seed
-        return next((e for e in self.entries if (e["digest"], e["seed"]) == wanted), None)
+        return next((e for e in self.read() if (e["digest"], e["seed"]) == wanted), None)
 
     def add(self, row: Row, seed: int, **result: Any) -> None:
         """Keep a result; one of the row as it was before is dropped."""
         key = {"table": row.table, "label": row.label, "dataset": row.dataset, "seed": seed}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.path.name}.lock")), atomic(self.path) as path:
-            others = [e for e in self.entries if any(e[name] != key[name] for name in key)]
+            others = [e for e in self.read() if any(e[name] != key[name] for name in key)]
             entries = [*others, {**key, "digest": row.digest(), **result}]
             lines = ",\n".join(json.dumps(entry) for entry in entries)
             path.write_text(f"[\n{lines}\n]\n")

@@ -21,6 +21,12 @@ def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimi
     model : Module
         What is in its `stem` is left to SGD: a picture has few channels to turn.
     recipe : Recipe
+
+    Returns
+    -------
+    list of Optimizer
+        Muon and SGD, or SGD alone where there are no kernels or the recipe wants none turned. SGD
+        has two groups, the second of biases and normalisations.
     """
     stem = getattr(model, "stem", None)
     outside = set() if stem is None else set(map(id, stem.parameters()))

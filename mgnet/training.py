@@ -318,7 +318,18 @@ class Trainer:
             self.on_epoch(row)
 
     def evaluate(self, **views: Any) -> dict[str, float]:
-        """Means over the test examples; for a classifier, `views` average as in its `scores`."""
+        """Means over the test examples of what the task measures.
+
+        Parameters
+        ----------
+        **views
+            Of a classifier: `flip` and `shift` as in :meth:`mgnet.Classifier.scores`.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" in [0, 1] or what else the task measures.
+        """
 
         def test(*where: Any) -> tuple[list[dict[str, float]], int]:
             sums, count = self.task.test(*where, **views)

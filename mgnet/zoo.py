@@ -109,7 +109,13 @@ class Network:
     def build(
         self, num_classes: int | None = None, in_channels: int | None = None, **options: Any
     ) -> nn.Module:
-        """Make the network, untrained, with other `options` than those of the entry."""
+        """Make the network, untrained, with other `options` than those of the entry.
+
+        Raises
+        ------
+        ValueError
+            For an option that the network does not have, or a value that it refuses.
+        """
         known = inspect.signature(self.builder).parameters
         if unknown := [option for option in options if option not in known]:
             raise ValueError(
