@@ -239,13 +239,18 @@ class Summary:
             path.write_text(f"[\n{lines}\n]\n")
 
 
+def run_folder(row: Row, seed: int, out: Path) -> Path:
+    """Where a run is while it is under way."""
+    return out / row.table / f"{row.digest()}-seed{seed}"
+
+
 def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> dict[str, Any]:
     """Train and measure one row with one seed; BusyError where another process does."""
     print(f"\n--- {row.table}: {row.label}, {row.dataset}, seed {seed}", flush=True)
     device = torch.device(args.device)
     machine = {k: v for k, v in describe_machine(device).items() if k in ("commit", "device")}
     machine["finished"] = time.strftime("%Y-%m-%d")
-    folder = args.out / row.table / f"{row.digest()}-seed{seed}"
+    folder = run_folder(row, seed, args.out)
     with claimed(folder):  # a trainer claims it by itself
         if row.network in baselines.BASELINES:
             score = baselines.evaluate(row.network, examples)
@@ -319,10 +324,13 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
         except BusyError:
             print("another process is at work on it", flush=True)
-        except (DivergenceError, CheckpointError) as error:  # of this row: the others have a turn
+        except DivergenceError as error:  # of this row: the others may have their turn
             print(error, flush=True)
+        except CheckpointError as error:
+            folder = run_folder(row, seed, args.out)
+            print(f"{error}: to begin this row anew, remove {folder}", flush=True)
         except (MemoryError, RuntimeError) as error:
-            said = command.advice(error)
+            said = command.advice(error, "this row needs a machine with more")
             if said is None:
                 raise
             print(said, flush=True)

@@ -53,7 +53,8 @@ SCRIPT = command.Script(
     network="mgnet-imagenet",
     small_network="mgnet-narrow",
     out="runs/folder",
-    recipe={"shift": 0},  # a random crop has moved already
+    # A random crop has moved already.
+    recipe={"epochs": 10, "momentum": 0.6, "label_smoothing": 0.1, "shift": 0},
     options=add_options,
     task=make_task,
 )

@@ -11,11 +11,21 @@ from torch import Tensor
 
 from mgnet import gate
 
-__all__ = ["images_of", "labels_of", "numbered", "raw_labels", "with_channels"]
+__all__ = ["dense", "images_of", "labels_of", "numbered", "raw_labels", "with_channels"]
 
 #: At most so many channels at the end of a shape look like a channel axis: grey, RGB or RGBA.
 FEW = 4
 SHAPES = "(N, channels, n), (N, channels, h, w) or (N, channels, d, h, w)"
+
+
+def dense(name: str, values: Tensor) -> Tensor:
+    """The tensor without a graph, if it is one that holds all its values."""
+    if values.is_meta or values.layout != torch.strided:
+        raise ValueError(
+            f"{name} must be a dense tensor with values, got {values.layout} on {values.device}"
+        )
+    return values.detach() if values.requires_grad else values
+
 
 # Arrays are copied: what the caller does to theirs later does not matter here.
 
@@ -23,16 +33,12 @@ SHAPES = "(N, channels, n), (N, channels, h, w) or (N, channels, d, h, w)"
 def _values(name: str, values: Any) -> Tensor | np.ndarray:
     """Tensors as they are, all else as a NumPy array of its own."""
     if isinstance(values, Tensor):
-        if values.is_meta or values.layout != torch.strided:
-            raise ValueError(
-                f"{name} must be a dense tensor with values, got {values.layout} on {values.device}"
-            )
-        return values.detach() if values.requires_grad else values
+        return dense(name, values)
     if np.ma.is_masked(values):
         raise ValueError(f"{name} is masked: leave those examples out, or fill the values")
     try:
         return np.array(values, order="C")
-    except (ValueError, TypeError) as error:  # lists of different lengths, for example
+    except (RuntimeError, TypeError, ValueError) as error:  # lists of different lengths, say
         raise ValueError(
             f"{name} makes no array ({error}); all examples need one shape: pad or cut them"
         ) from None

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from mgnet import data
 from mgnet.pictures import PictureSet
-from mgnet.zoo import Result, near
+from mgnet.zoo import Result, hint
 
 __all__ = ["BASELINES", "Baseline", "Score", "UnitScale", "baseline", "evaluate"]
 
@@ -167,7 +167,7 @@ def baseline(name: str) -> Baseline:
     if name in BASELINES:
         return BASELINES[name]
     raise ValueError(
-        f"unknown baseline {name!r}; {near(name, BASELINES)}known are {', '.join(BASELINES)}"
+        f"unknown baseline {name!r}; {hint(name, BASELINES)}known are {', '.join(BASELINES)}"
     )
 
 

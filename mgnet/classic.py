@@ -74,7 +74,7 @@ class OneHiddenLayer(nn.Module):
         self.picture = tuple(picture)
         gate.positive(picture=self.picture, num_classes=num_classes, width=width)
         self.hidden = nn.Linear(math.prod(self.picture), width)
-        self.sigma = per_level(sigma, [None])[0]()
+        self.sigma = per_level(sigma, [width])[0]()
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, f: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mgnet import gate, record
+from mgnet import arrays, gate, record
 from mgnet.augment import reflected
 from mgnet.checkpoint import non_finite
 from mgnet.weights import write_weights
@@ -111,8 +111,7 @@ class Classifier(nn.Module):
     Raises
     ------
     ValueError
-        If there is no class, or dtype or middle is another one; in `predict`, `scores` and
-        `confusion` if the network gives another number of scores than there are classes.
+        If there is no class, or dtype or middle is another one.
 
     Examples
     --------
@@ -260,7 +259,8 @@ class Classifier(nn.Module):
         Raises
         ------
         ValueError
-            As `predict` does, or if `shift` is not smaller than the grid.
+            As `predict` does, if `shift` is not smaller than the grid, or if the network gives
+            another number of scores than there are classes.
         """
         gate.positive(batch_size=batch_size)
         gate.switch("flip", flip, "both mirror images", "the examples as they are")
@@ -281,11 +281,11 @@ class Classifier(nn.Module):
 
     def _examples(self, examples: Tensor | np.ndarray) -> Tensor:
         if isinstance(examples, Tensor):
-            given = examples
+            given = arrays.dense("examples", examples)
         else:
             try:  # torch takes no views that go backwards
                 given = torch.as_tensor(np.require(examples, requirements=["C", "W"]))
-            except (TypeError, ValueError):
+            except (RuntimeError, TypeError, ValueError):
                 kind = getattr(examples, "dtype", type(examples).__name__)
                 raise ValueError(
                     f"examples must be a tensor or an array of numbers, got {kind}"
@@ -350,7 +350,7 @@ class Classifier(nn.Module):
         )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
-        """Write weights and record to a safetensors file, which :func:`load` reads.
+        """Write weights and record to a safetensors file, which :func:`mgnet.load` reads.
 
         Parameters
         ----------

@@ -28,6 +28,7 @@ from mgnet.cost import count_parameters, multiply_adds
 from mgnet.folder import atomic, check
 from mgnet.interruption import Interrupted
 from mgnet.mgnet import FORMS, ITERATIONS, RESTRICTIONS
+from mgnet.optim import turned
 from mgnet.pictures import PictureSet
 from mgnet.processes import LostProcessError, Processes, first_to_report, joined, own_device
 from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
@@ -76,7 +77,7 @@ class Script:
     network : str
         Name in the zoo.
     network_options : dict
-        Options of that one, in place of the entry's.
+        Options of that one, in place of the entry's, where --network does not name it: sequences.
     small_network : str, optional
         Another one for examples of less than `SMALL` pixels a side.
     out : str
@@ -133,7 +134,13 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
 
 
-def advice(error: Exception) -> str | None:
+#: What helps where memory is full.
+LESS_MEMORY = (
+    "run a batch in parts by --accumulate, take a smaller --batch-size or a smaller network"
+)
+
+
+def advice(error: Exception, less_memory: str = LESS_MEMORY) -> str | None:
     """What a user can do about an error that is none of this program's; None for its own."""
     text = str(error)
     line = text.partition("\n")[0]
@@ -141,10 +148,7 @@ def advice(error: Exception) -> str | None:
         return f"torch.compile fails ({line}): install a C++ compiler, or leave out --compile"
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or "can't allocate memory" in text or "not enough memory" in text:
-        return (
-            f"memory is full ({line or 'no more to be had'}): run a batch in parts by "
-            "--accumulate, take a smaller --batch-size or a smaller network"
-        )
+        return f"memory is full ({line or 'no more to be had'}): {less_memory}"
     return None
 
 
@@ -170,9 +174,11 @@ def _again(argv: Sequence[str]) -> str:
 def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:
     """A command that goes on with lower rates, where there is a checkpoint."""
     with suppress(CheckpointError):
-        saved = saved_recipe(args.folder)
+        checkpoint = read_checkpoint(args.run_folder)
+        saved = saved_recipe(checkpoint)
         lower = []
-        for name in ("lr", "sgd_lr") if saved.optimizer == "muon" else ("sgd_lr",):
+        muon = len(checkpoint.content["optimizers"]) > 1
+        for name in ("lr", "sgd_lr") if muon else ("sgd_lr",):
             rate = min(getattr(args, name, None) or getattr(saved, name), getattr(saved, name))
             lower += [f"--{name.replace('_', '-')}", f"{rate / 10:g}"]
         # Behind those given, which they overrule.
@@ -214,6 +220,8 @@ def _parser(script: Script) -> argparse.ArgumentParser:
         "network", "what is not given is as in the entry of --network, which may not know all of it"
     )
     default = script.network
+    for name, value in script.network_options.items():
+        default += f" with {name} {' '.join(map(str, value))}"
     if script.small_network is not None:
         default += f", below {SMALL} pixels {script.small_network}"
     network.add_argument(
@@ -279,7 +287,7 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         for k, folder in enumerate(folders):
             if args.seeds > 1:
                 args.seed = first + k
-            args.folder = folder
+            args.run_folder = folder
             trainers.append(_train_one(script, args, task, folder, device, processes))
         if args.seeds > 1 and processes.first:
             _spread(trainers, Path(args.out))
@@ -326,7 +334,7 @@ def _train_one(
     recipe = replace(base, **given)
     torch.manual_seed(recipe.seed)
     network = _network(script, args, task, saved)
-    if not any(p.ndim > 2 for p in network.parameters()):  # no convolution
+    if not turned(network):
         idle |= _given(args, ["lr", "momentum"])
     if idle:
         raise ValueError(
@@ -399,24 +407,23 @@ def train(
     history = trainer.fit()
     result = {"last epoch": history[-1].test}
     if isinstance(trainer.task, Labelled):
-        views = _views(trainer)
-        measured = trainer.evaluate_views(*views.values())
-        result |= dict(zip(views, measured, strict=True))
-    trainer.files.note(result=result)
+        result |= _averages(trainer)
     if first:
         _print("\n".join(f"{name}: {_said(values)}" for name, values in result.items()))
+    trainer.files.note(result=result)
     return trainer
 
 
-def _views(trainer: Trainer) -> dict[str, dict[str, Any]]:
-    """What a classifier is averaged over besides, apart from its accuracy in the last epoch."""
-    views: dict[str, dict[str, Any]] = {"averaged over moves by a pixel": {"shift": 1}}
+def _averages(trainer: Trainer) -> dict[str, dict[str, float]]:
+    """What a classifier reaches whose scores are averaged over views of an example."""
+    views: dict[str, dict[str, Any]] = {}
     if trainer.recipe.flip != "never":
-        views = {
-            "averaged over both mirror images": {"flip": True},
-            "and over moves by a pixel": {"flip": True, "shift": 1},
-        }
-    return views if min(trainer.task.shape[1:]) > 1 else {}
+        views["averaged over both mirror images"] = {"flip": True}
+    if min(trainer.task.shape[1:]) > 1:
+        flip = trainer.recipe.flip != "never"
+        both = "both mirror images and " if flip else ""
+        views[f"averaged over {both}moves by a pixel"] = {"flip": flip, "shift": 1}
+    return dict(zip(views, trainer.evaluate_views(*views.values()), strict=True))
 
 
 def _introduction(network: nn.Module, trainer: Trainer) -> str:
@@ -445,14 +452,15 @@ def _spread(trainers: Sequence[Trainer], folder: Path) -> None:
         "measure": measure, "mean": mean, "standard_deviation": spread,
         "seeds": dict(zip([t.recipe.seed for t in trainers], values, strict=True)),
     }  # fmt: skip
-    with atomic(folder / "seeds.json") as path:
-        path.write_text(json.dumps(content, indent=1) + "\n")
     form = "{:.2%}" if measure == "accuracy" else "{:.4g}"
     each = ", ".join(map(form.format, values))
     _print(
         f"{len(values)} seeds: {measure} {form.format(mean)}, standard deviation "
         f"{form.format(spread)} ({each})"
     )
+    first, last = trainers[0].recipe.seed, trainers[-1].recipe.seed
+    with atomic(folder / f"seeds{first}-{last}.json") as path:
+        path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _print(line: Any) -> None:

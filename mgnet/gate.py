@@ -1,4 +1,4 @@
-"""The checks of what a user gives to a network: its options when built, its pictures when run."""
+"""The checks of what a user gives: numbers, names, switches, devices, pictures, scores."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def positive(**numbers: int | Sequence[int]) -> None:
 
 
 def whole(name: str, value: int, least: int, below: float = math.inf) -> None:
-    """A whole number, `least` or more."""
+    """A whole number, `least` or more and less than `below`."""
     if not is_number(value, Integral) or not least <= value < below:
         raise ValueError(f"{name} must be a whole number, {_range(least, below)}, got {value!r}")
 
 
 def number(name: str, value: float, least: float, below: float = math.inf) -> None:
-    """A number, `least` or more."""
+    """A number, `least` or more and less than `below`."""
     if not is_number(value) or not least <= value < below:
         raise ValueError(f"{name} must be a number, {_range(least, below)}, got {value!r}")
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mgcore.cycle import Visit, run
 from mgcore.level import Level
+from mgnet import gate
 from mgnet.iteration import Iteration
 
 __all__ = [
@@ -125,8 +126,7 @@ class ConvLevel(nn.Module, Level[S]):
         iteration: Iteration | None = None,
     ):
         super().__init__()
-        if sweeps < 1:
-            raise ValueError(f"sweeps must be 1 or more, got {sweeps}")
+        gate.whole("sweeps", sweeps, 1)
         self.A = _as_list(A, "A")
         self.B = _as_list(B, "B")
         self.B_up = None if B_up is None else _as_list(B_up, "B_up")

@@ -45,18 +45,20 @@ def _commit() -> str:
         return "no clone"
     commit = _git(clone, "rev-parse", "--short=12", "HEAD")
     changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
-    return commit + "-dirty" * bool(changed) if commit else "unknown"
+    if commit is None or changed is None:
+        return "unknown"
+    return commit + "-dirty" * bool(changed)
 
 
-def _git(clone: Path, *arguments: str) -> str:
-    """What git prints; nothing where it fails, or is not there."""
+def _git(clone: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails, or is not there."""
     try:
         found = subprocess.run(
             ["git", *arguments], cwd=clone, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return found.stdout.strip()
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _device_name(device: torch.device) -> str:

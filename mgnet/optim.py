@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mgnet.recipe import Recipe
 
-__all__ = ["Muon", "make_optimizers", "momenta"]
+__all__ = ["Muon", "make_optimizers", "momenta", "turned"]
 
 
 def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -28,14 +28,9 @@ def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimi
         Muon and SGD, or SGD alone where there are no kernels or the recipe wants none turned. SGD
         has two groups, the second of biases and normalisations.
     """
-    stem = getattr(model, "stem", None)
-    outside = set() if stem is None else set(map(id, stem.parameters()))
-    trained = [p for p in model.parameters() if p.requires_grad]
-    kernels = [
-        p for p in trained if recipe.optimizer == "muon" and p.ndim > 2 and id(p) not in outside
-    ]
+    kernels = turned(model) if recipe.optimizer == "muon" else []
     taken = set(map(id, kernels))
-    rest = [p for p in trained if id(p) not in taken]
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
     everywhere = recipe.weight_decay if recipe.decay == "all" else 0.0
     groups = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -43,6 +38,15 @@ def make_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimi
     ]
     sgd = torch.optim.SGD(groups, recipe.sgd_lr, recipe.sgd_momentum, nesterov=recipe.nesterov)
     return [Muon(kernels, recipe.lr, recipe.momentum), sgd] if kernels else [sgd]
+
+
+def turned(model: nn.Module) -> list[nn.Parameter]:
+    """The kernels of a model that Muon is for; of a linear or fully connected one, none."""
+    stem = getattr(model, "stem", None)
+    outside = set() if stem is None else set(map(id, stem.parameters()))
+    return [
+        p for p in model.parameters() if p.requires_grad and p.ndim > 2 and id(p) not in outside
+    ]
 
 
 def momenta(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:

@@ -157,7 +157,7 @@ class Labelled(Task):
 
     @abstractmethod
     def sample(self, count: int) -> Tensor:
-        """As many training examples or fewer, unchanged, on the CPU."""
+        """As many training examples or fewer, unchanged."""
 
     @abstractmethod
     def tests(self, part: Callable[[int], slice]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -174,6 +174,7 @@ class Labelled(Task):
         if isinstance(network, Classifier):
             self._check(network)
             network.middle = self.middle
+            network.shape = network.shape or self.shape  # without one, its axes would be guessed
             return network
         normalise = Normalise(*self.statistics())
         classifier = Classifier(

@@ -427,7 +427,8 @@ class Trainer:
             If there is none, it is damaged, or it is of another model, data set or recipe, rates
             and epochs aside. Nothing has changed then.
         """
-        path, saved = read_checkpoint(path)
+        path, saved = checkpoint = read_checkpoint(path)
+        before = saved_recipe(checkpoint)
         # Everything is compared before anything is loaded.
         buffers = [momenta(o) for o in self.optimizers]
         here = self._content()
@@ -452,8 +453,9 @@ class Trainer:
         self.sums = saved["sums"].to(self.device) * self.processes.first
         self.history = [Epoch(**row) for row in saved["history"]]
         self.files.checksum = saved["checksum"]
-        self._kept = self.epoch, self.step
-        return Recipe(**saved["recipe"])
+        if path == self.files.checkpoint:
+            self._kept = self.epoch, self.step
+        return before
 
     def _content(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -476,7 +478,7 @@ class Trainer:
 
     def _warn_of_no_record(self) -> None:
         """Now rather than when the trained network is to be loaded."""
-        if self.folder is None or not isinstance(self.model, Classifier):
+        if not (self.folder and self.processes.first and isinstance(self.model, Classifier)):
             return
         try:
             self.model.record()
@@ -492,7 +494,7 @@ class Trainer:
 
     def _diverged(self, what: str) -> DivergenceError:
         rates = f"sgd_lr {self.recipe.sgd_lr:g}"
-        if self.recipe.optimizer == "muon":
+        if len(self.optimizers) > 1:  # there is a Muon
             rates = f"lr {self.recipe.lr:g}, {rates}"
         advice = f"{what} in epoch {self.epoch + 1}: lower the learning rates ({rates})"
         checkpoint = self.files.checkpoint

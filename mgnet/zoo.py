@@ -16,7 +16,7 @@ from mgnet.densenet import DenseNet
 from mgnet.mgnet import MgNet
 from mgnet.resnet import PreActResNet, ResNet
 
-__all__ = ["LECTURE_SETS", "ZOO", "DataSet", "Network", "Result", "build", "near", "network"]
+__all__ = ["LECTURE_SETS", "ZOO", "DataSet", "Network", "Result", "build", "hint", "network"]
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,10 @@ def network(name: str) -> Network:
             f"mgnet.baselines.baseline({name!r}).pipeline(N) makes it for N examples"
         )
     names = [*ZOO, *BASELINES]
-    raise ValueError(f"unknown network {name!r}; {near(name, names)}`python -m mgnet` lists all")
+    raise ValueError(f"unknown network {name!r}; {hint(name, names)}`python -m mgnet` lists all")
 
 
-def near(name: Any, names: Iterable[str]) -> str:
+def hint(name: Any, names: Iterable[str]) -> str:
     """Those of the names that `name` may stand for, as a part of a message."""
     spelled = {known.lower(): known for known in names}
     found = difflib.get_close_matches(str(name).lower(), spelled, n=3, cutoff=0.4)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from mgnet import MgNet
+from mgnet import MgNet, record
 from mgnet.activations import Hat, Heaviside, describe, per_level
+from mgnet.classic import OneHiddenLayer
 from mgnet.cost import count_parameters
 from mgnet.densenet import DenseNet
 
@@ -189,6 +190,8 @@ def test_sigma_knows_the_channels_of_its_level():
     choice = [nn.PReLU(c) for c in (4, 6)]
     assert describe(choice) == ["prelu-per-channel"] * 2
     assert repr(MgNet(channels=(4, 6), steps=(1, 1), sigma=choice)) == repr(model)
+    wide = OneHiddenLayer((1, 2, 2), 2, width=5, sigma=nn.PReLU(5))
+    assert repr(record.rebuild(record.describe(wide))) == repr(wide)
     with pytest.raises(ValueError, match="one number of channels each: take 'prelu'"):
         DenseNet(sigma="prelu-per-channel")
 

@@ -305,7 +305,7 @@ def test_views_at_the_end_of_a_run_are_scored_together(pictures, monkeypatch, ca
         FolderClassification, "tests", lambda self, part: read.append(part) or tests(self, part)
     )
     train_folder.main([str(pictures), *TINY, "--epochs", "1", "--workers", "0", "--out", "run"])
-    assert "and over moves by a pixel" in capsys.readouterr().out
+    assert "averaged over both mirror images and moves by a pixel" in capsys.readouterr().out
     assert len(read) == 2  # in the epoch and behind it
 
 

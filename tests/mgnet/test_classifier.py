@@ -261,6 +261,8 @@ LENET = {"in_channels": 1, "num_classes": 10, "sigma": "tanh"}
         (None, "examples must be a tensor or an array of numbers, got NoneType"),
         (np.array([None, "a"], object), "a tensor or an array of numbers, got object"),
         ([np.zeros((1, 8, 8)), np.zeros((1, 8, 9))], "an array of numbers, got list"),
+        ([torch.zeros(1, 8, 8, requires_grad=True)], "an array of numbers, got list"),
+        (torch.zeros(1, 1, 8, 8, device="meta"), "examples must be a dense tensor with values"),
     ],
 )
 def test_examples_of_another_kind(run, examples, message):

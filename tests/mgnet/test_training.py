@@ -462,6 +462,7 @@ def test_without_a_folder_weights_are_looked_at_as_well(digits):
         run.fit()
 
 
+@pytest.mark.filterwarnings("ignore:mgnet.load will not read")
 def test_dropout_resumes_exactly(digits, tmp_path):
     def with_dropout(folder=None):
         torch.manual_seed(0)
@@ -523,6 +524,15 @@ def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch, epo
     assert learned(run.fit()) == learned(whole.history)
     assert read_checkpoint(tmp_path)[1]["epoch"] == 3
     assert_same(weights(run), weights(whole))
+
+
+def test_a_finished_run_that_is_taken_up_elsewhere_is_whole_there(digits, tmp_path):
+    once = replace(RECIPE, epochs=1)
+    trainer(digits, once, tmp_path / "a").fit()
+    again = trainer(digits, once, tmp_path / "b")
+    again.resume(tmp_path / "a")
+    again.fit()
+    assert sorted(os.listdir(tmp_path / "b")) == FINISHED
 
 
 # --- the folder -----------------------------------------------------------------------------------
@@ -752,7 +762,7 @@ def test_muon_takes_the_kernels_but_the_stem_s(digits):
     assert len(turned) + rest + 1 == len(list(run.model.parameters()))
 
 
-def classifier(channels=1, classes="0123456789", dtype="uint8"):
+def classifier(channels=1, classes=tuple("0123456789"), dtype="uint8"):
     unit = Normalise(torch.zeros(channels), torch.ones(channels))
     return Classifier(MgNet(channels, 10, channels=4, steps=(1,)), unit, classes, dtype)
 
@@ -779,7 +789,10 @@ def classifier(channels=1, classes="0123456789", dtype="uint8"):
             lambda d: Trainer(MgNet(1, 11, channels=4, steps=(1,)), d, RECIPE).fit(),
             r"must give \(batch, 10\) scores for 10 classes, got \(128, 11\)",
         ),
-        (lambda d: Trainer(classifier(classes="abcdefghij"), d, RECIPE), "classes: .*'a', 'b'"),
+        (
+            lambda d: Trainer(classifier(classes=tuple("abcdefghij")), d, RECIPE),
+            "classes: .*'a', 'b'",
+        ),
         (lambda d: Trainer(classifier(dtype="float32"), d, RECIPE), "type of the examples: 'float"),
         (lambda d: Trainer(classifier(channels=3), d, RECIPE), "channels: 3 for the classifier, 1"),
     ],
