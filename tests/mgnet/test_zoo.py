@@ -193,7 +193,7 @@ def test_the_table():
         "  python examples/reproduce.py --data DIR --tables mnist --compile",
         "    one-hidden-layer, lenet-5",
         "  OMP_NUM_THREADS=1 torchrun --nproc-per-node=2 examples/train_cifar.py --compile "
-        "--epochs 40 --cutout 8", "    mgnet-pooled",
+        "--epochs 40 --cutout 8 --sigma gelu", "    mgnet-pooled",
         "  python examples/train_cifar.py --network mgnet-fast --epochs 24 --cutout 8 --compile",
         "    mgnet-fast",
         "  python examples/reproduce.py --data DIR --tables sizes --compile", "    mgnet-narrow",
