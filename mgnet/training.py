@@ -428,7 +428,6 @@ class Trainer:
             and epochs aside. Nothing has changed then.
         """
         path, saved = checkpoint = read_checkpoint(path)
-        before = saved_recipe(checkpoint)
         # Everything is compared before anything is loaded.
         buffers = [momenta(o) for o in self.optimizers]
         here = self._content()
@@ -436,6 +435,7 @@ class Trainer:
         scaler = self._scaler(here["recipe"]["precision"])
         here["scaler"] = scaler.state_dict()
         compare_checkpoint(path, saved, here, buffers, asdict(self._row()), self.steps)
+        before = saved_recipe(checkpoint)
         if here["recipe"] != asdict(self.recipe):
             self._decide(Recipe(**here["recipe"]))
         self.model.load_state_dict(saved["model"])
