@@ -416,12 +416,12 @@ def train(
 
 def _averages(trainer: Trainer) -> dict[str, dict[str, float]]:
     """What a classifier reaches whose scores are averaged over views of an example."""
+    flip = trainer.recipe.flip != "never"
     views: dict[str, dict[str, Any]] = {}
-    if trainer.recipe.flip != "never":
+    if flip:
         views["averaged over both mirror images"] = {"flip": True}
     if min(trainer.task.shape[1:]) > 1:
-        flip = trainer.recipe.flip != "never"
-        both = "both mirror images and " if flip else ""
+        both = "both mirror images and " * flip
         views[f"averaged over {both}moves by a pixel"] = {"flip": flip, "shift": 1}
     return dict(zip(views, trainer.evaluate_views(*views.values()), strict=True))
 
