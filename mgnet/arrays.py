@@ -101,8 +101,8 @@ def labels_of(name: str, values: Any, pictures: int, classes: int) -> Tensor:
 
 def with_channels(name: str, values: Any, dim: int | None, channels_last: bool | None) -> Tensor:
     """The examples as a checked tensor with channels in its second axis."""
-    if dim is not None and (not gate.is_number(dim, Integral) or dim not in (1, 2, 3)):
-        raise ValueError(f"dim must be 1 (series), 2 (pictures) or 3 (volumes), got {dim!r}")
+    if dim is not None:
+        gate.dimension(dim)
     if channels_last is not None and not isinstance(channels_last, bool | np.bool_):
         raise ValueError(f"channels_last must be True or False, got {channels_last!r}")
     images = _values(name, values)

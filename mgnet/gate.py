@@ -106,7 +106,7 @@ def one_of(what: str, name: str, known: Iterable[str]) -> None:
 def dimension(dim: int) -> None:
     """1, 2 or 3 axes of a grid."""
     if not is_number(dim, Integral) or dim not in (1, 2, 3):
-        raise ValueError(f"dim must be 1, 2 or 3, got {dim!r}")
+        raise ValueError(f"dim must be 1, 2 or 3, for series, pictures or volumes, got {dim!r}")
 
 
 def switch(name: str, value: bool, on: str, off: str) -> None:

@@ -103,6 +103,8 @@ class Trainer:
         The same, or with `recipe.ema` the average of its weights over the last steps.
     recipe : Recipe
         The given one with what it left open decided; `choice` says it in words.
+    record : dict
+        From what :func:`mgnet.load` builds the model again; empty if that cannot be said.
     history : list of Epoch
 
     Raises
@@ -152,7 +154,7 @@ class Trainer:
         self._decide(recipe)
         # What a checkpoint must agree on besides the weights' names and shapes.
         self.identity = {"data": self.task.identity, "model": str(model)}
-        self._warn_of_no_record()
+        self.record = self._record()
         self.optimizers = make_optimizers(self.model, self.recipe)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.scaler = self._scaler(self.recipe.precision)
@@ -224,7 +226,7 @@ class Trainer:
                     self._interrupt()
             if self._kept != (self.epoch, self.step):  # the disk was full after the last epoch
                 self._write()
-            self.files.finish(self.trained, self._record(), self.history, self._row())
+            self.files.finish(self.trained, self.record, self.history, self._row())
         return self.history
 
     def _train_epoch(self, stop: threading.Event) -> None:
@@ -400,7 +402,7 @@ class Trainer:
     def _about(self) -> dict[str, Any]:
         """The configuration of the run."""
         return {
-            "data": self.task.name, "record": self._record(), "recipe": asdict(self.recipe),
+            "data": self.task.name, "record": self.record, "recipe": asdict(self.recipe),
             "processes": self.processes.count, "compiled": self.forward is not self.parallel,
         }  # fmt: skip
 
@@ -464,27 +466,22 @@ class Trainer:
             "average": {} if self.average is None else self.average.module.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
             "scaler": self.scaler.state_dict(),
-            "recipe": asdict(self.recipe), "record": self._record(), "identity": self.identity,
+            "recipe": asdict(self.recipe), "record": self.record, "identity": self.identity,
             "epoch": self.epoch, "step": self.step, "sums": self.sums, "seconds": self.seconds,
             "history": [asdict(row) for row in self.history],
         }  # fmt: skip
 
     def _record(self) -> dict[str, Any]:
         """From what the model is built again; nothing if that cannot be said."""
-        try:
-            return self.model.record() if isinstance(self.model, Classifier) else {}
-        except ValueError:  # a network of the caller's own
+        if not isinstance(self.model, Classifier):
             return {}
-
-    def _warn_of_no_record(self) -> None:
-        """Now rather than when the trained network is to be loaded."""
-        if not (self.folder and self.processes.first and isinstance(self.model, Classifier)):
-            return
         try:
-            self.model.record()
-        except ValueError as error:
-            text = f"mgnet.load will not read what this run writes: {error}"
-            warnings.warn(text, UserWarning, stacklevel=3)
+            return self.model.record()
+        except ValueError as error:  # a network of the caller's own
+            if self.folder and self.processes.first:  # said now rather than when it is to be loaded
+                text = f"mgnet.load will not read what this run writes: {error}"
+                warnings.warn(text, UserWarning, stacklevel=3)
+            return {}
 
     def _check_weights(self) -> None:
         """Raise in all processes where one has a number that is not finite."""
