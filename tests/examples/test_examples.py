@@ -241,6 +241,20 @@ def test_train_mnist_trains_the_network_of_the_table():
     assert {k: tuple(v) for k, v in script.network_options.items()} == row.options
 
 
+def test_train_cifar_trains_the_network_of_the_hour():
+    from examples import train_cifar
+    from examples.reproduce import TABLES
+    from mgnet import zoo
+
+    (row,) = TABLES["hour"]()
+    script = train_cifar.SCRIPT
+    recipe = replace(PRESETS["fast"], **script.recipe, epochs=40, cutout=8)
+    assert (recipe, script.network) == (row.recipe, row.network)
+    assert not script.network_options
+    command = zoo.ZOO[row.network].results[0].command
+    assert command.endswith("--epochs 40 --cutout 8 --sigma " + row.options["sigma"])
+
+
 @pytest.mark.data
 @pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
 def test_train_series_on_heart_beats():
