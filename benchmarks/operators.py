@@ -175,7 +175,7 @@ def beside_pyamg(
 
 
 def goals(rows: list[Row]) -> list[Goal]:
-    """What was asked for."""
+    """The goals, and what was reached."""
     most = {"Neumann": 1.3, "periodic": 1.3, "mixed sides": 1.3, "variable a": 3.0}
     out = []
     for row in rows:

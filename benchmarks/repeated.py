@@ -22,7 +22,7 @@ from benchmarks.poisson import machine, race
 from benchmarks.report import Goal, markdown, nodes, publish
 
 SHAPES = ((2049,) * 2, (129,) * 3)
-SMALL = {(65,) * 2: 0.3, (257,) * 2: 1.2}  # nodes, and milliseconds asked for
+SMALL = {(65,) * 2: 0.3, (257,) * 2: 1.2}  # nodes, and goals in milliseconds
 
 
 class Row(NamedTuple):

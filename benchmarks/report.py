@@ -11,7 +11,7 @@ __all__ = ["Goal", "markdown", "nodes", "publish", "table", "write"]
 
 
 class Goal(NamedTuple):
-    """What was asked for, and what was reached."""
+    """A goal, and what was reached."""
 
     measure: str
     wanted: str
@@ -50,9 +50,9 @@ def write(name: str, report: str, rows: Sequence[NamedTuple]) -> Path:
 
 
 def publish(name: str, measured: str, rows: Sequence[NamedTuple], goals: Sequence[Goal]) -> Path:
-    """Print what was measured and what was asked for, and write it as `write` does."""
+    """Print what was measured and the goals, and write it as `write` does."""
     report = f"{measured}\n"
     if goals:
-        report += f"\nWhat was asked for, and what this run reached:\n\n{table(goals)}\n"
+        report += f"\nGoals, and what this run reached:\n\n{table(goals)}\n"
     print(report)
     return write(name, report, rows)

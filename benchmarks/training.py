@@ -359,7 +359,7 @@ def allocated_peak(device: torch.device) -> int:
 
 
 def goals(rows: Sequence[Row], device: torch.device) -> list[Goal]:
-    """What was asked for where bfloat16 is multiplied, and what was reached."""
+    """The goals where bfloat16 is multiplied, and what was reached."""
     out = []
     for row in rows:
         if row.way not in (HERE, COMPILED) or row.precision != "bfloat16":

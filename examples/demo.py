@@ -2,8 +2,8 @@
 
     python -m examples.demo
 
-First -Laplace u = g on 1025 x 1025 nodes by one full multigrid and V cycles; then a MgNet, the same
-`u <- u + B (g - A u)` with trained A and B, on scikit-learn's 1,797 scans of digits. Both are
+First -Laplace u = g on 1025 x 1025 nodes by one full multigrid and V cycles; then an MgNet, the
+same `u <- u + B (g - A u)` with trained A and B, on scikit-learn's 1,797 scans of digits. Both are
 walked by `mgcore.cycle.run`. Prints tables, writes figures/poisson.png and figures/digits.png.
 """
 

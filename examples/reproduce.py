@@ -177,7 +177,7 @@ def _activations() -> Iterator[Row]:
 
 
 def _hour() -> Iterator[Row]:
-    """CIFAR-10 in an hour of two cores, which is two to three hours of one."""
+    """CIFAR-10 in one to two hours of two cores, twice that of one."""
     recipe = replace(PRESETS["fast"], epochs=40, cutout=8)
     label, options = "MgNet, pooled, GELU", {"sigma": "gelu"}
     yield Row("hour", label, "mgnet-pooled", options=options, recipe=recipe)

@@ -1,4 +1,4 @@
-"""mgcore: geometric multigrid for -Laplace u = g, and the driver that also walks MgNet."""
+"""mgcore: geometric multigrid for -div(a grad u) + c u = g; its driver walks MgNet as well."""
 
 from importlib.metadata import PackageNotFoundError as _NotInstalled
 from importlib.metadata import version as _version

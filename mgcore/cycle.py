@@ -3,7 +3,7 @@
 A cycle says which grids are visited in which order and how many smoothing steps each visit
 takes; level 0 is the finest grid. The builders below are pure functions of the number of levels.
 :func:`run` walks any cycle over any levels that follow :class:`mgcore.level.Level`: Numba
-arrays, torch tensors, or the layers of a MgNet classifier. Nothing in this file knows which.
+arrays, torch tensors, or the layers of an MgNet classifier. Nothing in this file knows which.
 
 The standard library is all that is imported here.
 """

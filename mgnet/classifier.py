@@ -211,7 +211,7 @@ class Classifier(nn.Module):
         return np.bincount(count * given + seen, minlength=count**2).reshape(count, count)
 
     def features(self, examples: Tensor | np.ndarray) -> list[Tensor]:
-        """What the network computes on every level, the finest first: u, for a MgNet.
+        """What the network computes on every level, the finest first: u, for an MgNet.
 
         Parameters
         ----------

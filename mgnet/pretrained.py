@@ -23,7 +23,7 @@ def load_pretrained(
     Parameters
     ----------
     name : str
-        "mgnet-cifar10" is a MgNet of 415,626 parameters that reads 90.24 % of CIFAR-10's test
+        "mgnet-cifar10" is an MgNet of 415,626 parameters that reads 90.24 % of CIFAR-10's test
         pictures. ``examples/train_cifar.py --network mgnet-fast --channels 32 64 96 --epochs 16
         --momentum 0.6 --shift 2 --compile`` has made it, and ``save(path, half=True)``.
     device : str or torch.device

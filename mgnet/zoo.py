@@ -1,4 +1,4 @@
-"""Every network that the lecture names: how to build it, and what is published about it."""
+"""The networks that the lecture names: how to build it, and what is published about it."""
 
 from __future__ import annotations
 
