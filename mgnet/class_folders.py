@@ -227,20 +227,18 @@ class FolderClassification(Labelled):
             sampler=jobs,
             batch_size=None,
             num_workers=self.workers,
-            collate_fn=_unchanged,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_leave_signals,
             pin_memory=self.device.type == "cuda",
+            # It draws a number; from torch's stream, dropout in a resumed step would be another.
+            generator=torch.Generator(),
         )
         try:
             for pictures in loader:
                 yield _good(pictures)
         except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+            if (lost := lost_worker(error)) is None:
                 raise
-            raise OSError(
-                f"a process that decodes pictures has ended ({str(error).splitlines()[0]}): take "
-                "fewer workers or smaller batches, as memory or shared memory may be full"
-            ) from error
+            raise lost from error
 
 
 def _good(pictures: Tensor | str) -> Tensor:
@@ -250,13 +248,21 @@ def _good(pictures: Tensor | str) -> Tensor:
     return pictures
 
 
-def _unchanged(pictures: Any) -> Any:
-    return pictures
+def _leave_signals(worker: int) -> None:
+    """Leave signals that go to a whole group of processes to the one that trains, which saves."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C, which goes to all processes of a terminal, to the one that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def lost_worker(error: Exception) -> OSError | None:
+    """What torch's error says and what helps, if it is that a process which decodes has ended."""
+    text = str(error)
+    if not text.startswith("DataLoader worker"):
+        return None
+    return OSError(
+        f"a process that decodes pictures has ended ({text.splitlines()[0]}): take fewer workers "
+        "or smaller batches, as memory or shared memory may be full"
+    )
 
 
 # --- the files ------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ class Labelled(Task):
         if isinstance(network, Classifier):
             self._check(network)
             network.middle = self.middle
-            network.shape = network.shape or self.shape  # without one, its axes would be guessed
+            network.shape = self.shape
             return network
         normalise = Normalise(*self.statistics())
         classifier = Classifier(

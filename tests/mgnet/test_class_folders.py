@@ -1,13 +1,17 @@
 """Class folders: which files, which crops, workers and parts, and training through the example."""
 
+import multiprocessing
 import os
+import re
 import shutil
+import signal
 import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import nn
 
 import mgnet
 from examples import train_folder
@@ -15,11 +19,12 @@ from mgnet import MgNet
 from mgnet.__main__ import seen
 from mgnet.checkpoint import read_checkpoint
 from mgnet.class_folders import FolderClassification
+from mgnet.command import advice
 from mgnet.decoding import centre_box, read_picture
 from mgnet.processes import Processes
 from mgnet.recipe import Recipe
 from mgnet.tasks import Step
-from mgnet.training import Trainer
+from mgnet.training import Interrupted, Trainer
 
 COLOURS = {"blue": (40, 60, 220), "green": (30, 180, 60), "red": (220, 40, 50)}
 CPU = torch.device("cpu")
@@ -209,6 +214,21 @@ def test_a_worker_that_is_killed_is_said_in_one_sentence(pictures, monkeypatch):
         batches(task)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be sent SIGTERM")
+def test_workers_leave_a_signal_to_the_whole_group_to_the_one_that_trains(pictures):
+    got = []
+    for step in prepared(pictures, workers=2).batches(plan(prepared(pictures), steps=6)):
+        got += list(step)
+        for worker in multiprocessing.active_children():
+            worker.terminate()  # SIGTERM
+    assert len(got) == 6
+
+
+def test_a_lost_worker_is_said_in_one_sentence_wherever_torch_says_so():
+    error = RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed. \nMore.")
+    assert re.match(r"a process that decodes .* \(DataLoader.*Killed\. \): take", advice(error))
+
+
 # --- batches --------------------------------------------------------------------------------------
 
 
@@ -394,6 +414,44 @@ def test_it_learns_and_resumes_exactly(pictures, monkeypatch, capsys):
 
     with pytest.raises(SystemExit, match="made with another data: shapes, 96 .* there, train, "):
         train_folder.main([str(pictures / "train"), *options[1:], "--out", "run", "--resume"])
+
+
+@pytest.mark.filterwarnings("ignore:mgnet.load will not read")
+def test_dropout_resumes_exactly(pictures, tmp_path):
+    task = FolderClassification(pictures, 24)
+
+    def with_dropout():
+        torch.manual_seed(0)
+        network = MgNet(3, 3, channels=(4, 8), steps=(1, 1), sigma=lambda: nn.Dropout(0.1))
+        recipe = Recipe(epochs=2, batch_size=16, shift=0, precision="float32")
+        return Trainer(network, task, recipe, folder=tmp_path, progress=False)
+
+    whole = with_dropout()
+    whole.fit()
+    for name in os.listdir(tmp_path):
+        (tmp_path / name).unlink()
+    first = with_dropout()
+    step = first._train_step
+
+    def interrupted_step(parts):
+        step(parts)
+        if (first.epoch, first.step) == (0, 3):
+            signal.raise_signal(signal.SIGINT)
+
+    first._train_step = interrupted_step
+    with pytest.raises(Interrupted):
+        first.fit()
+    second = with_dropout()
+    second.resume(tmp_path)
+    second.fit()
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], weight), name
+
+
+def test_a_classifier_trained_further_knows_the_last_size(pictures):
+    network = MgNet(3, 3, channels=4, steps=(1, 1))
+    model = FolderClassification(pictures, 16).model(network)
+    assert FolderClassification(pictures, 24).model(model).shape == (3, 24, 24)
 
 
 @pytest.mark.usefixtures("in_an_empty_folder")
