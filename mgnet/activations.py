@@ -85,11 +85,8 @@ class Hat(nn.Module):
         return torch.relu(torch.minimum(x, self.support - x))
 
     def extra_repr(self) -> str:
-        """The support; on the meta device, where nothing is computed, the one at the start."""
-        trained = self.trainable and not self.log_support.is_meta
-        with torch.no_grad():
-            support = float(self.support) if trained else self._given
-        return f"support={support:.4g}, trainable={self.trainable}"
+        """The support that was given: a run's networks have one text, trained or not."""
+        return f"support={self._given:.4g}, trainable={self.trainable}"
 
     def watched(self) -> dict[str, float]:
         """The support where it is trained: a training run logs it."""

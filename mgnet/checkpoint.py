@@ -299,19 +299,15 @@ def _check_progress(
         raise _malformed(
             path, f"{step} steps of {steps} are done after {epoch} epochs of {planned}"
         )
-    sums = saved["sums"]
-    if _outline(sums) != _outline(here["sums"]) or bool((sums < 0).any()) or saved["seconds"] < 0:
-        raise _malformed(path, "its sums over an epoch and seconds are not numbers, 0 or more")
+    if _outline(saved["sums"]) != _outline(here["sums"]):
+        raise _malformed(path, "its sums over an epoch are not one number for each measure")
+    if saved["seconds"] < 0:
+        raise _malformed(path, "its seconds are below 0")
     rows = saved["history"]
     if len(rows) != epoch or any(_outline(r) != _outline(row) for r in rows):
         raise _malformed(path, f"the history is not one of {epoch} epochs")
-    if any(r["epoch"] != k + 1 or min(_numbers(r)) < 0 for k, r in enumerate(rows)):
-        raise _malformed(path, "the history's numbers are out of order or negative")
+    if any(r["epoch"] != k + 1 or r["seconds"] < 0 for k, r in enumerate(rows)):
+        raise _malformed(path, "the history's epochs are out of order, or its seconds below 0")
     epochs, begun = here["recipe"]["epochs"], epoch + (step > 0)
     if epochs < begun:
         raise CheckpointError(f"{path} is in epoch {begun} already: choose epochs {begun} or more")
-
-
-def _numbers(row: Mapping[str, Any]) -> list[float]:
-    """All numbers of a row, also those in its parts."""
-    return [n for v in row.values() for n in (_numbers(v) if isinstance(v, Mapping) else [v])]

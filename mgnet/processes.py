@@ -134,10 +134,11 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    if threading.current_thread() is threading.main_thread():
+    main, before = threading.current_thread() is threading.main_thread(), None
+    if main:
         # torchrun says SIGTERM twice when a process has ended, and SIGKILL after 30 s. The others
         # need that time to save and to say why they end.
-        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # a barrier has no tensor to say where
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
@@ -147,6 +148,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     with peers():
         dist.barrier()
     dist.destroy_process_group()
+    if main:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
@@ -128,7 +128,8 @@ class Trainer:
         processes: Processes = ALONE,
     ):
         _check_types(model, data, recipe)
-        self.task = data if isinstance(data, Task) else Classification(data)
+        # What it prepares is this run's own: the caller may have another trainer for the same task.
+        self.task = copy(data) if isinstance(data, Task) else Classification(data)
         self.device, self.processes = gate.device(device), processes
         if recipe.batch_size > self.task.size:
             raise ValueError(
@@ -227,6 +228,8 @@ class Trainer:
             if self._kept != (self.epoch, self.step):  # the disk was full after the last epoch
                 self._write()
             self.files.finish(self.trained, self.record, self.history, self._row())
+            if self.processes.any(stop.is_set(), self.device):  # meanwhile
+                self._interrupt()
         return self.history
 
     def _train_epoch(self, stop: threading.Event) -> None:

@@ -107,6 +107,14 @@ def test_all_supports_get_a_gradient():
     assert "support=1, trainable=True" in repr(model)
 
 
+def test_a_trained_hat_has_the_text_of_a_new_one():
+    hat = Hat(5, trainable=True)
+    with torch.no_grad():
+        hat.log_support.add_(0.1)
+    assert repr(hat) == repr(Hat(5, trainable=True)) == "Hat(support=5, trainable=True)"
+    assert hat.watched()["support"] > 5.5
+
+
 def test_state_dict_round_trip_and_copies():
     model, other = hat_net(), hat_net()
     with torch.no_grad():

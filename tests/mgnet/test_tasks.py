@@ -93,6 +93,20 @@ def test_other_examples_are_another_set(digits, part):
     assert other.identity != Classification(digits).identity
 
 
+def test_trainers_share_a_task_and_keep_their_recipes(digits):
+    task, recipe = Classification(digits), Recipe(epochs=1, precision="float32", flip="never")
+
+    def trainer(data, **changes):
+        torch.manual_seed(0)
+        network = mgnet.MgNet(1, 10, channels=4, steps=(1,))
+        return Trainer(network, data, replace(recipe, **changes), progress=False)
+
+    alone = trainer(digits).fit()
+    first, _ = trainer(task), trainer(task, seed=1, label_smoothing=0.0, cutout=4)
+    (shared,) = first.fit()
+    assert (shared.train, shared.test) == (alone[0].train, alone[0].test)
+
+
 # --- a task of one's own --------------------------------------------------------------------------
 
 
@@ -100,7 +114,7 @@ class Stencil(Task):
     """Finds the stencil that has made v from u: no labels, no classes."""
 
     name, size, dim, shape = "stencil", 64, 2, (1, 9, 9)
-    measures = ("loss", "worst")
+    measures = ("loss", "worst", "gain")
 
     def __init__(self, stencil):
         u = torch.randn(self.size + 16, *self.shape, generator=torch.Generator().manual_seed(0))
@@ -120,7 +134,8 @@ class Stencil(Task):
     def loss(self, call, batch):
         u, v = batch
         error = call(u) - v
-        return {"loss": error.square().mean(), "worst": error.abs().max()}
+        worst = error.abs().max()
+        return {"loss": error.square().mean(), "worst": worst, "gain": -worst}
 
     def test(self, model, part):
         u, v = self.u[1], self.v[1]
@@ -129,6 +144,7 @@ class Stencil(Task):
         return {
             "loss": errors.square().mean(1).sum().item(),
             "worst": errors.abs().amax(1).sum().item(),
+            "gain": -errors.abs().amax(1).sum().item(),
         }, len(errors)
 
 
@@ -147,7 +163,7 @@ def stencil_trainer(folder=None, **options):
 def test_a_task_without_labels(tmp_path):
     trainer = stencil_trainer(tmp_path / "whole")
     history = trainer.fit()
-    assert set(history[-1].test) == {"loss", "worst"}
+    assert set(history[-1].test) == {"loss", "worst", "gain"}
     assert history[-1].test["loss"] < 1e-6 < history[0].test["loss"]
     torch.testing.assert_close(trainer.trained.weight[0, 0], LAPLACE, atol=1e-3, rtol=0)
     assert str(history[-1]).startswith(
@@ -167,6 +183,7 @@ def test_a_task_without_labels(tmp_path):
     first._train_step = interrupted
     with pytest.raises(Interrupted):
         first.fit()
+    assert history[-1].test["gain"] < 0  # not all that can be measured is positive
     second = stencil_trainer(tmp_path / "run")
     second.resume(tmp_path / "run")
     assert [row.test for row in second.fit()] == [row.test for row in history]
