@@ -24,6 +24,7 @@ from torch import nn
 
 from mgnet import data, gate, record
 from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
+from mgnet.class_folders import lost_worker
 from mgnet.cost import count_parameters, multiply_adds
 from mgnet.folder import atomic, check
 from mgnet.interruption import Interrupted
@@ -149,7 +150,8 @@ def advice(error: Exception, less_memory: str = LESS_MEMORY) -> str | None:
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or "can't allocate memory" in text or "not enough memory" in text:
         return f"memory is full ({line or 'no more to be had'}): {less_memory}"
-    return None
+    lost = lost_worker(error)  # torch says so wherever the program is just then
+    return None if lost is None else str(lost)
 
 
 def _exit(message: str) -> NoReturn:
@@ -231,7 +233,9 @@ def _parser(script: Script) -> argparse.ArgumentParser:
     for name, options in NETWORK_OPTIONS.items():
         network.add_argument(_dashed(name), **options)
     recipe = parser.add_argument_group(
-        "recipe", "a resumed run keeps what is not given; only rates and epochs can be others"
+        "recipe",
+        "a resumed run keeps what neither an option nor --preset says; only rates and epochs can "
+        "be others",
     )
     defaults = _preset(script, "fast")
     for option in dataclasses.fields(Recipe):
@@ -280,6 +284,7 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         with processes.alike():
             if processes.first:  # refused now if at all, rather than when the data are read
                 _refuse(folders, args.resume)
+        begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
         task: PictureSet | Task = (
             script.task(args) if script.task else data.load(args.dataset, args.data)
         )
@@ -288,7 +293,7 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
             if args.seeds > 1:
                 args.seed = first + k
             args.run_folder = folder
-            trainers.append(_train_one(script, args, task, folder, device, processes))
+            trainers.append(_train_one(script, args, task, folder, begun, device, processes))
         if args.seeds > 1 and processes.first:
             _spread(trainers, Path(args.out))
         return trainers
@@ -307,7 +312,7 @@ def _refuse(folders: Sequence[Path], resume: bool) -> None:
     for folder in folders:
         check(folder)
         if resume and folder not in begun:
-            _print(f"{folder} has no checkpoint: its run begins")
+            _print(f"{folder} has no checkpoint: its run begins, as that of {begun[0]} did")
 
 
 def _train_one(
@@ -315,17 +320,18 @@ def _train_one(
     args: argparse.Namespace,
     task: PictureSet | Task,
     folder: Path,
+    begun: Sequence[Path],
     device: torch.device,
     processes: Processes,
 ) -> Trainer:
+    """Begin or resume a run; of those that have `begun` the first is what a new one is like."""
     names = [option.name for option in dataclasses.fields(Recipe)]
-    saved = None
-    if args.resume and (folder / CHECKPOINT).exists():
-        saved = read_checkpoint(folder)
-        if hasattr(args, "preset"):
-            raise ValueError("a resumed run keeps its recipe: leave out --preset")
-    preset = getattr(args, "preset", "fast")
-    base = _preset(script, preset) if saved is None else saved_recipe(saved)
+    saved = read_checkpoint(folder) if folder in begun else None
+    like = read_checkpoint(begun[0]) if begun and saved is None else saved
+    if like is None or hasattr(args, "preset"):
+        base = _preset(script, getattr(args, "preset", "fast"))
+    else:
+        base = saved_recipe(like)
     given = _given(args, names)
     muon = given.get("optimizer", base.optimizer) == "muon"
     idle: dict[str, Any] = {
@@ -333,7 +339,7 @@ def _train_one(
     }
     recipe = replace(base, **given)
     torch.manual_seed(recipe.seed)
-    network = _network(script, args, task, saved)
+    network = _network(script, args, task, like)
     if not turned(network):
         idle |= _given(args, ["lr", "momentum"])
     if idle:
@@ -352,15 +358,15 @@ def _network(
     script: Script,
     args: argparse.Namespace,
     task: PictureSet | Task,
-    saved: Checkpoint | None,
+    like: Checkpoint | None,
 ) -> nn.Module:
-    """The network that is asked for, or the one of a saved run, where none is."""
+    """The network that is asked for, or, where none is, one like that of a run."""
     options = _given(args, list(NETWORK_OPTIONS))
     for name, value in options.items():
         if isinstance(value, list) and len(value) == 1:
             options[name] = value[0]
-    if saved is not None and not hasattr(args, "network"):
-        about = saved.content["record"]
+    if like is not None and not hasattr(args, "network"):
+        about = like.content["record"]
         if about:
             kept = {**about["options"], **options}
             return record.rebuild({"network": about["network"], "options": kept})
