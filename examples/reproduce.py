@@ -341,7 +341,7 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
                 raise
             print(said, flush=True)
         except KeyboardInterrupt as stop:  # Interrupted is one
-            print(stop or "interrupted")
+            print(str(stop) or "interrupted")
             return False
     return all(summary.find(row, seed) is not None for row, seed in todo)
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from mgnet.pictures import PictureSet
@@ -139,23 +140,32 @@ def _download(source: _Source) -> Path:
 
     cache = Path(pooch.os_cache("mgcore"))
     try:
-        if source.archive is not None:
-            url, md5 = source.archive
-            pooch.retrieve(
-                url, f"md5:{md5}", path=cache, fname=url.rsplit("/", 1)[-1],
-                processor=pooch.Untar(extract_dir="."), progressbar=True,
-            )  # fmt: skip
-        for file in source.files if source.archive is None else ():
-            pooch.retrieve(
-                source.base_url + file.name, f"md5:{file.md5}", path=cache / source.folder,
-                fname=file.name, progressbar=True,
-            )  # fmt: skip
+        cache.mkdir(parents=True, exist_ok=True)
+        # Of several processes one fetches and unpacks; the others find all of it there.
+        with FileLock(cache / f".{source.folder}.lock"):
+            _fetch(source, cache)
     except (OSError, ValueError) as error:  # no network; or a hash that pooch finds wrong
         raise DataError(
             f"could not download {source.folder} ({error}); fetch its files from {source.page} by "
             f"hand and name their folder by data=DIR or {DATA_VARIABLE}"
         ) from error
     return cache / source.folder
+
+
+def _fetch(source: _Source, cache: Path) -> None:
+    import pooch
+
+    if source.archive is not None:
+        url, md5 = source.archive
+        pooch.retrieve(
+            url, f"md5:{md5}", path=cache, fname=url.rsplit("/", 1)[-1],
+            processor=pooch.Untar(extract_dir="."), progressbar=True,
+        )  # fmt: skip
+    for file in source.files if source.archive is None else ():
+        pooch.retrieve(
+            source.base_url + file.name, f"md5:{file.md5}", path=cache / source.folder,
+            fname=file.name, progressbar=True,
+        )  # fmt: skip
 
 
 def _check(path: Path, file: _File, page: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from mgnet import gate
 from mgnet.checkpoint import CHECKPOINT, read_checkpoint
 from mgnet.classifier import Classifier
-from mgnet.weights import WEIGHTS, read_record
+from mgnet.weights import WEIGHTS, holds_weights, read_record
 
 __all__ = ["load"]
 
@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") ->
     path = Path(path)
     if not (path / CHECKPOINT).exists() and (path / WEIGHTS).exists():
         path /= WEIGHTS  # of a run, without its checkpoint
-    in_file = path.suffix == ".safetensors"
+    in_file = path.suffix == ".safetensors" or holds_weights(path)
     if in_file:
         about = read_record(path)
     else:

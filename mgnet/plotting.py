@@ -244,8 +244,8 @@ def plot_greedy(ax: Any, greedy: Greedy, n: int, exponents: Mapping[str, float])
     # All lines leave from one point, beside the curve: only their slopes mean something.
     at = 2.5 * greedy.error(4)
     for k, (name, p) in enumerate(exponents.items()):
-        ax.loglog(along, at * (along / 4) ** p, DASHES[1 + k], color=COLOURS[(1, 2)[k]], lw=3,
-                  label=name)  # fmt: skip
+        ax.loglog(along, at * (along / 4) ** p, DASHES[(1 + k) % 4], color=COLOURS[(1 + k) % 7],
+                  lw=3, label=name)  # fmt: skip
     ax.minorticks_off()
     for axis, values in ((ax.xaxis, count), (ax.yaxis, errors)):
         if max(values) < 10 * min(values):  # no powers of ten to label

@@ -111,11 +111,17 @@ class Whitening(nn.Module):
             What the network does to examples before; done to some of them at a time.
         eps : float
             Added to the variances, so that directions in which nothing varies stay small.
+
+        Raises
+        ------
+        ValueError
+            If the examples do not have this shape, or no whole patch.
         """
+        gate.pictures(examples[:1].float(), self.weight.shape[1], self.dim, self.SIDE)
         chunks = examples.split(max(1, CHUNK // examples[0].numel()))
         width, count = self.channels // 2, 0
-        total = torch.zeros(width, dtype=torch.float64)
-        square = torch.zeros(width, width, dtype=torch.float64)
+        total = torch.zeros(width, dtype=torch.float64, device=examples.device)
+        square = total.outer(total)
         for chunk in chunks:
             patches = self._patches(normalise(chunk))
             count += patches.shape[1]

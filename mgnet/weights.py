@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mgnet.folder import atomic
 
-__all__ = ["WEIGHTS", "read_record", "write_weights"]
+__all__ = ["WEIGHTS", "holds_weights", "read_record", "write_weights"]
 
 #: Name of the weights' file in the folder of a finished run.
 WEIGHTS = "weights.safetensors"
@@ -38,6 +38,14 @@ def write_weights(
     raw = safetensors.torch.save(content, {_KEY: json.dumps(about)})
     with atomic(Path(path)) as temporary:
         temporary.write_bytes(raw)
+
+
+def holds_weights(path: Path) -> bool:
+    """Whether a file begins as those of safetensors do, whatever its name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(9)[8:] == b"{"  # behind the header's length
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -165,6 +165,13 @@ def test_other_networks_are_loaded_with_what_they_are_built_of(digits, tmp_path)
         assert torch.equal(again(digits.test_images[:4]), model.eval()(digits.test_images[:4]))
 
 
+def test_weights_are_known_by_what_is_in_the_file(run, tmp_path):
+    run.model.save(tmp_path / "digits.bin")
+    run.model.save(tmp_path / "digits.pt")
+    for name in ("digits.bin", "digits.pt"):
+        assert load(tmp_path / name).classes == run.model.classes
+
+
 def test_weights_that_cannot_be_written(run, tmp_path):
     path = tmp_path / "missing" / "weights.safetensors"
     with pytest.raises(FolderError, match="weights.safetensors could not be .*No such"):

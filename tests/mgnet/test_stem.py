@@ -82,3 +82,9 @@ def test_it_is_found_from_the_training_pictures_and_saved(tmp_path):
     # A classifier that is trained further keeps its kernels.
     other = Trainer(again, digits, recipe, progress=False)
     assert torch.equal(other.model.network.stem[0].weight, by_hand.weight)
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 8), (5, 1, 8, 8), (5, 3, 1, 8)])
+def test_examples_of_another_kind_are_refused(shape):
+    with pytest.raises(ValueError, match="pictures must have shape|pictures of at least 2 pixels"):
+        Whitening(2, 3).fit(torch.zeros(shape, dtype=torch.uint8))
