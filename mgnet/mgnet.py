@@ -172,7 +172,7 @@ class MgNet(nn.Module):
         self.stem = make_stem(
             stem, dim, in_channels, channels[0], activation(0), kernel_size=kernel_size
         )
-        self.smallest = smallest_side(stem) * 2 ** (len(steps) - 1)
+        self.smallest = smallest_side(stem, len(steps))
         rule = ITERATIONS[iteration]
         levels: list[ConvLevel] = []
         for level, (c, count) in enumerate(zip(channels, steps, strict=True)):

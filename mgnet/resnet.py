@@ -135,7 +135,7 @@ class ResNet(nn.Module):
         )
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0], plan.activation(0))
-        self.smallest = smallest_side(stem) * 2 ** (len(plan.steps) - 1)
+        self.smallest = smallest_side(stem, len(plan.steps))
         self.stages = nn.Sequential()
         for stage, count in enumerate(plan.steps):
             A, B = plan.kernels(stage)
@@ -159,8 +159,7 @@ class ResNet(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         """Class scores (batch, num_classes) of pictures `f`, ``(batch, in_channels, *picture)``."""
-        gate.pictures(f, self.in_channels, self.dim, self.smallest)
-        return self.head(self.stages(self.stem(f)).flatten(2).mean(2))
+        return self.head(self.features(f)[-1].flatten(2).mean(2))
 
     def features(self, f: Tensor) -> list[Tensor]:
         """r behind each stage, the finest first, ``(batch, channels[l], *grid)``."""
@@ -242,7 +241,7 @@ class PreActResNet(nn.Module):
         )
         self.in_channels, self.dim = in_channels, dim
         self.stem = make_stem(stem, dim, in_channels, plan.channels[0])
-        self.smallest = smallest_side(stem) * 2 ** (len(plan.steps) - 1)
+        self.smallest = smallest_side(stem, len(plan.steps))
         levels: list[ResidualLevel] = []
         iterations = []
         for stage, count in enumerate(plan.steps):

@@ -56,9 +56,9 @@ def make_stem(
     return nn.Sequential(whitening, nn.ReLU(), theta, max_pool(dim, 2), *behind)
 
 
-def smallest_side(size: str) -> int:
-    """How many pixels a side a picture needs for the finest level to have one."""
-    return STEMS[size]
+def smallest_side(size: str, levels: int) -> int:
+    """How many pixels a side a picture needs for the coarsest of so many levels to have one."""
+    return STEMS[size] * 2 ** (levels - 1)
 
 
 class Whitening(nn.Module):
