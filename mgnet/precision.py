@@ -32,7 +32,14 @@ def resolved(recipe: Recipe, device: torch.device, dim: int) -> tuple[Recipe, st
     Returns
     -------
     Recipe, str
+
+    Raises
+    ------
+    ValueError
+        If the layout is one that series do not have.
     """
+    if recipe.layout == "channels_last" and dim not in _LAST:
+        raise ValueError("layout 'channels_last' is for pictures and volumes: series have one")
     precision, layout, reason = _fastest(device)
     layout = layout if dim in _LAST else "contiguous"
     chosen = replace(
@@ -72,8 +79,7 @@ def parameter_dtype(recipe: Recipe) -> torch.dtype:
 
 def memory_format(recipe: Recipe, dim: int) -> torch.memory_format:
     """The layout of ``(batch, channels, *grid)`` with `dim` axes of the grid."""
-    last = recipe.layout == "channels_last"
-    return _LAST.get(dim, torch.contiguous_format) if last else torch.contiguous_format
+    return _LAST[dim] if recipe.layout == "channels_last" else torch.contiguous_format
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager:

@@ -53,5 +53,6 @@ def test_what_is_asked_for_stays():
 def test_series_have_one_layout():
     assert precision.resolved(Recipe(), CPU, 1)[0].layout == "contiguous"
     recipe = Recipe(layout="channels_last")
-    assert precision.memory_format(recipe, 1) == torch.contiguous_format
+    with pytest.raises(ValueError, match="'channels_last' is for pictures and volumes"):
+        precision.resolved(recipe, CPU, 1)
     assert precision.memory_format(recipe, 3) == torch.channels_last_3d
