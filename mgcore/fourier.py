@@ -14,6 +14,7 @@ Matrices here have the harmonics in C order of alpha, the mode ``theta`` itself 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import product
 from numbers import Integral
 from typing import Any
@@ -32,8 +33,8 @@ from mgcore.stencil import Stencil
 __all__ = [
     "alias",
     "amplification",
-    "high",
     "rediscretised",
+    "roughness",
     "smoother_symbol",
     "smoothing_factor",
     "spectrum",
@@ -344,25 +345,33 @@ def spectrum(u: Any) -> np.ndarray:
     return dstn(inside, type=1) / np.prod([n - 1 for n in u.shape])
 
 
-def high(shape: Sequence[int], halved: Sequence[bool] | None = None) -> np.ndarray:
-    """Which modes of :func:`spectrum` a grid of every second node cannot tell from lower ones.
+def roughness(u: Any, sides: str = "dirichlet", halved: Sequence[bool] | None = None) -> float:
+    """How large the part of u is that a grid of every second node cannot see.
 
     Parameters
     ----------
-    shape : sequence of int
-        Nodes along each axis, border included.
+    u : array_like
+        Node values, with the border where there is one: zero there with "dirichlet".
+    sides : {"dirichlet", "neumann", "periodic"}
+        All of them.
     halved : sequence of bool, optional
-        By default all axes.
+        Axes along which the other grid has every second node; by default all.
 
     Returns
     -------
-    ndarray of bool
-        Those with k_i of m_i / 2 or more along some halved axis.
+    float
+        The norm of the waves with ``|theta_i| >= pi / 2`` along some of these axes, which is to be
+        compared with that of other u: u itself is mirrored at the sides, with the other sign where
+        it is zero, and so made periodic.
     """
-    halved = (True,) * len(shape) if halved is None else tuple(halved)
-    k = np.ix_(*[np.arange(1, n - 1) for n in shape])
-    rough = [2 * mode >= n - 1 for mode, n, half in zip(k, shape, halved, strict=True) if half]
-    return np.any(np.broadcast_arrays(*rough), axis=0) & np.ones([n - 2 for n in shape], bool)
+    u = np.asarray(u, float)
+    halved = (True,) * u.ndim if halved is None else tuple(halved)
+    if sides != "periodic":
+        sign: Any = "even" if sides == "neumann" else "odd"
+        u = np.pad(u, [(0, n - 2) for n in u.shape], "reflect", reflect_type=sign)
+    axes = zip(u.shape, halved, strict=True)
+    rough = [half & (abs(np.fft.fftfreq(n)) >= 0.25) for n, half in axes]
+    return float(np.linalg.norm(np.fft.fftn(u)[reduce(np.logical_or.outer, rough)]))
 
 
 def alias(k: int, m: int) -> tuple[int, int]:

@@ -353,14 +353,16 @@ def plot_symbol(
     halved: Sequence[bool] = (True, True),
     at: Sequence[float] | None = None,
     bar: bool = True,
+    whole: bool = False,
 ) -> Any:
-    """What a smoothing step leaves of each frequency in 2D, in [0, pi]^2.
+    """What a smoothing step leaves of each frequency in 2D.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     amplification : array_like
-        Shape (n, n), from :func:`mgcore.fourier.amplification` at frequencies from 0 to pi.
+        Shape (n, n), from :func:`mgcore.fourier.amplification` at frequencies from 0 to pi, or with
+        `whole` from -pi to pi.
     title : str
     halved : sequence of bool
         Axes that the coarser grid halves: it sees what lies inside the dashed line.
@@ -368,6 +370,8 @@ def plot_symbol(
         Frequencies over pi that are marked.
     bar : bool
         Whether the colours are explained beside it, which one of several pictures in a row may do.
+    whole : bool
+        A stencil with corners is not its own mirror image: a quarter of its symbol is not enough.
 
     Returns
     -------
@@ -375,27 +379,35 @@ def plot_symbol(
     """
     from matplotlib import colormaps
 
+    least = -1 if whole else 0
     image = ax.imshow(
-        np.asarray(amplification).T, origin="lower", extent=(0, 1, 0, 1),
+        np.asarray(amplification).T, origin="lower", extent=(least, 1, least, 1),
         vmin=0, vmax=1 + 1e-9,  # 1 and its rounding stay, what is more grows
         cmap=colormaps["cividis"].with_extremes(over=COLOURS[1]),
     )  # fmt: skip
     if bar:
         _colours(ax, image, label="left by one step", extend="max")
     ax.set_title(title)
-    return _frequencies(ax, at, halved)
+    return _frequencies(ax, at, halved, least)
 
 
 def _frequencies(
-    ax: Any, at: Sequence[float] | None = None, halved: Sequence[bool] = (True, True)
+    ax: Any,
+    at: Sequence[float] | None = None,
+    halved: Sequence[bool] = (True, True),
+    least: int = 0,
 ) -> Any:
-    """Axes of frequencies in [0, pi]^2, with a line around those that the coarser grid sees."""
+    """Axes of frequencies from `least` pi to pi, a line around those that the coarser grid sees."""
     right, top = (0.5 if half else 1.0 for half in halved)
-    ax.plot([right, right, 0], [0, top, top], "w--", linewidth=3)
+    x, y = [right, right, 0], [0, top, top]
+    if least:
+        x, y = [right, right, -right, -right, right], [-top, top, top, -top, -top]
+    ax.plot(x, y, "w--", linewidth=3)
     if at is not None:
         ax.plot(*[[t] for t in at], "o", color=COLOURS[1], markersize=12, markeredgecolor="w",
                 markeredgewidth=2)  # fmt: skip
-    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    ticks = [-1, 0, 1] if least else [0, 0.5, 1]
+    ax.set(xlim=(least, 1), ylim=(least, 1), xticks=ticks, yticks=ticks)
     ax.set(xlabel="θ₁ / π", ylabel="θ₂ / π")  # no formula, which takes longer to set than all else
     return ax
 

@@ -99,10 +99,6 @@ def _(remedies):
             halved=halved(eps, degrees, strong),
         )  # fmt: skip
 
-    def rough(error, halved):
-        """The norm of an error's part that the coarser grid cannot see."""
-        return np.linalg.norm(fourier.spectrum(error)[fourier.high(error.shape, halved)])
-
     def curve(degrees, remedy):
         """Predicted factors at every eps; the axes change places at 90 degrees less the angle."""
         angle = min(degrees, 90 - degrees)
@@ -113,14 +109,14 @@ def _(remedies):
             curve(_degrees, _remedy), measured(0.1, _degrees, "dirichlet", _remedy)
     noise = np.zeros((65, 65))
     noise[1:-1, 1:-1] = np.random.default_rng(0).standard_normal((63, 63))
-    line = np.linspace(0, np.pi, 33)
+    line = np.linspace(-np.pi, np.pi, 65)
     theta = np.ix_(line, line)
-    return curve, halved, measured, noise, operator, predicted, rough, solver, theta
+    return curve, halved, measured, noise, operator, predicted, solver, theta
 
 
 @app.cell
 def _(
-    curve, degrees, exponent, halved, measured, noise, operator, predicted, remedies, remedy, rough,
+    curve, degrees, exponent, halved, measured, noise, operator, predicted, remedies, remedy,
     sides, solver, sweeps, theta,
 ):  # fmt: skip
     eps, angle, how = 10.0**exponent.value, degrees.value, remedy.value
@@ -142,7 +138,7 @@ def _(
     left, middle, right = map(fig.add_subplot, cells)
     plot_field(left, error, cmap="RdBu_r", vmin=-1, vmax=1)
     left.set(title=f"error after {sweeps.value} sweeps", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    plot_symbol(middle, symbol, f"symbol, μ = {mu:.3f}", seen)
+    plot_symbol(middle, symbol, f"symbol, μ = {mu:.3f}", seen, whole=True)
     names = dict(zip(remedies.values(), ("both axes", "strong axis first", "lines"), strict=True))
     plot_factors(
         right,
@@ -155,8 +151,9 @@ def _(
     right.legend(loc="upper right", ncols=2, frameon=False, fontsize="small", handlelength=2.2,
                  columnspacing=1)  # fmt: skip
     note = "" if kind == sides.value else "; no Neumann sides at an angle: Dirichlet's instead"
+    share = fourier.roughness(error, kind, seen) / fourier.roughness(begun, kind, seen)
     number = mo.stat(
-        f"{rough(error, seen) / rough(begun, seen):.2g}",
+        f"{share:.2g}",
         label=f"what is left after {sweeps.value} sweeps of what a coarser grid cannot see{note}",
         caption=f"V(1,1) leaves {factor:.3f} of the error, measured; two grids "
         f"{predicted(eps, min(angle, 90 - angle), how):.3f}, predicted",

@@ -225,18 +225,26 @@ def test_jacobi_multiplies_a_spectrum_by_its_symbol():
     np.testing.assert_allclose(found, left * abs(fourier.spectrum(u)), atol=1e-12)
 
 
-def test_high_modes_are_those_that_a_coarser_grid_takes_for_lower_ones():
+@pytest.mark.parametrize("sides", ["dirichlet", "neumann", "periodic"])
+def test_rough_is_what_a_coarser_grid_takes_for_lower_modes(sides):
     m = 16
-    x = np.linspace(0, 1, m + 1)
-    rough = fourier.high((m + 1,))
-    for k in range(1, m):
-        mode, sign = fourier.alias(k, m)
-        fine, coarse = (np.sin(j * np.pi * x) for j in (k, mode))
-        np.testing.assert_allclose(fine[::2], sign * coarse[::2], atol=1e-13)
-        assert rough[k - 1] == (mode < k or k == m // 2)
-    both = fourier.high((m + 1, 9))
-    assert both.sum() == (m - 1) * 7 - (m // 2 - 1) * 3
-    assert fourier.high((m + 1, 9), (True, False)).sum() == 8 * 7
+    x = np.arange(m if sides == "periodic" else m + 1) / m
+    wave = np.sin if sides == "dirichlet" else np.cos
+    turns = 2 if sides == "periodic" else 1
+    for k in range(1, m // turns):
+        u = wave(turns * k * np.pi * x)
+        rough = fourier.roughness(u, sides) / np.linalg.norm(u)
+        if sides == "dirichlet":
+            mode, sign = fourier.alias(k, m)
+            fine, coarse = (np.sin(j * np.pi * x) for j in (k, mode))
+            np.testing.assert_allclose(fine[::2], sign * coarse[::2], atol=1e-13)
+            assert (rough > 1) == (mode < k or k == m // 2)
+        assert rough > 1 if turns * k >= m // 2 else rough < 1e-13
+        # In 2D along either axis, as far as that is halved.
+        both = np.outer(u, wave(turns * np.pi * x))
+        assert (fourier.roughness(both, sides) > 1) == (turns * k >= m // 2)
+        assert fourier.roughness(both, sides, (False, True)) < 1e-12
+        assert (fourier.roughness(both, sides, (True, False)) > 1) == (turns * k >= m // 2)
 
 
 @pytest.mark.parametrize(
