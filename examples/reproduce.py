@@ -318,16 +318,22 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
     ]
     print(f"{len(todo)} runs to do, for {args.hours:g} hours at most", flush=True)
     sets: dict[str, PictureSet] = {}
+    missing: set[str] = set()  # data sets that are not there: other rows may have theirs
     for row, seed in todo:
         if time.monotonic() > end:
             return False
+        if row.dataset in missing:
+            continue
         if summary.find(row, seed) is not None:  # another process has done it meanwhile
             continue
-        if row.dataset not in sets:
-            sets[row.dataset] = data.load(row.dataset, args.data)
         try:
+            if row.dataset not in sets:
+                sets[row.dataset] = data.load(row.dataset, args.data)
             with limited(max(0.0, end - time.monotonic())):
                 summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
+        except data.DataError as error:
+            missing.add(row.dataset)
+            print(f"{row.table}, {row.dataset}: {error}", flush=True)
         except BusyError:
             print("another process is at work on it", flush=True)
         except DivergenceError as error:  # of this row: the others may have their turn

@@ -409,6 +409,22 @@ def test_what_reproduce_cannot_use_is_said_in_one_sentence(monkeypatch):
         reproduce.main([*options, "--device", "nowhere"])
 
 
+def test_data_that_are_missing_do_not_keep_other_rows_from_their_turn(
+    monkeypatch, tmp_path, capsys
+):
+    from examples import reproduce
+
+    first, ridge = small_table()
+    rows = [replace(first, dataset="ecg200"), ridge]
+    monkeypatch.setattr(reproduce, "TABLES", {"small": lambda: rows})
+    options = ["--tables", "small", "--summary", "done.json", "--out", "runs"]
+    assert not reproduce.main([*options, "--data", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert out.count("small, ecg200: ") == 1
+    assert "the same command goes on" in out
+    assert reproduce.Summary(Path("done.json")).find(ridge, 0)
+
+
 def test_a_row_that_diverges_does_not_keep_the_others_from_their_turn(monkeypatch, capsys):
     from examples import reproduce
 
