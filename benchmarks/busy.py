@@ -92,7 +92,7 @@ def main() -> None:
     for count in loads.values():
         with busy_cores(count):
             for shape in SHAPES:
-                for threads in (1, cores):
+                for threads in sorted({1, cores}):
                     cell = "{:.1f} / {:.1f}".format(*(1e3 * t for t in solve_times(shape, threads)))
                     table.setdefault((shape, threads), []).append(cell)
             for name, times in {
