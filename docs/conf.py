@@ -82,6 +82,9 @@ def write_module_pages(app):
             inner = ", ".join(key for key in own if key not in public)
             page = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n"
             _write(folder / f"{name}.rst", page + f"   :exclude-members: {inner}\n" * bool(inner))
+        for path in folder.glob(f"{package.__name__}.*.rst"):
+            if path.stem not in names:
+                path.unlink()  # of a module that is gone
         lines = [f"# {package.__name__}, module by module", "", "```{list-table}", *rows, "```"]
         lines += ["", "```{toctree}", ":hidden:", "", *names, "```", ""]
         _write(folder / f"{package.__name__}.md", "\n".join(lines))

@@ -125,7 +125,9 @@ def write_pages(app: Any) -> None:
         pictures = Path(app.outdir, "frames", name)
         if app.builder.format == "html" and sliders and not _newer(pictures, path):
             _draw(path, sliders, pictures)
-        frames = "\n".join(_slider(pictures, k) for k in range(len(sliders)))
+        figure = next(filter(_draws, _cells(ast.parse(path.read_text(encoding="utf-8")))))
+        shown = _said_of(figure)
+        frames = "\n".join(_slider(pictures, k, shown) for k in range(len(sliders)))
         _write(folder / f"{name}.md", _text(path, frames, pictures))
     for path in folder.glob("*.md"):
         if path.stem not in names:
@@ -240,8 +242,8 @@ def _values(slider: Slider, variables: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _slider(folder: Path, number: int) -> str:
-    """The frames of one slider, as HTML for browsers without a network."""
+def _slider(folder: Path, number: int, shown: str) -> str:
+    """The frames of one slider and what they show, as HTML for browsers without a network."""
     path = folder / f"{number}.json"
     if not path.exists():
         return ""
@@ -256,7 +258,7 @@ def _slider(folder: Path, number: int) -> str:
 <label>{label}: <output>{about["values"][start]}</output>
 <input type="range" min="0" max="{count - 1}" value="{start}"></label>
 <p class="number"><strong>{stat}</strong> <span>{words}</span><br><small>{caption}</small></p>
-<img src="{about["files"][start]}" alt="the figure of the live page">
+<img src="{about["files"][start]}" alt="{shown}">
 <figcaption>{count} coarse steps, drawn beforehand. On the live page all controls move.</figcaption>
 </figure>
 ```
@@ -286,9 +288,8 @@ def _beside(number: int, cell: ast.FunctionDef, folder: Path) -> list[str]:
     found = []
     if (folder / f"cell-{number}.webp").exists():
         name = f"../frames/{folder.name}/cell-{number}.webp"
-        found.append(
-            f'```{{raw}} html\n<figure class="frames"><img src="{name}" alt=""></figure>\n```'
-        )
+        image = f'<img src="{name}" alt="{_said_of(cell)}">'
+        found.append(f'```{{raw}} html\n<figure class="frames">{image}</figure>\n```')
     texts = folder / f"cell-{number}.txt"
     said = json.loads(texts.read_text(encoding="utf-8")) if texts.exists() else []
     words = [
@@ -306,12 +307,13 @@ def _beside(number: int, cell: ast.FunctionDef, folder: Path) -> list[str]:
 
 
 def _said_of(cell: ast.FunctionDef) -> str:
-    """What a cell's picture shows, in words."""
-    (words,) = (
+    """What a cell's pictures show, in words."""
+    words = [
         keyword.value.value for call in ast.walk(cell) if isinstance(call, ast.Call)
-        for keyword in call.keywords if keyword.arg == "alt"
-    )  # fmt: skip
-    return html.escape(words)
+        for keyword in call.keywords
+        if keyword.arg == "alt" and isinstance(keyword.value, ast.Constant)
+    ]  # fmt: skip
+    return html.escape("; ".join(words))
 
 
 def _text(path: Path, frames: str, folder: Path) -> str:
@@ -364,7 +366,8 @@ def _newer(pictures: Path, path: Path) -> bool:
     """Whether the pictures are there, and younger than all that they are drawn by."""
     made = [file.stat().st_mtime for file in pictures.glob("*.json")]
     root = Path(__file__).parents[1]
-    code = [path, Path(__file__), *root.glob("mg*/**/*.py"), *root.glob("examples/*.py")]
+    kinds = ("mg*/**/*.py", "mgnet/weights/*", "examples/*.py", "docs/*.png")
+    code = [path, Path(__file__), *(file for kind in kinds for file in root.glob(kind))]
     return bool(made) and min(made) > max(file.stat().st_mtime for file in code)
 
 

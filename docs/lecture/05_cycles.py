@@ -14,9 +14,10 @@ with app.setup:
     import numpy as np
 
     import mgcore
-    from mgcore import Stencil, asymptotic_factor, cycle, poisson_levels, two_grid_factor
+    from mgcore import Stencil, asymptotic_factor, poisson_levels, two_grid_factor
     from mgcore.canvas import Canvas
     from mgcore.convergence import cycle_seconds
+    from mgcore.cycle import walk
     from mgcore.plotting import plot_cost, plot_factors, plot_step
     from mgcore.watch import watch
 
@@ -180,7 +181,7 @@ def _():
     mo.accordion(
         {
             "Source: mgcore/cycle.py, the driver": mo.md(
-                f"```python\n{inspect.getsource(cycle.walk)}\n```"
+                f"```python\n{inspect.getsource(walk)}\n```"
             ),
             "Source: mgcore/watch.py, the errors on every level": mo.md(
                 f"```python\n{inspect.getsource(watch)}\n```"
