@@ -1,12 +1,18 @@
-"""Pages of the documentation as tests: their code runs, and prints what they say it does."""
+"""Settings of all tests; and pages of the documentation as tests, whose code does what they say."""
 
 import os
 import tempfile
 from contextlib import ExitStack
 from typing import Any
 
+from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
+
+# Figures are drawn into memory, and no example of hypothesis has to be quick: machines are shared.
+os.environ.setdefault("MPLBACKEND", "Agg")
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def elsewhere(namespace: dict[str, Any]) -> None:

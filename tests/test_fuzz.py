@@ -10,7 +10,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from scipy.sparse.linalg import splu
 
@@ -205,10 +205,11 @@ def exact_lift(border, grid):
 def test_a_success_is_a_solution():
     depths = []
 
+    @seed(1)  # a failure is that of a change, and not of chance
     @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
     @given(problems())
     def run(problem):
         depths.append(check(problem).cycle.levels)
 
     run()
-    assert np.mean(np.array(depths) > 1) > 0.4  # .6, as examples are drawn anew each time
+    assert np.mean(np.array(depths) > 1) > 0.4

@@ -290,6 +290,7 @@ class TestAnotherCoarseState:
                     use(wrong)
 
 
+@pytest.mark.skipif(threads.count() == 1, reason="needs two threads")
 @pytest.mark.parametrize("shape", [(513, 513), (65, 65, 65)])
 def test_results_do_not_depend_on_the_number_of_threads(shape):
     g = np.random.default_rng(0).standard_normal(shape)

@@ -90,6 +90,11 @@ def test_the_front_page_shows_what_its_command_draws(capsys, tmp_path):
     run(capsys, *command.split(), "--animate", tmp_path / "cycle.gif")
     pictures = [Image.open(path) for path in (tmp_path / "cycle.gif", ROOT / "docs" / "cycle.gif")]
     assert [picture.n_frames for picture in pictures] == [1 + 3 * len(mgcore.v_cycle(5))] * 2
+    for number in range(0, pictures[0].n_frames, 9):
+        for picture in pictures:
+            picture.seek(number)
+        drawn, shown = (np.asarray(picture.convert("RGB"), float) for picture in pictures)
+        assert abs(drawn - shown).mean() < 4  # of 255: fonts differ
 
 
 def test_the_first_guess_is_what_was_asked_for(capsys):
