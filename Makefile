@@ -13,9 +13,10 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/installed
 	$(RUN) -m examples.demo
 
-# Two processes, as many as the smallest machine has cores; a file's tests share what they set up.
+# Two processes, as many as the smallest machine has cores, whose threads sleep while they wait; a
+# file's tests share what they set up.
 test: $(VENV)/installed
-	$(RUN) -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

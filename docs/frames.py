@@ -124,7 +124,7 @@ def write_pages(app: Any) -> None:
         sliders = FRAMES.get(name, [])
         pictures = Path(app.outdir, "frames", name)
         if app.builder.format == "html" and sliders and not _newer(pictures, path):
-            _draw(path, sliders, pictures)
+            _draw(path, sliders, pictures, app.config.frames_ends)
         figure = next(filter(_draws, _cells(ast.parse(path.read_text(encoding="utf-8")))))
         shown = _said_of(figure)
         frames = "\n".join(_slider(pictures, k, shown) for k in range(len(sliders)))
@@ -164,7 +164,7 @@ def heard() -> Iterator[dict[str, list[Any]]]:
             setattr(marimo, name, function)
 
 
-def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
+def _draw(path: Path, sliders: Sequence[Slider], folder: Path, ends: bool) -> None:
     """Run the page, then cells that draw, and keep pictures, numbers and text."""
     import matplotlib as mpl
 
@@ -190,6 +190,7 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
         for k, slider in enumerate(sliders):
             files, numbers = [], []
             values = _values(slider, moved(page, variables, slider.others))
+            values = [values[0], values[-1]] if ends else values
             for number, value in enumerate(values):
                 shows(page.draw, moved(page, variables, {**slider.others, slider.name: value}))
                 files.append(f"{k}-{number}.webp")
@@ -378,6 +379,8 @@ def _write(path: Path, text: str) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Connect with Sphinx."""
+    # Tests of the site draw the ends of each slider alone: `-D frames_ends=1`.
+    app.add_config_value("frames_ends", False, "env", bool)
     app.connect("builder-inited", write_pages)
     app.connect("source-read", point_to_pages)
     app.add_js_file("frames.js", loading_method="defer")

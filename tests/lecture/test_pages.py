@@ -166,7 +166,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(request):
     """The address at which marimo serves what `request.param` names."""
     with socket.socket() as free:
