@@ -186,7 +186,8 @@ class Axis:
         beside it, it does no harm, however short, as its node is held by the side. Elsewhere two
         nodes close together would be smoothed as if they were one, and badly: there the one that is
         left over is kept if it is not much shorter than its neighbour, else joined with two more.
-        So coarse meshes of any number of nodes stay about as even as the fine one is.
+        So coarse meshes of any number of nodes stay about as even as the fine one is. Of five nodes
+        around three are kept: two would be each other's neighbours on both sides.
         """
         m = len(self.widths)
         held = [side == "dirichlet" for side in self.sides]
@@ -194,7 +195,8 @@ class Axis:
         if m % 2 and held == [True, False]:
             ends = np.append(0, np.arange(1, m + 1, 2))
         elif m % 2:
-            alone = held[1] or self.widths[-1] > 0.8 * self.widths[-2]
+            longer = self.widths[-1] > 0.8 * self.widths[-2]
+            alone = held[1] or longer or (self.periodic and m == 5)
             ends = np.append(ends if alone else ends[:-1], m)
         return ends[:-1] if self.periodic else ends
 

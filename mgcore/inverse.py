@@ -108,10 +108,14 @@ def _inverse(operator: Operator) -> Inverse:
     if any(axis is None for axis in axes):
         return Inverse((operator.grid.size,), (_dense(operator),))
     into, eigenvalues, back = zip(*axes, strict=True)
+    if operator.singular:  # constants along each axis: zero but for rounding
+        eigenvalues = tuple(
+            np.where(np.arange(len(v)) == abs(v).argmin(), 0.0, v) for v in eigenvalues
+        )
     total: Any = sum(np.ix_(*eigenvalues))
     if not operator.singular and (total == 0).any():
         raise _no_inverse(operator)
-    nothing = abs(total) <= 1e-12 * abs(total).max() if operator.singular else total == np.inf
+    nothing = (total == 0) | (total == np.inf)
     values = np.where(nothing, 0.0, 1 / np.where(nothing, 1.0, total))
     return Inverse(operator.grid.interior, into, values, back)
 

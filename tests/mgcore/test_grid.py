@@ -45,6 +45,12 @@ def test_the_chain_ends_with_one_unknown_and_narrows_mesh_widths(powers, lengths
             assert half == (n > 3 and h < limit * min(able))
 
 
+def test_around_a_periodic_axis_there_are_three_nodes_or_more():
+    for n in range(3, 200):
+        sizes = [grid.shape[0] for grid in Grid((n, n), sides="periodic").chain()]
+        assert min(sizes) >= 3
+
+
 @pytest.mark.parametrize("sides", ["dirichlet", "neumann"])
 def test_pictures_of_3_to_2_on_the_unit_square_have_both_axes_halved(sides):
     assert Grid((600, 400), sides=sides).halved_axes() == (True, True)

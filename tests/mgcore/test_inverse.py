@@ -133,6 +133,21 @@ def test_a_direct_solve_is_one_to_rounding(shape, coefficient):
         assert mgcore.solve_poisson(g, ndim=2, **how).nit <= 2
 
 
+def test_only_constants_are_left_out_of_singular_problems():
+    # The smallest eigenvalue but zero is 2e-13 of the largest.
+    x = np.linspace(0, 1, 33)
+    g = np.outer(np.cos(np.pi * x), np.ones(33))
+    solution = mgcore.solve_poisson(g, extent=(1, 1e-5), sides="neumann")
+    assert solution.success
+    np.testing.assert_allclose(solution.u, g / np.pi**2, atol=1e-3 / np.pi**2)
+    # Nothing along the second axis: there each node has a constant of its own.
+    alone = mgcore.Stencil({(0, 0): 2.0, (1, 0): -1.0, (-1, 0): -1.0})
+    (level,) = mgcore.poisson_levels((8, 8), operator=alone, sides="periodic", coarsest=99)
+    g = np.outer(np.cos(2 * np.pi * np.arange(8) / 8), np.arange(1, 9))
+    u = level.solution(level.smooth(level.start(g), 1))
+    np.testing.assert_allclose(level.residual(level.start(g, u)), 0, atol=1e-12)
+
+
 @pytest.mark.parametrize("library", [mgcore, mgnet])
 def test_a_second_direct_solve_is_one_for_what_the_first_left(library):
     levels = library.poisson_levels((3, 1025), extent=(1.0, 10**0.5))
