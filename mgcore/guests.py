@@ -112,10 +112,10 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
     """
     chain = _general(levels, symmetric=True)
     first, _ = cycle_pair(cycle, len(chain))
-    if first.fresh or cycle == "f" or Cycle(reversed(first)) != first:
+    if first.fresh or cycle == "f" or not _symmetric(first, len(chain) - 1):
         raise ValueError(
-            "a preconditioner for conjugate gradients needs a cycle that reads the same backwards, "
-            f"such as 'v' or 'w', got {cycle!r}"
+            "a preconditioner for conjugate gradients needs a cycle that reads the same backwards "
+            f"and turns around on the coarsest grid, such as 'v' or 'w', got {cycle!r}"
         )
     for level in chain:
         _check_symmetric(level)
@@ -124,15 +124,24 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
     parts = (volumes / volumes.sum()).reshape(-1)
 
     def product(r: np.ndarray) -> np.ndarray:
+        r = np.reshape(r, -1)  # scipy may give a column
         if fine.singular:
             r = r - parts * r.sum()
         g = _spread(fine, r)
         g[fine.grid.unknown] /= volumes
-        u = fine.solution(run(chain, first, fine.start(g)))[fine.grid.unknown].reshape(-1)
+        u = fine.finish(run(chain, first, fine.start(g)))[fine.grid.unknown].reshape(-1)
         return u - parts @ u if fine.singular else u
 
     shape = (fine.size, fine.size)
     return LinearOperator(shape, matvec=product, rmatvec=product, dtype=fine.dtype)
+
+
+def _symmetric(cycle: Cycle, coarsest: int) -> bool:
+    """Whether the sweeps after a cycle's corrections mirror those before, and no other is there."""
+    levels = [-1, *(visit.level for visit in cycle), -1]
+    turns = (here for before, here, after in zip(levels, levels[1:], levels[2:], strict=False)
+             if before <= here >= after)  # fmt: skip
+    return Cycle(reversed(cycle)) == cycle and all(here == coarsest for here in turns)
 
 
 def _check_symmetric(level: StencilLevel) -> None:

@@ -1,5 +1,7 @@
 """Multigrid in scipy's Krylov methods."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import several
@@ -59,6 +61,7 @@ def test_of_a_singular_problem_the_inverse_is_symmetric_on_all_vectors(sides):
     x, y = np.random.default_rng(0).standard_normal((2, A.shape[0]))
     for operator in (A, B):
         assert abs(x @ operator(y) - y @ operator(x)) <= 1e-12 * abs(x @ operator(x))
+        np.testing.assert_array_equal(operator @ x[:, None], operator(x)[:, None])
     assert abs(B(levels.weigh(np.ones((20, 30))))).max() < 1e-12
     assert abs(levels[0].volumes.reshape(-1) @ B(y)) < 1e-12
 
@@ -107,6 +110,10 @@ def test_an_operator_that_is_not_symmetric_does_not_pass_for_its_transpose():
         ),
         (lambda: guests.as_preconditioner(poisson_levels(999), cycle="fmg"), "reads the same"),
         (lambda: guests.as_preconditioner(poisson_levels(999), cycle="f"), "reads the same"),
+        *(
+            (partial(guests.as_preconditioner, poisson_levels(33, coarsest=1), cycle), "turns ar")
+            for cycle in ([(0, 1)], [(0, 1), (1, 1), (0, 1)], [(0, 1), (0, 1)])
+        ),
         (lambda: guests.as_linear_operator([None]), "made by"),
         (lambda: poisson_levels(99, operator=WIND).as_preconditioner(), "operator that is symm"),
         (lambda: poisson_levels(299, smoother=LOPSIDED).as_preconditioner(), "its own image"),
