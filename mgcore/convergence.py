@@ -12,9 +12,6 @@ from mgcore.cycle import Visit, run
 
 __all__ = ["asymptotic_factor", "cycle_seconds", "smoothed"]
 
-# Norms below are made of numbers that have lost digits.
-_TINY = float(np.finfo(float).tiny)
-
 
 def asymptotic_factor(
     levels: Sequence[Any],
@@ -52,16 +49,17 @@ def asymptotic_factor(
         raise ValueError(f"last must be positive and below cycles, got {last} of {cycles}")
     fine = levels[0]
     zero = np.zeros(fine.grid.shape)
-    state = fine.start(zero, np.random.default_rng(seed).standard_normal(zero.shape))
-    norms = []
+    u: Any = np.random.default_rng(seed).standard_normal(zero.shape)
+    u /= _norm(u)
+    factors = []
     for _ in range(cycles):
-        state = run(levels, cycle, state)
-        u = fine.solution(state)
-        norms.append(_norm(u))
-        if getattr(fine, "singular", False):
-            # No cycle reduces a constant, and what is left beside a large one is its rounding.
-            state = fine.start(zero, u)
-    return (norms[-1] / norms[-1 - last]) ** (1 / last) if norms[-1] > _TINY else 0.0
+        # Each begins with an error of one: else there would soon be no numbers small enough.
+        u = fine.solution(run(levels, cycle, fine.start(zero, u)))
+        factors.append(_norm(u))
+        if factors[-1] < 4 * max(zero.shape) * fine.eps:  # is rounding
+            return 0.0
+        u = u / factors[-1]
+    return float(np.exp(np.mean(np.log(factors[-last:]))))
 
 
 def smoothed(level: Any, error: np.ndarray, steps: int) -> np.ndarray:
@@ -132,6 +130,4 @@ def cycle_seconds(
 
 
 def _norm(u: Any) -> float:
-    largest = float(abs(u).max())
-    # Squares of the tiny errors of late cycles would underflow.
-    return largest * float(((u / largest) ** 2).sum()) ** 0.5 if largest else 0.0
+    return float((u * u).sum()) ** 0.5  # of an array or a tensor

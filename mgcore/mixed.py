@@ -32,7 +32,7 @@ class _State:
     `u` holds the lift of the border values, too, if there is one. `e` and `r` are float32 arrays of
     A e = r, with r = g - A u in units of `unit`. `norm` is that of the residual, `scale` that of
     the right-hand side without the lift, `goal` the residual that ends the solve. Where `zero` is
-    set, u was not written yet.
+    set, u was not written yet; `begun` is set by the first cycle.
     """
 
     u: np.ndarray
@@ -44,6 +44,7 @@ class _State:
     scale: float
     goal: float
     zero: bool
+    begun: bool = False
 
 
 class MixedLevel(SolverLevel[_State]):
@@ -180,7 +181,8 @@ class MixedLevel(SolverLevel[_State]):
         inner.watch()
         norms = [state.norm / state.unit]
         goal = max(_ENOUGH * norms[0], state.goal / 2 / state.unit)
-        cycle = self.first if state.zero else self.then
+        cycle = self.then if state.begun else self.first
+        state.begun = True
         while len(norms) <= _MOST:
             inner = run(self.inner, cycle, inner)
             self.work_units += cycle.work_units(self.inner.sizes)

@@ -109,7 +109,13 @@ def plot_residuals(ax: Any, solution: Solution, label: str | None = None) -> Any
     return ax
 
 
-def plot_field(ax: Any, u: Any, extent: Sequence[float] = (1.0, 1.0), **options: Any) -> Any:
+def plot_field(
+    ax: Any,
+    u: Any,
+    extent: Sequence[float] = (1.0, 1.0),
+    coordinates: Sequence[Any] | None = None,
+    **options: Any,
+) -> Any:
     """Node values in 2D as a picture, the first axis to the right and the second upwards.
 
     Parameters
@@ -119,15 +125,22 @@ def plot_field(ax: Any, u: Any, extent: Sequence[float] = (1.0, 1.0), **options:
         Shape (n0, n1).
     extent : sequence of float
         Lengths of the box.
+    coordinates : sequence of array_like, optional
+        Of the nodes along both axes, in place of `extent`.
     **options
-        For `imshow`.
+        For `imshow`, or for `pcolormesh` where nodes are not equally spaced.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    box = (0.0, extent[0], 0.0, extent[1])
-    image = ax.imshow(np.asarray(u).T, origin="lower", extent=box, **options)
+    x, y = ((0.0, length) for length in extent) if coordinates is None else coordinates
+    if all(np.allclose(np.diff(t), t[1] - t[0], rtol=1e-6, atol=0) for t in (x, y)):
+        box = (x[0], x[-1], y[0], y[-1])
+        image = ax.imshow(np.asarray(u).T, origin="lower", extent=box, **options)
+    else:
+        image = ax.pcolormesh(x, y, np.asarray(u).T, shading="nearest", **options)
+        ax.set(aspect="equal", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     _colours(ax, image)
     ax.set_xlabel("x")
     ax.set_ylabel("y")
@@ -148,7 +161,7 @@ def plot_solution(ax: Any, solution: Solution, **options: Any) -> Any:
         None makes a new figure.
     solution : Solution
     **options
-        For `plot` in 1D, `imshow` in 2D and 3D.
+        For `plot` in 1D, for the picture in 2D and 3D as in :func:`plot_field`.
 
     Returns
     -------
@@ -174,10 +187,11 @@ def plot_solution(ax: Any, solution: Solution, **options: Any) -> Any:
         ax.set_xlabel("x")
         ax.set_ylabel("u")
         return ax
+    x, y, *z = map(np.ravel, grid.coordinates())
     if grid.ndim == 3:
         u = u[..., grid.shape[2] // 2]
-        ax.set_title(f"z = {grid.extent[2] / 2:g}")
-    return plot_field(ax, u, grid.extent, **options)
+        ax.set_title(f"z = {z[0][grid.shape[2] // 2]:g}")
+    return plot_field(ax, u, coordinates=(x, y), **options)
 
 
 def plot_step(axes: Sequence[Any], step: Step) -> Sequence[Any]:

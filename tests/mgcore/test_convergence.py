@@ -105,6 +105,9 @@ def test_errors_far_below_the_smallest_square():
     levels = several(mgcore.poisson_levels((17, 17), smoother="jacobi", coarsest=1))
     few, many = (asymptotic_factor(levels, v_cycle(len(levels)), cycles=n) for n in (100, 500))
     assert many == pytest.approx(few, rel=1e-3)
+    single = mgcore.poisson_levels((17, 17), smoother="jacobi", coarsest=1, dtype="float32")
+    found = asymptotic_factor(single, v_cycle(len(single)), cycles=100)
+    assert found == pytest.approx(few, rel=1e-3)
     with pytest.raises(ValueError, match="below cycles"):
         asymptotic_factor(levels, v_cycle(len(levels)), cycles=10)
 

@@ -106,6 +106,14 @@ def test_a_cycle_may_be_told_once():
     np.testing.assert_array_equal(solve_poisson(g, precision="mixed", cycle=visits).u, expected)
 
 
+def test_full_multigrid_begins_with_values_on_the_border_and_a_guess_as_well():
+    g = np.random.default_rng(0).standard_normal((65, 65))
+    how = {"precision": "mixed", "maxiter": 1, "rtol": 0}
+    plain = solve_poisson(g, **how).residuals
+    for given in ({"boundary": 1.0}, {"u0": np.zeros_like(g)}):
+        assert solve_poisson(g, **given, **how).residuals[1] == pytest.approx(plain[1], rel=0.05)
+
+
 def test_precision_is_checked_and_chosen():
     g = np.ones((17, 17))
     assert solve_poisson(g, precision="float32").u.dtype == np.float32

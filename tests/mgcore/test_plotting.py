@@ -61,6 +61,17 @@ def test_a_solution_draws_itself(ax, ndim):
     assert ax.get_title() == ("" if ndim == 2 else "z = 0.5")
 
 
+def test_nodes_are_drawn_where_they_are(ax):
+    x, y = np.linspace(0, 1, 9) ** 1.5, np.linspace(-1, 1, 5)
+    mgcore.solve_poisson(np.ones((9, 5)), coordinates=(x, y)).plot(ax)
+    (mesh,) = ax.collections
+    corners = mesh.get_coordinates()[0, :, 0]  # between nodes
+    np.testing.assert_allclose(corners[1:-1], (x[1:] + x[:-1]) / 2)
+    assert (*ax.get_xlim(), *ax.get_ylim()) == (0, 1, -1, 1)
+    mgcore.solve_poisson(np.ones((5, 5, 4))).plot(ax)
+    assert ax.get_title() == "z = 0.666667"
+
+
 def test_axes_are_made_where_none_are_given(ax):
     import matplotlib.pyplot as plt
 
