@@ -46,7 +46,6 @@ class Pass(ABC):
         What they are told of the level; and with an omega of zero.
     """
 
-    kernels: tuple[Any, Any]
     told: tuple[Any, ...]
     told_to_keep_u: tuple[Any, ...]
 
@@ -54,6 +53,11 @@ class Pass(ABC):
         self.dtype = dtype
         self._most = max(1, (coarse.shape[0] - 2) // 8)
         self._small = grid.size * dtype.itemsize < compilation.SMALL
+
+    @property
+    @abstractmethod
+    def kernels(self) -> tuple[Any, Any]:
+        """Looked up, not kept: a pickled pass would have them compiled anew."""
 
     @abstractmethod
     def space(self, strips: int) -> np.ndarray:

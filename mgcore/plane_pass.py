@@ -79,7 +79,11 @@ class PlanePass(Pass):
         self.told_to_keep_u = (numbers, real(0), *tables)
         # Where scratch says what omega / diagonal was computed for: see plane_box.known.
         self._known = [slot * int(half) for slot in range(2 * box.INVERSE, 2 * box.INVERSE + 4)]
-        self.kernels = PLANES[self.kind]
+
+    @property
+    def kernels(self) -> tuple[Any, Any]:
+        """The passes of this kind of field."""
+        return PLANES[self.kind]
 
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""

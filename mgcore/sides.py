@@ -1,6 +1,6 @@
 """What is given on the sides of a box: values of u and fluxes, read once for every backend.
 
-Levels know zero values and zero fluxes only. A flux q = a du/dn (+ a beta u) is put into the
+Levels know zero values and zero fluxes only. A flux q = a du/dn (+ beta u) is put into the
 right-hand side of the nodes on its side, where it is q over the length that belongs to such a node.
 Values of u are continued into the box and taken out (see :mod:`mgcore.boundary`).
 """

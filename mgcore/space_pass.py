@@ -54,13 +54,17 @@ class SpacePass(Pass):
         super().__init__(operator.grid, coarse, dtype)
         planes = _plane(layout), _plane(coarse_layout)
         firsts = layout.first[0], coarse_layout.first[0]
-        self.kernels = SPACES
         self.told = told(operator, coarse, planes, firsts, omega, dtype)
         numbers, reals, *tables = self.told
         without = reals.copy()
         without[_OMEGA] = 0
         self.told_to_keep_u = (numbers, without, *tables)
         self._shape = layout.shape
+
+    @property
+    def kernels(self) -> tuple[Any, Any]:
+        """The passes in space."""
+        return SPACES
 
     def space(self, strips: int) -> np.ndarray:
         """Scratch for so many strips."""

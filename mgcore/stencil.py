@@ -78,6 +78,8 @@ class Stencil:
 
     def _weight(self, weight: Any) -> np.ndarray:
         array = np.asarray(weight)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"a weight must be a real number or numbers, got {weight!r}")
         array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
         if array.ndim not in (0, self.ndim):
             raise ValueError(

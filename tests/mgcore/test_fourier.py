@@ -260,6 +260,7 @@ def test_rough_is_what_a_coarser_grid_takes_for_lower_modes(sides):
         (lambda: fourier.two_grid_factor(LAPLACIAN[1], restriction="half"), "2D stencil"),
         (lambda: fourier.rediscretised(MEHRSTELLEN, (True, False)), "coarse='galerkin'"),
         (lambda: fourier.rediscretised(Stencil({(-1,): -1.5, (0,): 2.0, (1,): -0.5})), "coarse="),
+        (lambda: fourier.rediscretised(1e-9 * Stencil.of_array([-1.5, 2.0, -0.5])), "coarse="),
         (lambda: fourier.spectrum(np.ones((2, 5))), "three nodes or more"),
         (lambda: fourier.alias(3, 7), "even m"),
         (lambda: fourier.alias(8, 8), "from 1 to m - 1"),

@@ -121,6 +121,7 @@ def test_the_layer_around_an_array(rule):
         (lambda: Stencil({(0, 0): np.ones(3)}), "2 axes"),
         (lambda: Stencil.of_array([[1.0, 1.0]]), "odd lengths"),
         (lambda: Stencil.of_array(1j * np.eye(3)), "are real numbers"),
+        (lambda: Stencil({(0,): 2 + 0j, (1,): -1, (-1,): -1}), "must be a real number"),
         (lambda: Stencil.diffusion(2.0), "between 0 and 1"),
         (lambda: Stencil.laplacian((1, 1)).apply(np.ones(3)), "2 axes"),
         (lambda: Stencil.laplacian((1,)).apply(np.ones(3), "open"), "'zero', 'mirror', 'wrap'"),
