@@ -29,7 +29,7 @@ __all__ = ["as_linear_operator", "as_preconditioner", "operator", "spread", "wei
 
 def operator(levels: Sequence[Any]) -> Operator:
     """The finest operator: its couplings, its stencil, its sparse matrix."""
-    return _general(levels, symmetric=False)[0].operator
+    return _finest(levels).operator
 
 
 def weigh(levels: Sequence[Any], g: Any, boundary: Any = 0.0) -> np.ndarray:
@@ -46,17 +46,32 @@ def weigh(levels: Sequence[Any], g: Any, boundary: Any = 0.0) -> np.ndarray:
     boundary
         What is given on the sides, as for :func:`mgcore.solve`; :func:`spread` must be told, too.
     """
-    first, fine = levels[0], _general(levels, symmetric=False)[0]
-    posed = first.pose(first.nodes(g, "g"), boundary)
-    right = posed.g if posed.lift is None else first.without(posed.g, posed.lift)
-    return (right[fine.grid.unknown] * fine.volumes).reshape(-1)
+    fine = _finest(levels)
+    posed = fine.pose(fine.nodes(g, "g"), boundary)
+    right = posed.g if posed.lift is None else fine.without(posed.g, posed.lift)
+    return (right[fine.grid.unknown] * _volumes(fine)).reshape(-1)
 
 
 def spread(levels: Sequence[Any], x: Any, boundary: Any = 0.0) -> np.ndarray:
     """A vector of unknowns as node values, those of `boundary` on Dirichlet sides."""
-    fine, u = levels[0], _spread(levels[0], x)
+    fine = _finest(levels)
+    u = _spread(fine, x)
     lift = fine.pose(np.zeros_like(u), boundary).lift
     return u if lift is None else fine.plus(u, lift)
+
+
+def _finest(levels: Sequence[Any]) -> PoissonLevel | BoxLevel | StencilLevel:
+    """The first of the levels, if they are this package's."""
+    fine = levels[0]
+    if not isinstance(fine, PoissonLevel | BoxLevel | StencilLevel):
+        raise ValueError(f"levels must be made by mgcore.poisson_levels, got {type(fine).__name__}")
+    return fine
+
+
+def _volumes(level: Any) -> np.ndarray:
+    """The volume of each unknown, in units of the mean one."""
+    volumes = level.operator.volumes()
+    return (volumes / volumes.mean()).astype(level.dtype)
 
 
 def _spread(level: Any, x: Any) -> np.ndarray:
@@ -79,13 +94,13 @@ def as_linear_operator(levels: Sequence[Any]) -> LinearOperator:
         diag(v) A with v the volumes of the nodes over their mean, of shape (n, n) for n unknowns:
         symmetric, if a stencil given as the operator is its own image in the origin.
     """
-    fine = _general(levels, symmetric=False)[0]
-    grid = fine.grid
+    fine = _finest(levels)
+    grid, volumes = fine.grid, _volumes(fine)
     zero = np.zeros(grid.shape, fine.dtype)
 
     def product(x: np.ndarray) -> np.ndarray:
         applied = -fine.defect(zero, _spread(fine, x))[grid.unknown]
-        return (applied * fine.volumes).reshape(-1)
+        return (applied * volumes).reshape(-1)
 
     shape = (fine.size, fine.size)
     back = product if fine.operator.symmetric else None
@@ -110,7 +125,7 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
     ValueError
         For levels or cycles that make no symmetric inverse.
     """
-    chain = _general(levels, symmetric=True)
+    chain = _symmetric_levels(levels)
     first, _ = cycle_pair(cycle, len(chain))
     if first.fresh or cycle == "f" or not _symmetric(first, len(chain) - 1):
         raise ValueError(
@@ -120,7 +135,7 @@ def as_preconditioner(levels: Sequence[Any], cycle: str | Sequence[Any] = "v") -
     for level in chain:
         _check_symmetric(level)
     fine = chain[0]
-    volumes = np.broadcast_to(fine.volumes, fine.grid.interior)
+    volumes = _volumes(fine)
     parts = (volumes / volumes.sum()).reshape(-1)
 
     def product(r: np.ndarray) -> np.ndarray:
@@ -161,22 +176,20 @@ def _check_symmetric(level: StencilLevel) -> None:
             )
 
 
-def _general(levels: Sequence[Any], symmetric: bool) -> list[StencilLevel]:
-    """The levels as StencilLevels, sweeping backwards after corrections where asked to."""
-    fine = levels[0]
+def _symmetric_levels(levels: Sequence[Any]) -> list[StencilLevel]:
+    """The levels as StencilLevels that sweep backwards after corrections."""
+    fine = _finest(levels)
     if isinstance(fine, PoissonLevel):
         ladder = rungs(
             [level.grid for level in levels], Medium.given(fine.grid), fine.restriction, "linear"
         )
         chain = stencil_levels(ladder, fine.smoother, fine.dtype.name)
-    elif isinstance(fine, BoxLevel | StencilLevel):
+    else:
         chain = [copy.copy(getattr(level, "general", level)) for level in levels]
         for level, below in zip(chain, [*chain[1:], None], strict=True):
             level.coarse = below
-    else:
-        raise ValueError(f"levels must be made by mgcore.poisson_levels, got {type(fine).__name__}")
-    if symmetric and not all(level.adjoint for level in chain[:-1]):
+    if not all(level.adjoint for level in chain[:-1]):
         raise ValueError("a symmetric preconditioner needs full weighting as the restriction")
     for level in chain:
-        level.backwards = symmetric
+        level.backwards = True
     return chain

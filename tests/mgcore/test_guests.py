@@ -115,6 +115,7 @@ def test_an_operator_that_is_not_symmetric_does_not_pass_for_its_transpose():
             for cycle in ([(0, 1)], [(0, 1), (1, 1), (0, 1)], [(0, 1), (0, 1)])
         ),
         (lambda: guests.as_linear_operator([None]), "made by"),
+        (lambda: guests.spread([None], np.zeros(7)), "made by"),
         (lambda: poisson_levels(99, operator=WIND).as_preconditioner(), "operator that is symm"),
         (lambda: poisson_levels(299, smoother=LOPSIDED).as_preconditioner(), "its own image"),
         (
