@@ -69,9 +69,8 @@ def _finest(levels: Sequence[Any]) -> PoissonLevel | BoxLevel | StencilLevel:
 
 
 def _volumes(level: Any) -> np.ndarray:
-    """The volume of each unknown, in units of the mean one."""
-    volumes = level.operator.volumes()
-    return (volumes / volumes.mean()).astype(level.dtype)
+    """Those of the unknowns over their mean, in the level's dtype."""
+    return level.volumes.astype(level.dtype, copy=False)
 
 
 def _spread(level: Any, x: Any) -> np.ndarray:

@@ -108,6 +108,8 @@ class SolverLevel(Level[S], Protocol[S]):
     grid: Grid
     #: Whether a state holds a batch; if not, :func:`mgcore.solve` goes through its members.
     batches: bool = False
+    #: Whether u is known up to a constant alone.
+    singular: bool = False
     #: Number of unknowns.
     size: int
     #: Round-off unit of the level's dtype.

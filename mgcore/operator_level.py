@@ -54,7 +54,7 @@ class OperatorLevel(ArrayLevel[S]):
         return volumes / volumes.mean()
 
     @property
-    def singular(self) -> bool:
+    def singular(self) -> bool:  # type: ignore[override]
         """Whether u is known up to a constant alone."""
         return self.operator.singular
 

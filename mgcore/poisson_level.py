@@ -145,6 +145,11 @@ class PoissonLevel(ArrayLevel[State]):
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
 
+    @property
+    def volumes(self) -> np.ndarray:
+        """The volumes that belong to the unknowns, over their mean: all alike."""
+        return np.broadcast_to(self.dtype.type(1), self.grid.interior)
+
     @cached_property
     def _inverse(self) -> Inverse:
         """A^-1, of the coarsest level."""

@@ -250,9 +250,6 @@ class Problem:
             _check_mean(fine, self.g, self.removed)
         self.begun = u0 is not None  # whether there is an iterate to keep
         self.state = fine.start(self.g, u0, lift=self.lift, out=out)
-        if self.begun and getattr(fine, "singular", False):
-            # This takes the mean out of the guess: a large one would cost digits for ever.
-            self.state = fine.add(self.state, 0 * u0)
         self.norm = fine.residual_norm(self.state)
         self.scale = fine.scale(self.state) if self.begun else self.norm
         _check_size(fine, self.g, self.lift, self.scale)
@@ -260,6 +257,10 @@ class Problem:
             if not every(fine.largest(fine.solution(self.state)) < math.inf):
                 raise not_finite("u0")
             raise ValueError("the residual of u0 overflows; give a smaller first guess, or none")
+        if self.begun and fine.singular:
+            # Adding takes the mean out of the guess: a large one would cost digits for ever.
+            self.state = fine.add(self.state, 0 * u0)
+            self.norm = fine.residual_norm(self.state)
 
     def run(self, cycle: Cycle) -> None:
         """Run one cycle."""

@@ -390,6 +390,8 @@ def test_large_constants_in_u_leave_singular_residuals_small(cycle):
     found = solve_poisson(g, u0=np.full(g.shape, 1e6), sides="periodic", cycle=cycle)
     assert found.success
     np.testing.assert_allclose(found.u, solve_poisson(g, sides="periodic").u, atol=1e-6)
+    with pytest.raises(ValueError, match="u0 holds NaN or infinity"):
+        solve_poisson(g, u0=np.full(g.shape, np.inf), sides="periodic", cycle=cycle)
 
 
 # --- constant stencils ----------------------------------------------------------------------------
