@@ -124,11 +124,8 @@ def write_pages(app: Any) -> None:
         sliders = FRAMES.get(name, [])
         pictures = Path(app.outdir, "frames", name)
         if app.builder.format == "html" and sliders and not _newer(pictures, path):
-            _draw(path, sliders, pictures, app.config.frames_ends)
-        figure = next(filter(_draws, _cells(ast.parse(path.read_text(encoding="utf-8")))))
-        shown = _said_of(figure)
-        frames = "\n".join(_slider(pictures, k, shown) for k in range(len(sliders)))
-        _write(folder / f"{name}.md", _text(path, frames, pictures))
+            _draw(path, sliders, pictures)
+        _write(folder / f"{name}.md", _text(path, len(sliders), pictures))
     for path in folder.glob("*.md"):
         if path.stem not in names:
             path.unlink()  # of a page that is gone
@@ -164,7 +161,7 @@ def heard() -> Iterator[dict[str, list[Any]]]:
             setattr(marimo, name, function)
 
 
-def _draw(path: Path, sliders: Sequence[Slider], folder: Path, ends: bool) -> None:
+def _draw(path: Path, sliders: Sequence[Slider], folder: Path) -> None:
     """Run the page, then cells that draw, and keep pictures, numbers and text."""
     import matplotlib as mpl
 
@@ -190,7 +187,6 @@ def _draw(path: Path, sliders: Sequence[Slider], folder: Path, ends: bool) -> No
         for k, slider in enumerate(sliders):
             files, numbers = [], []
             values = _values(slider, moved(page, variables, slider.others))
-            values = [values[0], values[-1]] if ends else values
             for number, value in enumerate(values):
                 shows(page.draw, moved(page, variables, {**slider.others, slider.name: value}))
                 files.append(f"{k}-{number}.webp")
@@ -317,13 +313,13 @@ def _said_of(cell: ast.FunctionDef) -> str:
     return html.escape("; ".join(words))
 
 
-def _text(path: Path, frames: str, folder: Path) -> str:
-    """The page's own words in MyST, its figure replaced by `frames`."""
+def _text(path: Path, sliders: int, folder: Path) -> str:
+    """The page's own words in MyST, its figure replaced by the frames of its sliders."""
     source = path.read_text(encoding="utf-8")
     tree, parts = ast.parse(source), []
     for number, cell in enumerate(_cells(tree)):
         if _draws(cell):
-            parts.append(frames)
+            parts += [_slider(folder, k, _said_of(cell)) for k in range(sliders)]
         if number in _still(tree) or _calls(cell, "run_button"):
             parts += _beside(number, cell, folder)
         for statement in cell.body:
@@ -379,8 +375,6 @@ def _write(path: Path, text: str) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Connect with Sphinx."""
-    # Tests of the site draw the ends of each slider alone: `-D frames_ends=1`.
-    app.add_config_value("frames_ends", False, "env", bool)
     app.connect("builder-inited", write_pages)
     app.connect("source-read", point_to_pages)
     app.add_js_file("frames.js", loading_method="defer")

@@ -21,8 +21,7 @@ def site(tmp_path_factory):
         pytest.importorskip(name, reason="the site needs more: pip install 'mgcore[docs]'")
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html",
-         "-D", "frames_ends=1", "docs", folder],
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", folder],
         cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
     )  # fmt: skip
