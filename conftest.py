@@ -5,7 +5,6 @@ import tempfile
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
@@ -14,9 +13,6 @@ from sybil.parsers.myst import PythonCodeBlockParser
 os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
-
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
 
 
 def elsewhere(namespace: dict[str, Any]) -> None:

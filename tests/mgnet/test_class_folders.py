@@ -4,13 +4,13 @@ import multiprocessing
 import os
 import re
 import shutil
-import signal
 import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from steps import stop_at
 from torch import nn
 
 import mgnet
@@ -431,14 +431,7 @@ def test_dropout_resumes_exactly(pictures, tmp_path):
     for name in os.listdir(tmp_path):
         (tmp_path / name).unlink()
     first = with_dropout()
-    step = first._train_step
-
-    def interrupted_step(parts):
-        step(parts)
-        if (first.epoch, first.step) == (0, 3):
-            signal.raise_signal(signal.SIGINT)
-
-    first._train_step = interrupted_step
+    stop_at(first, 0, 3)
     with pytest.raises(Interrupted):
         first.fit()
     second = with_dropout()

@@ -1,11 +1,11 @@
 """Tasks: losses by hand, the order in memory of a batch, and a task that knows no labels."""
 
 import math
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
+from steps import stop_at
 from torch import nn
 from torch.nn import functional
 
@@ -173,14 +173,7 @@ def test_a_task_without_labels(tmp_path):
         mgnet.load(tmp_path / "whole")
 
     first = stencil_trainer(tmp_path / "run")
-    step = first._train_step
-
-    def interrupted(parts):
-        step(parts)
-        if (first.epoch, first.step) == (3, 5):
-            signal.raise_signal(signal.SIGINT)
-
-    first._train_step = interrupted
+    stop_at(first, 3, 5)
     with pytest.raises(Interrupted):
         first.fit()
     assert history[-1].test["gain"] < 0  # not all that can be measured is positive

@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from steps import After, stop_at
 from torch import nn
 
 from mgnet import MgNet, training
@@ -63,24 +64,6 @@ def assert_same(a, b):
 def learned(history):
     """The rows without what the clock says."""
     return [(row.epoch, row.train, row.test) for row in history]
-
-
-class After:
-    """Does something when the trainer has taken a step."""
-
-    def __init__(self, trainer, epoch, step, action):
-        self.take = trainer._train_step
-        self.trainer, self.at, self.action = trainer, (epoch, step), action
-
-    def __call__(self, batch):
-        self.take(batch)
-        if (self.trainer.epoch, self.trainer.step) == self.at:
-            self.action()
-
-
-def stop_at(trainer, epoch, step, number=signal.SIGINT):
-    """A signal after a step, such as Ctrl-C sends."""
-    trainer._train_step = After(trainer, epoch, step, lambda: signal.raise_signal(number))
 
 
 def spoil_at(trainer, epoch, step, value=float("nan")):
