@@ -24,7 +24,7 @@ from mgnet.recipe import Recipe
 from mgnet.seeds import generator, hashed
 from mgnet.tasks import Labelled, Step
 
-__all__ = ["FolderClassification"]
+__all__ = ["FolderClassification", "lost_worker"]
 
 TRAIN = ("train", "training")
 TEST = ("val", "validation", "valid", "test")

@@ -281,10 +281,10 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         first = getattr(args, "seed", 0)
         if args.seeds > 1:
             folders = [Path(args.out) / f"seed{first + k}" for k in range(args.seeds)]
+        begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
         with processes.alike():
             if processes.first:  # refused now if at all, rather than when the data are read
-                _refuse(folders, args.resume)
-        begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
+                _refuse(folders, begun, args.resume)
         task: PictureSet | Task = (
             script.task(args) if script.task else data.load(args.dataset, args.data)
         )
@@ -299,8 +299,7 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         return trainers
 
 
-def _refuse(folders: Sequence[Path], resume: bool) -> None:
-    begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
+def _refuse(folders: Sequence[Path], begun: Sequence[Path], resume: bool) -> None:
     if begun and not resume:
         raise ValueError(
             f"{begun[0]} holds a run already: go on with it by --resume, or name another --out"

@@ -134,8 +134,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    main, before = threading.current_thread() is threading.main_thread(), None
-    if main:
+    before = None
+    if threading.current_thread() is threading.main_thread():
         # torchrun says SIGTERM twice when a process has ended, and SIGKILL after 30 s. The others
         # need that time to save and to say why they end.
         before = signal.signal(signal.SIGTERM, lambda number, frame: None)
@@ -148,7 +148,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     with peers():
         dist.barrier()
     dist.destroy_process_group()
-    if main:
+    if before is not None:
         signal.signal(signal.SIGTERM, before)
 
 

@@ -121,7 +121,7 @@ class Whitening(nn.Module):
         chunks = examples.split(max(1, CHUNK // examples[0].numel()))
         width, count = self.channels // 2, 0
         total = torch.zeros(width, dtype=torch.float64, device=examples.device)
-        square = total.outer(total)
+        square = total.new_zeros(width, width)
         for chunk in chunks:
             patches = self._patches(normalise(chunk))
             count += patches.shape[1]
