@@ -13,10 +13,11 @@ from mgcore.array_level import ArrayLevel
 from mgcore.boundary import Lift
 from mgcore.cached import cached_property
 from mgcore.diffusion import Medium
+from mgcore.fused_pass import Room
 from mgcore.gate import clear_sides, stiffness
 from mgcore.grid import Grid
 from mgcore.inverse import Inverse, inverse
-from mgcore.kernels import FUSED, KERNELS, WHY_PLAIN, compilation
+from mgcore.kernels import KERNELS, WHY_PLAIN
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -27,11 +28,11 @@ from mgcore.kernels.halves import (
     ZERO,
 )
 from mgcore.level import Posed, check_state
+from mgcore.node_pass import NodePass
 from mgcore.pool import Pool
 from mgcore.sides import Given, Reader
 from mgcore.smoothers import Smoother
-from mgcore.space_pass import node_plane, told
-from mgcore.threads import count, usable
+from mgcore.threads import count
 from mgcore.transfer import check_names
 from mgcore.transfer import restriction as restriction_weights
 
@@ -45,15 +46,13 @@ _PIECE = 16_000
 class Workspace:
     """Memory that comes with a problem on one grid, made for so many `threads`.
 
-    `coarse` is the coarser grid's problem. `space` and `sums` are scratch of the fused passes, one
-    row of `space` for each thread; None where there are no such passes. `b` is a right-hand side
-    without what border values add to it, once there was one.
+    `coarse` is the coarser grid's problem. `room` is scratch of the fused pass, None where there is
+    no such pass. `b` is a right-hand side without what border values add to it, once there was one.
     """
 
     coarse: State | None
     threads: int
-    space: np.ndarray | None = None
-    sums: np.ndarray | None = None
+    room: Room | None
     b: np.ndarray | None = None
     _spare: np.ndarray | None = None
 
@@ -134,16 +133,18 @@ class PoissonLevel(ArrayLevel[State]):
         points = tuple(points for _, points in self._sweeps)
         fits = coarse is not None and restriction == "full" and points == ("red", "black")
         fits = fits and len(halved) > 1 and all(halved)
-        self.fused = fits and fused and WHY_PLAIN is None
-        # What a pass is told of the level.
-        self._told: tuple[Any, ...] = (self._sweeps[0][0], *self._a)
-        if self.fused and grid.ndim == 3:
-            planes = node_plane(grid), node_plane(coarse.grid)
+        self._fused: NodePass | None = None
+        if fits and fused and WHY_PLAIN is None:
             omega = self._sweeps[0][0]
-            self._told = told(self.operator, coarse.grid, planes, (0, 0), omega, self.dtype)
+            self._fused = NodePass(self.operator, coarse.grid, omega, self.dtype)
         self._pool: Pool[Workspace] = Pool()
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
+
+    @property
+    def fused(self) -> bool:
+        """Whether smoothing and transfers run in one pass."""
+        return self._fused is not None
 
     @property
     def volumes(self) -> np.ndarray:
@@ -221,7 +222,7 @@ class PoissonLevel(ArrayLevel[State]):
 
     def restrict(self, state: State) -> State:
         """The coarser problem A' e = R (g - A u), starting from zero."""
-        space, coarse = state.workspace.space, self._own(state)
+        coarse = self._own(state)
         r = state.g  # where u = 0
         # Along an axis that is not halved the kernel multiplies g's border values, whatever they
         # are, by zero: there it gets the residual, whose border is zero.
@@ -229,9 +230,9 @@ class PoissonLevel(ArrayLevel[State]):
             u = self._write(state).u
             r = state.workspace.spare(u)
             self._kernels.residual(u, state.g, r, self._a)
-        if self.fused:
-            assert space is not None
-            FUSED[self.grid.ndim].restrict(r, coarse.g, space, len(space))
+        if self._fused is not None:
+            assert state.workspace.room is not None
+            self._fused.restrict(r, coarse.g, state.workspace.room)
         else:
             self._kernels.restrict(r, coarse.g, self._R, self._k)
         coarse.restart()
@@ -377,27 +378,19 @@ class PoissonLevel(ArrayLevel[State]):
     def _pass(
         self, state: State, source: np.int64, sink: np.int64, e: np.ndarray | None = None
     ) -> None:
-        """A red-black step, with what comes before and after it: see kernels/plane_fused.py.
+        """A red-black step, with what comes before and after it.
 
         `e` is what u is corrected by or interpolated from, by default the state's own coarser u.
         """
-        kernel, coarse = FUSED[self.grid.ndim], self._own(state)
-        space, sums = state.workspace.space, state.workspace.sums
-        assert space is not None
-        assert sums is not None
-        arguments = (
-            state.u, state.g, source, coarse.u if e is None else e, sink, coarse.g, sums,
-            *self._told, space,
-        )  # fmt: skip
-        strips = len(space)
-        if strips == 1 or usable() == 1:  # made for one thread, or left with one
-            strips = 1
-            kernel.sweep_strip(*arguments, 0, 1)
-        else:
-            kernel.sweep(*arguments, strips)
+        coarse, room = self._own(state), state.workspace.room
+        assert self._fused is not None
+        assert room is not None
+        norm = self._fused(
+            state.u, state.g, source, coarse.u if e is None else e, sink, coarse.g, room
+        )
         state.now(GIVEN)
         if sink == NORM:
-            state.norm = float(np.sqrt(sums[:strips].sum()))
+            state.norm = norm
 
     def _plain_step(self, state: State) -> None:
         """One step of any smoother, sweep by sweep."""
@@ -453,16 +446,8 @@ class PoissonLevel(ArrayLevel[State]):
         coarse = None
         if self.coarse is not None:
             coarse = self.coarse._state(np.zeros(self.coarse.grid.shape, self.dtype))
-        space = sums = None
-        if self.fused:
-            # One strip where the grid is small, else one a thread.
-            assert self.coarse is not None
-            most = max(1, (self.coarse.grid.shape[0] - 2) // 8)
-            small = self.size * self.dtype.itemsize < compilation.SMALL
-            strips = 1 if small else min(count(), most)
-            space = FUSED[self.grid.ndim].workspace(self.grid.shape, strips, self.dtype)
-            sums = np.zeros(self.grid.shape[0])
-        return Workspace(coarse, count(), space, sums)
+        room = None if self._fused is None else self._fused.room()
+        return Workspace(coarse, count(), room)
 
 
 def title(solved: str, grid: Grid, dtype: str, restriction: str, prolongation: str) -> str:

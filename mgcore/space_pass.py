@@ -17,7 +17,7 @@ from mgcore.kernels.rim import Plane, Side
 from mgcore.layout import Layout
 from mgcore.plane_pass import across, couplings
 
-__all__ = ["SpacePass", "fits", "node_plane", "told"]
+__all__ = ["SpacePass", "fits", "keeping_u", "node_plane", "told"]
 
 # Where omega stands among the numbers of a level that are not whole.
 _OMEGA = 2
@@ -55,10 +55,7 @@ class SpacePass(Pass):
         planes = _plane(layout), _plane(coarse_layout)
         firsts = layout.first[0], coarse_layout.first[0]
         self.told = told(operator, coarse, planes, firsts, omega, dtype)
-        numbers, reals, *tables = self.told
-        without = reals.copy()
-        without[_OMEGA] = 0
-        self.told_to_keep_u = (numbers, without, *tables)
+        self.told_to_keep_u = keeping_u(self.told)
         self._shape = layout.shape
 
     @property
@@ -102,6 +99,14 @@ def told(
     numbers = [*rows[2:], *planes[0], *planes[1], *places, *strides, half, robin]
     reals = [*weights, omega, *factors]
     return np.array(numbers, np.int64), np.array(reals, dtype), *rows[:2], tables.astype(dtype)
+
+
+def keeping_u(told: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """The same with an omega of zero."""
+    numbers, reals, *tables = told
+    reals = reals.copy()
+    reals[_OMEGA] = 0
+    return numbers, reals, *tables
 
 
 def node_plane(grid: Grid) -> Plane:

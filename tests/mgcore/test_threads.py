@@ -99,7 +99,7 @@ fine = mgcore.poisson_levels(g.shape, smoother="sor")[0]
 def strips():  # in the memory of an earlier problem, if that is any use
     state = fine.start(g)
     fine.finish(state)
-    return len(state.workspace.space)
+    return len(state.workspace.room.space)
 print(threads.count(), strips())
 mgcore.solve_poisson(g)
 numba.set_num_threads(1)
