@@ -255,17 +255,16 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
     print(f"\n--- {row.table}: {row.label}, {row.dataset}, seed {seed}", flush=True)
     device = torch.device(args.device)
     machine = {k: v for k, v in describe_machine(device).items() if k in ("commit", "device")}
-    machine["finished"] = time.strftime("%Y-%m-%d")
     folder = run_folder(row, seed, args.out)
     with claimed(folder):  # a trainer claims it by itself
         if row.network in baselines.BASELINES:
             score = baselines.evaluate(row.network, examples)
             return {"accuracy": score.test_accuracy, "auc": score.auc,
-                    "seconds": round(score.seconds, 1), **machine}  # fmt: skip
+                    "seconds": round(score.seconds, 1), **machine, **_today()}  # fmt: skip
     recipe = replace(row.recipe, seed=seed)
     torch.manual_seed(seed)
     shape, classes = examples.train_images.shape[1:], len(examples.classes)
-    shaped = {"picture": tuple(shape)} if zoo.ZOO[row.network].takes_picture else {}
+    shaped = {"picture": tuple(shape)} if zoo.ZOO[row.network].takes("picture") else {}
     network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
     saved = read_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     trainer = command.train(
@@ -282,8 +281,12 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
         "train_accuracy": trainer.history[-1].train["accuracy"],
         "parameters": count_parameters(network), "epochs": recipe.epochs,
         "seconds": round(sum(epoch.seconds for epoch in trainer.history), 1),
-        "watched": trainer.history[-1].watched, **machine,
+        "watched": trainer.history[-1].watched, **machine, **_today(),
     }  # fmt: skip
+
+
+def _today() -> dict[str, str]:
+    return {"finished": time.strftime("%Y-%m-%d")}
 
 
 @contextmanager
@@ -418,14 +421,19 @@ def main(argv: Sequence[str] | None = None) -> bool:
     )
     add = parser.add_argument
     first = [name for name in TABLES if name != "published"]
-    add("--tables", nargs="+", choices=tuple(TABLES), default=first, help="what to run, in order")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--tables", nargs="+", choices=tuple(TABLES), default=first, help="what to run, in order"
+    )
+    which.add_argument(
+        "--preset", choices=["published"], help="the same as --tables published: for a GPU"
+    )
     add("--hours", type=float, default=3.0, help="no run goes on for longer")
     add("--data", metavar="DIR", help="folder with the files (else $MGNET_DATA, or download)")
     add("--out", type=Path, default=Path("runs/reproduce"), help="folder for runs under way")
     add("--summary", type=Path, default=SUMMARY, help="file that holds what is done")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", action="store_true", help="run steps through torch.compile")
-    add("--preset", choices=["published"], help="the same as --tables published: for a GPU")
     add("--show", action="store_true", help="train nothing, print the tables")
     args = parser.parse_args(argv)
     names = ["published"] if args.preset else args.tables

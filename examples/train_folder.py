@@ -53,8 +53,8 @@ SCRIPT = command.Script(
     network="mgnet-imagenet",
     small_network="mgnet-narrow",
     out="runs/folder",
-    # A random crop has moved already.
-    recipe={"epochs": 10, "momentum": 0.6, "label_smoothing": 0.1, "shift": 0},
+    recipe={"epochs": 10, "momentum": 0.6, "label_smoothing": 0.1},
+    always={"shift": 0},  # a random crop has moved already
     options=add_options,
     task=make_task,
 )

@@ -27,7 +27,7 @@ SCRIPT = command.Script(
         "precision": "float32",
         "layout": "contiguous",
     },
-    mirrored=False,
+    always={"flip": "never"},
 )
 
 

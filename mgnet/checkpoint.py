@@ -195,6 +195,7 @@ def compare_checkpoint(
     _compare_recipes(path, saved["recipe"], here["recipe"])  # first: weights follow its precision
     _compare_weights(path, saved["model"], here["model"])
     _compare_identities(path, saved["identity"], here["identity"])
+    _compare_records(path, saved["record"], here["record"])
     _check_optimizers(path, saved["optimizers"], here["optimizers"], buffers)
     if _outline(saved["average"]) != _outline(here["average"]):
         raise _malformed(path, "the averaged weights are not those of the model")
@@ -257,6 +258,19 @@ def _compare_identities(path: Path, there: dict[str, Any], here: dict[str, str])
             a, b = next(((a, b) for a, b in lines if a != b), ("other line ends", "these"))
             raise CheckpointError(
                 f"{path} was made with another {what}: {a.strip()} there, {b.strip()} here"
+            )
+
+
+def _compare_records(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Sharing changes neither the weights' names, as shared ones have several, nor the modules'."""
+    other, mine = there.get("options"), here.get("options")
+    if not isinstance(other, dict) or not isinstance(mine, dict):  # of a network of the caller's
+        return
+    for name in other.keys() & mine.keys():
+        if name != "sigma" and other[name] != mine[name]:
+            raise CheckpointError(
+                f"{path} is of another model: {name} is {other[name]!r} there and {mine[name]!r} "
+                "here"
             )
 
 

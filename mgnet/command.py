@@ -13,7 +13,7 @@ import os
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from mgnet import data, gate, record
+from mgnet.activations import Heaviside
 from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from mgnet.class_folders import lost_worker
 from mgnet.cost import count_parameters, multiply_adds
@@ -85,8 +86,8 @@ class Script:
         Folder for the run.
     recipe : dict
         What of the preset "fast" is other here.
-    mirrored : bool
-        Whether the mirror image of an example is one, too: a mirrored digit is no digit.
+    always : dict
+        What of any preset is other here: a mirrored digit is no digit.
     options : callable, optional
         Adds the script's own options to a parser.
     task : callable, optional
@@ -99,7 +100,7 @@ class Script:
     out: str
     network_options: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
-    mirrored: bool = True
+    always: dict[str, Any] = field(default_factory=dict)
     small_network: str | None = None
     options: Callable[[argparse.ArgumentParser], None] | None = None
     task: Callable[[argparse.Namespace], Task] | None = None
@@ -121,7 +122,7 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
     except DivergenceError as error:
         _exit(f"{name}: {error}{_lower_rates(args, argv)}")
     except LostProcessError as error:
-        _exit(f"{name}: {error}; go on with: {_again(argv)}")
+        _exit(f"{name}: {error}; go on with: {_again(args, argv)}")
     except (OSError, ValueError) as error:  # one clear sentence, no traceback
         _exit(f"{name}: {error}")
     except (MemoryError, RuntimeError) as error:
@@ -130,7 +131,7 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
             raise
         _exit(f"{name}: {said}")
     except Interrupted as stop:
-        _exit(f"{stop}\ngo on with: {_again(argv)}")
+        _exit(f"{stop}\ngo on with: {_again(args, argv)}")
     except KeyboardInterrupt:  # before training, or for a second time
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
 
@@ -164,12 +165,12 @@ def _exit(message: str) -> NoReturn:
     os._exit(1)  # the clean-up of a process group may wait for processes that are gone
 
 
-def _again(argv: Sequence[str]) -> str:
-    """The command that goes on, with as many processes."""
+def _again(args: argparse.Namespace, argv: Sequence[str]) -> str:
+    """The command that goes on, with as many processes, or begins anew if nothing was saved."""
     program = ["python"]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         program = ["torchrun", f"--nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')}"]
-    resume = [] if "--resume" in argv else ["--resume"]
+    resume = ["--resume"] if _begun(_folders(args)) and "--resume" not in argv else []
     return shlex.join([*program, sys.argv[0], *argv, *resume])
 
 
@@ -184,7 +185,7 @@ def _lower_rates(args: argparse.Namespace, argv: Sequence[str]) -> str:
             rate = min(getattr(args, name, None) or getattr(saved, name), getattr(saved, name))
             lower += [f"--{name.replace('_', '-')}", f"{rate / 10:g}"]
         # Behind those given, which they overrule.
-        return f"\nfor example: {_again(argv)} {' '.join(lower)}"
+        return f"\nfor example: {_again(args, argv)} {' '.join(lower)}"
     return ""
 
 
@@ -255,10 +256,8 @@ def _parser(script: Script) -> argparse.ArgumentParser:
 
 
 def _preset(script: Script, name: str) -> Recipe:
-    changes = dict(script.recipe) if name == "fast" else {}
-    if not script.mirrored:
-        changes["flip"] = "never"
-    return replace(PRESETS[name], **changes)
+    changes = script.recipe if name == "fast" else {}
+    return replace(PRESETS[name], **changes, **script.always)
 
 
 def _dashed(name: str) -> str:
@@ -277,11 +276,9 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
     if args.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
     with joined(device) as processes:
-        folders = [Path(args.out)]
+        folders = _folders(args)
+        begun = _begun(folders)
         first = getattr(args, "seed", 0)
-        if args.seeds > 1:
-            folders = [Path(args.out) / f"seed{first + k}" for k in range(args.seeds)]
-        begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
         with processes.alike():
             if processes.first:  # refused now if at all, rather than when the data are read
                 _refuse(folders, begun, args.resume)
@@ -290,13 +287,26 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         )
         trainers = []
         for k, folder in enumerate(folders):
-            if args.seeds > 1:
-                args.seed = first + k
             args.run_folder = folder
-            trainers.append(_train_one(script, args, task, folder, begun, device, processes))
+            seed = {"seed": first + k} if args.seeds > 1 else {}
+            own = argparse.Namespace(**(vars(args) | seed))
+            trainers.append(_train_one(script, own, task, folder, begun, device, processes))
         if args.seeds > 1 and processes.first:
             _spread(trainers, Path(args.out))
         return trainers
+
+
+def _folders(args: argparse.Namespace) -> list[Path]:
+    """The folder of each run."""
+    if args.seeds == 1:
+        return [Path(args.out)]
+    first = getattr(args, "seed", 0)
+    return [Path(args.out) / f"seed{first + k}" for k in range(args.seeds)]
+
+
+def _begun(folders: Sequence[Path]) -> list[Path]:
+    """Those that hold a checkpoint."""
+    return [folder for folder in folders if (folder / CHECKPOINT).exists()]
 
 
 def _refuse(folders: Sequence[Path], begun: Sequence[Path], resume: bool) -> None:
@@ -337,8 +347,14 @@ def _train_one(
         name: given.pop(name) for name in ("lr", "momentum") if name in given and not muon
     }
     recipe = replace(base, **given)
+    _check_used(given, recipe)
     torch.manual_seed(recipe.seed)
     network = _network(script, args, task, like)
+    if any(isinstance(module, Heaviside) for module in network.modules()):
+        raise ValueError(
+            "heaviside cannot be trained through, as its derivative is zero almost everywhere: "
+            "choose another --sigma"
+        )
     if not turned(network):
         idle |= _given(args, ["lr", "momentum"])
     if idle:
@@ -351,6 +367,16 @@ def _train_one(
         folder=folder, resume=saved, device=device, compile=args.compile,
         tensorboard=args.tensorboard, processes=processes,
     )  # fmt: skip
+
+
+def _check_used(given: Mapping[str, Any], recipe: Recipe) -> None:
+    """Refuse options that would do nothing."""
+    for name, used, wanted in (
+        ("step_epochs", recipe.schedule == "steps", "--schedule steps"),
+        ("border", recipe.shift > 0, "--shift 1 or more"),
+    ):
+        if name in given and not used:
+            raise ValueError(f"{_dashed(name)} does nothing without {wanted}")
 
 
 def _network(
@@ -375,8 +401,10 @@ def _network(
     name = getattr(args, "network", default)
     if not hasattr(args, "network"):
         options = {**script.network_options, **options}
-    if name in ZOO and ZOO[name].takes_picture:
+    if name in ZOO and ZOO[name].takes("picture"):
         options["picture"] = task.shape
+    elif name in ZOO and ZOO[name].takes("dim"):
+        options["dim"] = task.dim
     return build(name, len(task.classes), task.shape[0], **options)
 
 

@@ -44,7 +44,7 @@ def _commit() -> str:
     if not (clone / ".git").exists():  # installed; a commit around it would be somebody else's
         return "no clone"
     commit = _git(clone, "rev-parse", "--short=12", "HEAD")
-    changed = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
+    changed = _git(clone, "status", "--porcelain", "--", *SOURCES)
     if commit is None or changed is None:
         return "unknown"
     return commit + "-dirty" * bool(changed)

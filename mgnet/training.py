@@ -1,8 +1,8 @@
 """The training engine: steps, rates, exact resume, files, processes.
 
 What is trained for is a task (:mod:`mgnet.tasks`), how is a recipe (:mod:`mgnet.recipe`). All
-randomness is a function of (seed, epoch, step), so a run that was interrupted and resumed goes
-through the very numbers of one that was not.
+randomness is a function of (seed, epoch, step), so on a CPU a run that was interrupted and resumed
+goes through the very numbers of one that was not. On a GPU, cuDNN adds gradients up in any order.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ __all__ = [
 
 #: After so many steps the loss is looked at: a GPU waits for that, so not after each.
 CHECKED = 100
+
+#: After so many steps several processes on GPUs agree on whether to stop: they wait for that, too.
+ASKED = 10
 
 
 class DivergenceError(ArithmeticError):
@@ -234,19 +237,22 @@ class Trainer:
 
     def _train_epoch(self, stop: threading.Event) -> None:
         self.model.train()
+        count, first = self.processes.count, self.step
         with self._bar() as bar:
             began = time.perf_counter()
             for parts in self.task.batches(self._plan()):
                 self._train_step(parts)
                 bar.update()
                 if self.step % 20 == 0 and not bar.disable:
-                    seen = self.step * self.recipe.batch_size / self.processes.count
+                    # Of earlier steps, after which it stopped, this process has the sums of all.
+                    seen = self.recipe.batch_size * (first + (self.step - first) / count)
                     bar.set_postfix(self._named((self.sums / seen).tolist()))
                 if self.step % CHECKED == 0 and self.processes.any(
                     not self.sums[0].isfinite(), self.device
                 ):
                     raise self._diverged("the loss is not finite")
-                if self.processes.any(stop.is_set(), self.device):
+                asked = count == 1 or self.device.type == "cpu" or self.step % ASKED == 0
+                if asked and self.processes.any(stop.is_set(), self.device):
                     self.seconds += time.perf_counter() - began
                     bar.close()
                     self._interrupt()
@@ -303,11 +309,15 @@ class Trainer:
     def _end_epoch(self) -> None:
         """Measure, check, log and save."""
         seen = self.steps * self.recipe.batch_size
-        train = self._named((self.processes.add(self.sums) / seen).tolist())
+        train = self._named((self._gather_sums() / seen).tolist())
         if not math.isfinite(train["loss"]):
             raise self._diverged(f"the loss is {train['loss']}")
         self._check_weights()
-        test = self.evaluate()
+        try:
+            test = self.evaluate()
+        except BaseException:  # a damaged picture: the steps of the epoch are not lost for that
+            self._write()
+            raise
         if not math.isfinite(test["loss"]):
             raise self._diverged(f"the test loss is {test['loss']}")
         row = replace(
@@ -412,9 +422,9 @@ class Trainer:
     def resume(self, path: str | os.PathLike[str] | Checkpoint) -> Recipe:
         """Take up a run where its checkpoint left it, with this recipe's rates and epochs.
 
-        With those of the checkpoint, too, the run goes on exactly as if it had not stopped. With
-        more epochs a run goes on that was finished, its rates as the schedule has them at that
-        part of the longer run.
+        With those of the checkpoint, too, the run goes on as if it had not stopped, on a CPU
+        exactly so. With more epochs a run goes on that was finished, its rates as the schedule has
+        them at that part of the longer run.
 
         Parameters
         ----------
@@ -514,10 +524,11 @@ class Trainer:
         self._write()
         raise Interrupted(f"interrupted {where}; saved in {self.files.checkpoint}")
 
-    def _gather_sums(self) -> None:
-        """Have the sums of all processes in the first one, and zeros in the others."""
-        self.processes.add(self.sums)
-        self.sums *= self.processes.first
+    def _gather_sums(self) -> Tensor:
+        """The sums of all processes, which the first one has from now on, zeros the others."""
+        total = self.processes.add(self.sums)
+        self.sums = total * self.processes.first
+        return total
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":

@@ -101,10 +101,9 @@ class Network:
     data: str
     results: tuple[Result, ...] = ()
 
-    @property
-    def takes_picture(self) -> bool:
-        """Whether it wants the shape of a picture, and not the number of its channels alone."""
-        return "picture" in inspect.signature(self.builder).parameters
+    def takes(self, option: str) -> bool:
+        """Whether it has an option: "picture" where the channels alone would not do, or "dim"."""
+        return option in inspect.signature(self.builder).parameters
 
     def build(
         self, num_classes: int | None = None, in_channels: int | None = None, **options: Any
@@ -123,10 +122,12 @@ class Network:
             )
         data = LECTURE_SETS[self.data]
         c = data.picture[0] if in_channels is None else in_channels
-        given = {
-            "num_classes": data.classes if num_classes is None else num_classes,
-            **({"picture": (c, *data.picture[1:])} if self.takes_picture else {"in_channels": c}),
-        }
+        classes = data.classes if num_classes is None else num_classes
+        given: dict[str, Any] = {"num_classes": classes}
+        if self.takes("picture"):
+            given["picture"] = (c, *data.picture[1:])
+        else:
+            given["in_channels"] = c
         return self.builder(**(given | options))
 
 

@@ -1,5 +1,6 @@
 """The training script when something goes wrong: one sentence, and nothing lost."""
 
+import argparse
 import os
 import re
 import shutil
@@ -9,14 +10,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from examples import train_mnist
-from mgnet import data
+from examples import train_folder, train_mnist
+from mgnet import command, data
 from mgnet.checkpoint import read_checkpoint
 from mgnet.folder import claimed
 from mgnet.loading import load
+from mgnet.processes import LostProcessError
 from mgnet.training import Trainer, saved_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +188,59 @@ def test_rates_that_would_do_nothing_are_refused():
         train_mnist.main([*DIGITS, "--preset", "published", "--lr", "7", "--momentum", "0.5"])
     with pytest.raises(SystemExit, match="--lr would do nothing.*kernels of convolutions"):
         train_mnist.main(["--dataset", "digits", "--network", "one-hidden-layer", "--lr", "7"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--step-epochs", "9"], "--step-epochs does nothing without --schedule steps"),
+        (["--border", "zero", "--shift", "0"], "--border does nothing without --shift 1"),
+        (["--sigma", "heaviside"], "heaviside cannot be trained through.*choose another --sigma"),
+    ],
+)
+def test_options_that_do_nothing_or_cannot_be_trained(options, message):
+    with pytest.raises(SystemExit, match=message):
+        train_mnist.main([*DIGITS, "--out", "run", *options])
+    assert not Path("run").exists()
+
+
+def test_the_advice_is_to_begin_again_where_nothing_was_saved(monkeypatch):
+    def lose(self, stop):
+        raise LostProcessError("another process of this run has ended")
+
+    options = [*DIGITS, "--epochs", "1", "--seeds", "2", "--out", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_epoch", lose)
+        with pytest.raises(SystemExit, match="has ended; go on with: python .* --out run$"):
+            train_mnist.main(options)
+    train_mnist.main([*DIGITS, "--epochs", "1", "--out", "run/seed0"])
+    monkeypatch.setattr(Trainer, "_train_epoch", lose)
+    with pytest.raises(SystemExit, match="--out run --resume$"):
+        train_mnist.main([*options, "--resume"])
+    with pytest.raises(SystemExit, match="run/seed0 holds a run already"):
+        train_mnist.main(options)
+
+
+def test_kernels_that_are_shared_are_part_of_a_network():
+    options = ["--dataset", "digits", "--channels", "4", "8", "--out", "run", "--epochs", "1"]
+    train_mnist.main([*options, "--network", "resnet18-A", "--steps", "1", "1"])
+    with pytest.raises(SystemExit, match="another model: share_A is True there and False here"):
+        train_mnist.main([*options, "--resume", "--no-share-A", "--epochs", "2"])
+
+
+def test_networks_of_the_zoo_read_series():
+    task = data.PictureSet.from_arrays(
+        *(np.random.default_rng(0).standard_normal((20, 1, 32), "float32"), np.arange(20) % 2) * 2
+    )
+    args = argparse.Namespace(network="mgnet-narrow", channels=[4, 8], steps=[1, 1])
+    network = command._network(train_mnist.SCRIPT, args, task, None)
+    assert (network.dim, network.head.out_features) == (1, 2)
+
+
+def test_a_script_has_its_own_way_in_every_preset():
+    for name in command.PRESETS:
+        assert command._preset(train_mnist.SCRIPT, name).flip == "never"
+        assert command._preset(train_folder.SCRIPT, name).shift == 0
 
 
 def test_a_resumed_run_keeps_of_its_network_what_is_not_given():

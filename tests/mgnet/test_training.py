@@ -783,3 +783,25 @@ def classifier(channels=1, classes=tuple("0123456789"), dtype="uint8"):
 def test_bad_input(digits, call, message):
     with pytest.raises(ValueError, match=message):
         call(digits)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_epoch_is_not_lost_when_the_test_fails(digits, tmp_path, monkeypatch, resumed):
+    def fail():
+        raise ValueError("a damaged picture")
+
+    whole, run = trainer(digits), trainer(digits, folder=tmp_path)
+    whole.fit()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "evaluate", fail)
+        with pytest.raises(ValueError, match="a damaged picture"):
+            run.fit()
+    saved = read_checkpoint(tmp_path).content
+    assert (saved["epoch"], saved["step"], saved["history"]) == (0, run.steps, [])
+    if resumed:
+        run = trainer(digits, folder=tmp_path)
+        run.resume(tmp_path)
+    run.fit()
+    for one, other in zip(run.history, whole.history, strict=True):
+        assert (one.train, one.test) == (other.train, other.test)
+    assert_same(weights(run), weights(whole))
