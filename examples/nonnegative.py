@@ -59,8 +59,9 @@ class NonnegativeLevel:
 
     def start(self, g: Any, u: Any = None) -> State:
         """The state for node values of g and of a first guess."""
-        zero = np.zeros(self.grid.shape)
-        return State(zero if u is None else np.array(u, float), np.asarray(g, float), zero)
+        lower = np.zeros(self.grid.shape)
+        first = np.zeros_like(lower) if u is None else _zero_border(np.asarray(u, float))
+        return State(first, np.asarray(g, float), lower)
 
     def smooth(self, state: State, steps: int) -> State:
         """Projected Gauss-Seidel, which on the coarsest grid, of one unknown, is exact."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.cycle import Visit, run
+from mgcore.cycle import Cycle, Visit, run
 
-__all__ = ["asymptotic_factor", "cycle_seconds", "smoothed"]
+__all__ = ["asymptotic_factor", "cycle_seconds", "refuse_fresh", "smoothed"]
 
 
 def asymptotic_factor(
@@ -43,8 +43,10 @@ def asymptotic_factor(
     Raises
     ------
     ValueError
-        If `last` is not below `cycles`.
+        If `last` is not below `cycles`, or the cycle has fresh visits, which begin a problem and
+        reduce no error.
     """
+    refuse_fresh(cycle)
     if not 0 < last < cycles:
         raise ValueError(f"last must be positive and below cycles, got {last} of {cycles}")
     fine = levels[0]
@@ -55,6 +57,7 @@ def asymptotic_factor(
     for _ in range(cycles):
         # Each begins with an error of one: else there would soon be no numbers small enough.
         u = fine.solution(run(levels, cycle, fine.start(zero, u)))
+        u = u.detach() if hasattr(u, "detach") else u  # no gradient is wanted through all cycles
         factors.append(_norm(u))
         if factors[-1] < 4 * max(zero.shape) * fine.eps:  # is rounding
             return 0.0
@@ -88,6 +91,15 @@ def smoothed(level: Any, error: np.ndarray, steps: int) -> np.ndarray:
     0.366
     """
     return level.solution(level.smooth(level.start(np.zeros_like(error), error), steps))
+
+
+def refuse_fresh(cycle: Sequence[Visit]) -> None:
+    """ValueError for a cycle that begins problems, as full multigrid does."""
+    if Cycle(cycle).fresh:
+        raise ValueError(
+            "full multigrid begins a problem anew, so it has no factor by which an error is "
+            "reduced: take the cycle that is repeated, such as v_cycle(number of levels)"
+        )
 
 
 def cycle_seconds(

@@ -24,6 +24,7 @@ from scipy.fft import dstn
 
 from mgcore import transfer
 from mgcore.colours import visited
+from mgcore.gate import real_array
 from mgcore.grid import Grid
 from mgcore.operators import Operator, of_stencil
 from mgcore.smoothers import Smoother
@@ -338,7 +339,7 @@ def spectrum(u: Any) -> np.ndarray:
     >>> print(np.round(spectrum(np.sin(3 * np.pi * x)), 12) + 0.0)
     [0. 0. 1. 0. 0. 0. 0.]
     """
-    u = np.asarray(u, float)
+    u = real_array(u, "u")
     if u.ndim == 0 or min(u.shape) < 3:
         raise ValueError(f"u needs three nodes or more along each axis, got shape {u.shape}")
     inside = u[(slice(1, -1),) * u.ndim]
@@ -363,14 +364,22 @@ def roughness(u: Any, sides: str = "dirichlet", halved: Sequence[bool] | None = 
         The norm of the waves with ``|theta_i| >= pi / 2`` along some of these axes, which is to be
         compared with that of other u: u itself is mirrored at the sides, with the other sign where
         it is zero, and so made periodic.
+
+    Raises
+    ------
+    ValueError
+        For other sides, or values that are not real numbers.
     """
-    u = np.asarray(u, float)
+    if sides not in ("dirichlet", "neumann", "periodic"):
+        raise ValueError(f"sides must be 'dirichlet', 'neumann' or 'periodic', got {sides!r}")
+    u = real_array(u, "u")
     halved = (True,) * u.ndim if halved is None else tuple(halved)
     if sides != "periodic":
         sign: Any = "even" if sides == "neumann" else "odd"
         u = np.pad(u, [(0, n - 2) for n in u.shape], "reflect", reflect_type=sign)
-    axes = zip(u.shape, halved, strict=True)
-    rough = [half & (abs(np.fft.fftfreq(n)) >= 0.25) for n, half in axes]
+    waves = [np.minimum(k := np.arange(n), n - k) for n in u.shape]  # over the whole axis
+    axes = zip(waves, u.shape, halved, strict=True)
+    rough = [half & (4 * k >= n) for k, n, half in axes]
     return float(np.linalg.norm(np.fft.fftn(u)[reduce(np.logical_or.outer, rough)]))
 
 

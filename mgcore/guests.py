@@ -20,6 +20,7 @@ from mgcore.box_level import BoxLevel
 from mgcore.chain import rungs
 from mgcore.cycle import Cycle, cycle_pair, run
 from mgcore.diffusion import Medium
+from mgcore.gate import real_array
 from mgcore.operators import Operator
 from mgcore.poisson_level import PoissonLevel
 from mgcore.stencil_level import StencilLevel, stencil_levels
@@ -75,7 +76,7 @@ def _volumes(level: Any) -> np.ndarray:
 
 def _spread(level: Any, x: Any) -> np.ndarray:
     u = np.zeros(level.grid.shape, level.dtype)
-    u[level.grid.unknown] = np.reshape(x, level.grid.interior)
+    u[level.grid.unknown] = np.reshape(real_array(x, "x"), level.grid.interior)
     return u
 
 

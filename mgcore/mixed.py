@@ -140,6 +140,7 @@ class MixedLevel(SolverLevel[_State]):
     def add(self, state: _State, e: np.ndarray) -> _State:
         """The state with the node values `e` added to its iterate."""
         state.u += e
+        state.zero = False
         self._correct(state, 0.0, state.unit)
         return state
 

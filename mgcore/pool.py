@@ -17,8 +17,8 @@ class Pool(Generic[W]):
     """Workspaces of one level that nobody uses just now, `MOST` at most.
 
     Threads share it without a lock, which a process forked meanwhile would inherit as it is: a
-    deque takes and gives in one step. Signal handlers may do so, too. Copies of a level, and levels
-    that come from a pickle, begin with an empty pool.
+    deque takes and gives in one step. Signal handlers may do so, too. Deep copies of a level, and
+    levels that come from a pickle, begin with an empty pool.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,15 @@ class Greedy:
         return float(self.errors[min(n, len(self))])
 
     def slope(self, first: int = 8) -> float:
-        """The measured exponent: of the line through log(error) over log(n) from n = `first` on."""
+        """The measured exponent: of the line through log(error) over log(n) from n = `first` on.
+
+        Raises
+        ------
+        ValueError
+            If there are no two neurons from there on.
+        """
+        if len(self) <= first:
+            raise ValueError(f"a line from n = {first} on needs more than {len(self)} neurons")
         n = np.arange(first, len(self.errors))
         return float(np.polyfit(np.log(n), np.log(self.errors[first:]), 1)[0])
 
@@ -122,7 +130,7 @@ def orthogonal_greedy(
     Raises
     ------
     ValueError
-        For another d.
+        For another d, or where f is zero at all points.
 
     Notes
     -----
@@ -138,6 +146,8 @@ def orthogonal_greedy(
     g = sigma(dictionary[:, :d] @ points.T + dictionary[:, d:])  # (neurons, points)
 
     norm = np.sqrt(w * values @ values)
+    if norm == 0:
+        raise ValueError("f is zero at all points: there is nothing to approximate")
     basis = np.empty((n, len(values)))
     coefficients = np.empty(n)
     chosen: list[int] = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import trange
 
+from mgcore.convergence import refuse_fresh
 from mgcore.cycle import Cycle, run, v_cycle
 from mgcore.level import Hierarchy
 from mgcore.operators import Operator
@@ -106,7 +107,8 @@ def train_smoother(
     Raises
     ------
     ValueError
-        If nothing in the levels is trainable, or there is one level alone.
+        If nothing in the levels is trainable, there is one level alone, or the cycle has fresh
+        visits.
     """
     trainable = {id(p): p for level in levels for p in level.parameters() if p.requires_grad}
     if not trainable:
@@ -116,6 +118,7 @@ def train_smoother(
             "a single level is solved directly and smooths nothing; make levels with coarsest=1"
         )
     path = cycle(len(levels))
+    refuse_fresh(path)
     fine = levels[0]
     generator = torch.Generator().manual_seed(seed)
     error = torch.randn(batch, *fine.grid.shape, generator=generator, dtype=torch.float64)

@@ -263,7 +263,7 @@ class PoissonLevel(FeatureLevel):
 
     def add(self, state: State, e: Tensor) -> State:
         """The state with the node values `e` added to its iterate."""
-        u = self._strip(e)
+        u = self._strip(e.expand(*state.batch, *self.grid.shape))  # one may do for all of a batch
         u = u if state.u is None else state.u + u
         return state._replace(u=u - self._mean(u) if self.singular else u)
 

@@ -65,7 +65,8 @@ def separable(x: np.ndarray, first: np.ndarray) -> bool:
     -----
     A linear program: if there is such a w, a multiple of it has s (w x + b) >= 1 everywhere.
     """
-    signs = _checked(x, first)
+    x, signs = _checked(x, first)
+    x, _, _ = _in_unit_size(x)  # the solver takes coefficients of 1e-9 for zeros
     system = -signs[:, None] * np.column_stack([x, np.ones(len(x))])
     answer = scipy.optimize.linprog(
         np.zeros(system.shape[1]), A_ub=system, b_ub=-np.ones(len(x)), bounds=(None, None)
@@ -91,10 +92,13 @@ def maximum_margin(x: np.ndarray, first: np.ndarray) -> Hyperplane:
     ValueError
         If the sets are not separable.
     """
+    x, signs = _checked(x, first)
     if not separable(x, first):
         raise ValueError("sets that no hyperplane separates have no margin; add a feature to x")
-    svm = SVC(kernel="linear", C=1e8, tol=1e-8).fit(x, first)
-    return Hyperplane(svm.coef_[0], float(svm.intercept_[0]))
+    x, middle, size = _in_unit_size(x)  # C is compared with the square of 1 / size
+    svm = SVC(kernel="linear", C=1e8, tol=1e-8).fit(x, signs > 0)
+    w = svm.coef_[0] / size
+    return Hyperplane(w, float(svm.intercept_[0] - w @ middle))
 
 
 def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyperplane:
@@ -129,7 +133,7 @@ def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyp
     of lambda: methods of first order stop long before, and a full step adds about one to every
     s (w x + b), so log(1/lambda) of them are needed.
     """
-    signs = _checked(x, first)
+    x, signs = _checked(x, first)
     if not penalty > 0:
         raise ValueError(f"the penalty lambda must be positive, got {penalty}")
     rows = signs[:, None] * np.column_stack([x, np.ones(len(x))])
@@ -219,9 +223,15 @@ def _signs(first: np.ndarray) -> np.ndarray:
     return np.where(first, 1.0, -1.0)
 
 
-def _checked(x: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The sign of each point; an error for what are not two sets."""
-    x, first = np.asarray(x), np.asarray(first)
+def _in_unit_size(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """(x - middle) / size, whose longest side is 1; the middle and the size."""
+    middle, size = x.mean(0), float(np.ptp(x, axis=0).max(initial=0.0)) or 1.0
+    return (x - middle) / size, middle, size
+
+
+def _checked(x: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points and the sign of each; an error for what are not two sets."""
+    x, first = np.asarray(x, float), np.asarray(first)
     if x.ndim != 2 or first.shape != x.shape[:1] or first.dtype != bool:
         raise ValueError(
             f"points must be (points, features) and `first` one bool for each, got {x.shape} and "
@@ -229,4 +239,4 @@ def _checked(x: np.ndarray, first: np.ndarray) -> np.ndarray:
         )
     if first.all() or not first.any():
         raise ValueError("one of the two sets is empty")
-    return _signs(first)
+    return x, _signs(first)

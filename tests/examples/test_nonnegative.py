@@ -72,6 +72,15 @@ def test_the_energy_never_rises_and_g_is_left_alone(cycle):
     np.testing.assert_array_equal(g, given)
 
 
+def test_what_holds_u_up_is_left_alone():
+    levels = nonnegative.nonnegative_levels(17)
+    for u in (None, np.ones((17, 17))):
+        state = levels[0].start(nonnegative.two_springs(17, 0.0, 0.4), u)
+        assert state.u[0, 0] == 0
+        run(levels, mgcore.v_cycle(len(levels)), state)
+        assert (state.lower == 0).all()
+
+
 def test_the_example(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     nonnegative.main()

@@ -131,3 +131,9 @@ def test_solvers_that_are_timed_take_turns(monkeypatch):
     assert all(0 < value < 60 for value in seconds.values())
     with pytest.raises(ValueError, match="at least one turn"):
         cycle_seconds(chains, turns=0)
+
+
+def test_a_cycle_that_begins_problems_has_no_factor():
+    levels = mgcore.poisson_levels((9, 9), coarsest=1)
+    with pytest.raises(ValueError, match="full multigrid begins a problem .* v_cycle"):
+        asymptotic_factor(levels, mgcore.full_multigrid(len(levels)))

@@ -269,3 +269,16 @@ def test_rough_is_what_a_coarser_grid_takes_for_lower_modes(sides):
 def test_bad_input_gets_one_clear_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("n", [196, 392, 412, 748])
+def test_a_quarter_of_a_turn_a_node_is_rough_however_it_is_rounded(n):
+    u = np.sin(np.pi / 2 * np.arange(n))
+    assert fourier.roughness(u, "periodic") == pytest.approx(n / 2**0.5)
+
+
+def test_roughness_of_what_it_does_not_know():
+    with pytest.raises(ValueError, match="sides must be 'dirichlet', .* got 'dirichelt'"):
+        fourier.roughness(np.zeros(9), "dirichelt")
+    with pytest.raises(ValueError, match="u is complex128"):
+        fourier.roughness(1j * np.ones(9))

@@ -116,6 +116,14 @@ def test_an_operator_that_is_not_symmetric_does_not_pass_for_its_transpose():
         ),
         (lambda: guests.as_linear_operator([None]), "made by"),
         (lambda: guests.spread([None], np.zeros(7)), "made by"),
+        (
+            lambda: guests.spread(poisson_levels(9), 1j * np.ones(7)),
+            "x is complex128; solve for the real",
+        ),
+        (
+            lambda: poisson_levels(9).as_preconditioner() @ (1j * np.ones(7)),
+            "x is complex128; solve for the real",
+        ),
         (lambda: poisson_levels(99, operator=WIND).as_preconditioner(), "operator that is symm"),
         (lambda: poisson_levels(299, smoother=LOPSIDED).as_preconditioner(), "its own image"),
         (

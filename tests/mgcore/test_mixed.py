@@ -7,6 +7,7 @@ from helpers import direct_solution
 import mgcore
 from mgcore import ConvergenceWarning, Status, solve_poisson
 from mgcore.kernels import KERNELS
+from mgcore.mixed import MixedLevel
 
 SHAPES = [
     (3,), (257,), (3, 3), (129, 129), (129, 33), (5, 1025), (33, 33, 33), (65, 9, 17)
@@ -141,3 +142,15 @@ def test_correction_kernel(shape, strips, zero):
     kernels.residual(expected, g, r64, a)
     np.testing.assert_allclose(r, 0.25 * r64, rtol=1e-6, atol=1e-5)
     assert norm == pytest.approx(0.25 * np.linalg.norm(r64), rel=1e-6)
+
+
+def test_an_error_can_be_added_before_the_first_cycle():
+    grid = mgcore.Grid((33, 33))
+    outer = mgcore.poisson_levels(grid.shape)[0]
+    inner = mgcore.poisson_levels(grid.shape, dtype="float32")
+    g, u = rough((2, 33, 33))
+    u[[0, -1]] = u[:, [0, -1]] = 0
+    level = MixedLevel(outer, inner)
+    state = level.add(level.start(g), u)
+    np.testing.assert_array_equal(level.solution(state), u)
+    assert level.residual_norm(state) == pytest.approx(level.residual_norm(level.start(g, u)))

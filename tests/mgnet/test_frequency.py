@@ -109,3 +109,10 @@ def test_with_all_weights_trained_the_order_of_learning_is_the_same():
     np.testing.assert_allclose([relu[0], hat[0]], 1, atol=1e-9)
     assert relu[1, 0] < 0.1 < 0.5 < relu[1, 1]  # the slow wave first
     assert hat[1, 1] < hat[1, 0] < 0.7  # the fast one
+
+
+def test_the_network_that_is_left_has_the_last_error():
+    f = sines(X, [1])
+    network = ShallowNetwork(8)
+    (error,) = train(network, f, [5])
+    np.testing.assert_allclose(f - network(torch.as_tensor(X)).detach().numpy(), error, atol=1e-14)

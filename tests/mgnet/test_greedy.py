@@ -87,3 +87,10 @@ def test_a_neuron_of_the_dictionary_is_found_at_once():
 def test_bad_input():
     with pytest.raises(ValueError, match="d = 1 and d = 2"):
         orthogonal_greedy(bump, relu_power(1), 3, 5)
+
+
+def test_nothing_to_measure():
+    with pytest.raises(ValueError, match="a line from n = 8 on needs more than 4 neurons"):
+        orthogonal_greedy(bump, power(3), 1, 30).slope()
+    with pytest.raises(ValueError, match="f is zero at all points"):
+        orthogonal_greedy(np.zeros_like, power(3), 1, 30)

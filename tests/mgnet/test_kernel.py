@@ -7,7 +7,7 @@ import torch
 import mgnet
 from mgcore import run
 from mgcore.convergence import asymptotic_factor
-from mgcore.cycle import v_cycle
+from mgcore.cycle import full_multigrid, v_cycle
 from mgnet import SymmetricKernel, train_smoother
 
 
@@ -132,3 +132,20 @@ def test_bad_input():
         train_smoother(mgnet.poisson_levels((9, 9)))
     with pytest.raises(ValueError, match="solved directly .* coarsest=1"):
         train_smoother(mgnet.poisson_levels((9, 9), smoother=SymmetricKernel([0.2, 0.0, 0.0])))
+    levels = mgnet.poisson_levels((9, 9), smoother=SymmetricKernel([0.2, 0.0, 0.0]), coarsest=1)
+    with pytest.raises(ValueError, match="full multigrid begins a problem"):
+        train_smoother(levels, cycle=full_multigrid)
+
+
+def test_measuring_a_factor_keeps_no_graph_of_all_cycles(monkeypatch):
+    levels = mgnet.poisson_levels((9, 9), smoother=SymmetricKernel([0.2, 0.0, 0.0]), coarsest=1)
+    start, given = levels[0].start, []
+
+    def watched(g, u):
+        given.append(u)
+        return start(g, u)
+
+    monkeypatch.setattr(levels[0], "start", watched)
+    asymptotic_factor(levels, v_cycle(len(levels)), cycles=3, last=1)
+    assert len(given) == 3
+    assert not any(u.requires_grad for u in given[1:])

@@ -660,3 +660,13 @@ KERNEL = mgnet.SymmetricKernel([1, 0, 0])
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 9), (2, 1, 9, 9), (9, 9)])
+def test_one_guess_for_many_right_hand_sides_that_know_u_up_to_a_constant(shape):
+    g, u0 = RNG.standard_normal((2, 3, 9, 9)), 100 + RNG.standard_normal(shape)
+    g, u0 = torch.tensor(g), torch.tensor(u0)
+    found = mgnet.solve_poisson(g, u0=u0, ndim=2, sides="neumann", rtol=1e-10)
+    expected = mgnet.solve_poisson(g, ndim=2, sides="neumann", rtol=1e-10)
+    assert np.all(found.success)
+    torch.testing.assert_close(found.u, expected.u, rtol=0, atol=1e-9)

@@ -123,3 +123,21 @@ def test_bad_input():
         separable(x, first.astype(int))
     with pytest.raises(ValueError, match="one of the two sets is empty"):
         logistic_regression(x, np.ones(len(x), bool), 1.0)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-5, 1.0, 1e9])
+@pytest.mark.parametrize("middle", [0.0, 3.0])
+def test_units_and_origin_make_no_difference(size, middle):
+    x, first = clouds(0.5)
+    plane, there = maximum_margin(x, first), size * (x + middle)
+    assert separable(there, first)
+    moved = maximum_margin(there, first)
+    np.testing.assert_allclose(moved(there), plane(x), rtol=1e-5, atol=1e-5)
+    assert abs(moved(there)).min() == pytest.approx(1, abs=1e-5)
+
+
+def test_lists_are_points_too():
+    x, first = [[0.0], [1.0]], [True, False]
+    assert separable(x, first)
+    assert maximum_margin(x, first).w[0] == pytest.approx(-2)
+    assert logistic_regression(x, first, 0.1).w[0] < 0
