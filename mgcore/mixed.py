@@ -70,7 +70,8 @@ class MixedLevel(SolverLevel[_State]):
     first, then : Cycle
         The cycle that begins the first correction, and the one that is repeated.
     work_units : float
-        Smoothing steps of all cycles run so far, in units of one on the finest grid.
+        Smoothing steps of all cycles run until the first `finish`, in units of one on the finest
+        grid: later ones look for rounding errors.
     """
 
     #: Each step begins with the iterate.
@@ -94,7 +95,7 @@ class MixedLevel(SolverLevel[_State]):
         self.condition, self.largest_safe = outer.condition, outer.largest_safe
         self.first, self.then = cycle_pair(cycle, len(inner))
         self.rtol, self.atol = rtol, atol
-        self.work_units = 0.0
+        self.work_units, self._finished = 0.0, False
 
     @property
     def direct(self) -> bool:
@@ -131,6 +132,7 @@ class MixedLevel(SolverLevel[_State]):
 
     def finish(self, state: _State, *, lift: Any = None, out: Any = None) -> np.ndarray:
         """The iterate, which holds the lift."""
+        self._finished = True
         return state.u
 
     def solution(self, state: _State) -> np.ndarray:
@@ -186,7 +188,8 @@ class MixedLevel(SolverLevel[_State]):
         state.begun = True
         while len(norms) <= _MOST:
             inner = run(self.inner, cycle, inner)
-            self.work_units += cycle.work_units(self.inner.sizes)
+            if not self._finished:
+                self.work_units += cycle.work_units(self.inner.sizes)
             norms.append(float(fine.residual_norm(inner)))
             if not goal < norms[-1] < np.inf or self.then.fresh:
                 break

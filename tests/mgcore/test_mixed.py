@@ -154,3 +154,10 @@ def test_an_error_can_be_added_before_the_first_cycle():
     state = level.add(level.start(g), u)
     np.testing.assert_array_equal(level.solution(state), u)
     assert level.residual_norm(state) == pytest.approx(level.residual_norm(level.start(g, u)))
+
+
+def test_cycles_that_look_for_rounding_errors_are_not_counted():
+    seen = []
+    solution = solve_poisson(rough((65, 65)), precision="mixed", rtol=1e-16, callback=seen.append)
+    assert solution.status == Status.ROUNDOFF
+    assert solution.work_units == seen[-1].work_units
