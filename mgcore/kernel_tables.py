@@ -11,6 +11,7 @@ from mgcore.axis import Axis, Table
 from mgcore.diffusion import Diffusion
 from mgcore.grid import Grid
 from mgcore.kernels import general
+from mgcore.kernels.common import aligned
 from mgcore.kernels.slab import Couplings, Scale
 from mgcore.kernels.transfers import NATURAL, Transfer
 from mgcore.operators import Operator
@@ -106,7 +107,7 @@ def couplings(operator: Operator, slabs: Slabs, dtype: np.dtype) -> Couplings:
     laid = [*([] if plain else weights), inverse]
     sizes = [slabs.pitch if weight and weight.separable else slabs.length for weight in laid]
     begins = np.cumsum([0, *sizes])
-    tables = slabs.aligned(int(begins[-1]), dtype)
+    tables = aligned((int(begins[-1]),), dtype)
     for weight, begin, size in zip(laid, begins, sizes, strict=False):
         if weight:
             _lay(weight, slabs, tables[begin : begin + size])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from mgcore.grid import Grid
+from mgcore.kernels.common import aligned
 from mgcore.numba_private import REGISTER_BITS
 
 __all__ = ["Layout"]
@@ -62,14 +62,8 @@ class Layout:
 
     def zeros(self) -> np.ndarray:
         """An array for node values, whose rows begin on cache lines."""
-        return self.aligned(self.shape)
-
-    def aligned(self, shape: Sequence[int]) -> np.ndarray:
-        """Zeros that begin on a cache line."""
-        size = prod(shape)
-        memory = np.zeros(size + 64 // self.dtype.itemsize, self.dtype)
-        start = -memory.ctypes.data % 64 // self.dtype.itemsize
-        return memory[start : start + size].reshape(shape)
+        zeros: np.ndarray = aligned(self.shape, self.dtype)
+        return zeros
 
     def nodes(self, values: np.ndarray) -> np.ndarray:
         """The node array that lies in an array, as a view."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mgcore.axis import Axis, Robin
 from mgcore.diffusion import Diffusion
+from mgcore.kernels.common import aligned
 from mgcore.kernels.plane_box import AT_NODES, COLUMNS, FACES, HALVES, NODES, ROWS, TABLES
 from mgcore.layout import Layout
 
@@ -48,7 +49,8 @@ def fields(operator: Diffusion, kind: int, layout: Layout, room: int) -> np.ndar
     """
     grid, medium = operator.grid, operator.medium
     owned = bool(medium.reaction.any())
-    out = layout.aligned((grid.interior[0] + 2, HALVES[kind] + 2 * owned, room))
+    halves = HALVES[kind] + 2 * owned
+    out: np.ndarray = aligned((grid.interior[0] + 2, halves, room), layout.dtype)
     rows, columns = grid.unknown
     for edge in (out[:1], out[-1:], out[:, :, :1], out[:, :, columns.stop // 2 :]):
         edge[:] = 1

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from mgcore.grid import Grid
+from mgcore.kernels.common import aligned
 from mgcore.kernels.slab import Walk
 
 __all__ = ["Slabs", "three"]
@@ -71,13 +72,9 @@ class Slabs:
 
     def zeros(self, dtype: Any, slabs: int | None = None) -> np.ndarray:
         """A flat array of zeros for all slabs, those around included, or for so many."""
-        return self.aligned(self.length if slabs is None else slabs * self.pitch, dtype)
-
-    def aligned(self, length: int, dtype: Any) -> np.ndarray:
-        """A flat array of zeros that begins at a cache line."""
-        memory = np.zeros(length + ALIGNED, dtype)
-        start = -memory.ctypes.data % 64 // memory.itemsize
-        return memory[start : start + length]
+        length = self.length if slabs is None else slabs * self.pitch
+        zeros: np.ndarray = aligned((length,), dtype)
+        return zeros
 
     def put(self, flat: np.ndarray, values: np.ndarray, first: Sequence[int] = (0, 0, 0)) -> None:
         """Write values over slabs, lines and places, which may begin in the layer around, at -1."""

@@ -1,11 +1,21 @@
-"""What the kernels of all dimensions share: sums, scaling, cubic interpolation."""
+"""What the kernels of all dimensions share: memory, sums, scaling, cubic interpolation."""
+
+from math import prod
 
 import numpy as np
 from numba import prange
 
 from mgcore.kernels.compilation import parallel, serial, summing, unsigned
 
-__all__ = ["between", "cubic", "scaled", "second_difference", "squares"]
+__all__ = ["aligned", "between", "cubic", "scaled", "second_difference", "squares"]
+
+
+def aligned(shape, dtype):
+    """Zeros that begin on a cache line."""
+    size, line = prod(shape), 64
+    memory = np.zeros(size + line, dtype)
+    start = -memory.ctypes.data % line // memory.itemsize
+    return memory[start : start + size].reshape(shape)
 
 
 @serial

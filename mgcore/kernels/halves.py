@@ -12,7 +12,7 @@ Numba would look for negative ones, which keeps loops from vectorising.
 
 import numpy as np
 
-from mgcore.kernels.common import cubic
+from mgcore.kernels.common import aligned, cubic
 from mgcore.kernels.compilation import inlined, serial, unsigned
 
 __all__ = [
@@ -64,11 +64,7 @@ def half_size(nodes):
 
 def scratch(nodes, slots, strips, dtype):
     """Room for `slots` lines of `nodes` nodes in each of `strips` strips, zero."""
-    shape = (strips, slots * 2 * half_size(nodes))
-    size = shape[0] * shape[1]
-    memory = np.zeros(size + PAD, dtype)
-    start = -memory.ctypes.data % 64 // memory.itemsize
-    return memory[start : start + size].reshape(shape)
+    return aligned((strips, slots * 2 * half_size(nodes)), dtype)
 
 
 @inlined

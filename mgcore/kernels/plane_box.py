@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mgcore.kernels.common import aligned
 from mgcore.kernels.compilation import inlined, serial, unsigned
 from mgcore.kernels.halves import copy
 from mgcore.kernels.vectors import lanes, offset
@@ -284,10 +285,7 @@ class Parents(NamedTuple):
 
 def workspace(box, strips, dtype):
     """Scratch for `strips` strips, zero."""
-    count = strips * SLOTS * 2 * int(box.half)
-    memory = np.zeros(count + 64, dtype)
-    start = -memory.ctypes.data % 64 // memory.itemsize
-    return memory[start : start + count].reshape(strips, -1)
+    return aligned((strips, SLOTS * 2 * int(box.half)), dtype)
 
 
 @inlined
