@@ -339,7 +339,7 @@ def spectrum(u: Any) -> np.ndarray:
     >>> print(np.round(spectrum(np.sin(3 * np.pi * x)), 12) + 0.0)
     [0. 0. 1. 0. 0. 0. 0.]
     """
-    u = real_array(u, "u")
+    u = real_array(u, "u").astype(float)
     if u.ndim == 0 or min(u.shape) < 3:
         raise ValueError(f"u needs three nodes or more along each axis, got shape {u.shape}")
     inside = u[(slice(1, -1),) * u.ndim]
@@ -372,7 +372,7 @@ def roughness(u: Any, sides: str = "dirichlet", halved: Sequence[bool] | None = 
     """
     if sides not in ("dirichlet", "neumann", "periodic"):
         raise ValueError(f"sides must be 'dirichlet', 'neumann' or 'periodic', got {sides!r}")
-    u = real_array(u, "u")
+    u = real_array(u, "u").astype(float)
     halved = (True,) * u.ndim if halved is None else tuple(halved)
     if sides != "periodic":
         sign: Any = "even" if sides == "neumann" else "odd"

@@ -18,7 +18,9 @@ __all__ = ["NodePass"]
 
 
 class NodePass(Pass):
-    """Red-black steps on one grid, with what comes before and after: see kernels/plane_fused.py.
+    """Red-black steps on one grid, with what comes before and after.
+
+    See kernels/plane_fused.py and kernels/space_fused.py.
 
     Parameters
     ----------

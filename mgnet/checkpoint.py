@@ -195,8 +195,11 @@ def compare_checkpoint(
     _compare_recipes(path, saved["recipe"], here["recipe"])  # first: weights follow its precision
     _compare_weights(path, saved["model"], here["model"])
     _compare_identities(path, saved["identity"], here["identity"])
-    _compare_records(path, saved["record"], here["record"])
-    _check_optimizers(path, saved["optimizers"], here["optimizers"], buffers)
+    try:
+        _check_optimizers(path, saved["optimizers"], here["optimizers"], buffers)
+    except CheckpointError:
+        _compare_sharing(path, saved["record"], here["record"])
+        raise
     if _outline(saved["average"]) != _outline(here["average"]):
         raise _malformed(path, "the averaged weights are not those of the model")
     _check_progress(path, saved, here, row, steps)
@@ -261,16 +264,19 @@ def _compare_identities(path: Path, there: dict[str, Any], here: dict[str, str])
             )
 
 
-def _compare_records(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Sharing changes neither the weights' names, as shared ones have several, nor the modules'."""
+def _compare_sharing(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Say what is shared in one model and not in the other, which only optimizers see.
+
+    Weights that are shared have a name for each place, modules look the same.
+    """
     other, mine = there.get("options"), here.get("options")
     if not isinstance(other, dict) or not isinstance(mine, dict):  # of a network of the caller's
         return
-    for name in other.keys() & mine.keys():
-        if name != "sigma" and other[name] != mine[name]:
+    for name in ("share_A", "share_B", "share_sigma"):
+        if other.get(name) != mine.get(name):
             raise CheckpointError(
-                f"{path} is of another model: {name} is {other[name]!r} there and {mine[name]!r} "
-                "here"
+                f"{path} is of another model: {name} is {other.get(name)!r} there and "
+                f"{mine.get(name)!r} here"
             )
 
 

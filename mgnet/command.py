@@ -131,7 +131,7 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
             raise
         _exit(f"{name}: {said}")
     except Interrupted as stop:
-        _exit(f"{stop}\ngo on with: {_again(args, argv)}")
+        _exit(f"{stop}\ngo on with: {_again(args, argv, saved=True)}")
     except KeyboardInterrupt:  # before training, or for a second time
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
 
@@ -165,12 +165,14 @@ def _exit(message: str) -> NoReturn:
     os._exit(1)  # the clean-up of a process group may wait for processes that are gone
 
 
-def _again(args: argparse.Namespace, argv: Sequence[str]) -> str:
+def _again(args: argparse.Namespace, argv: Sequence[str], *, saved: bool = False) -> str:
     """The command that goes on, with as many processes, or begins anew if nothing was saved."""
     program = ["python"]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         program = ["torchrun", f"--nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')}"]
-    resume = ["--resume"] if _begun(_folders(args)) and "--resume" not in argv else []
+    # Of several processes the first may still be about to write what it has `saved`.
+    begun = saved or _begun(_folders(args))
+    resume = ["--resume"] if begun and "--resume" not in argv else []
     return shlex.join([*program, sys.argv[0], *argv, *resume])
 
 
@@ -257,7 +259,7 @@ def _parser(script: Script) -> argparse.ArgumentParser:
 
 def _preset(script: Script, name: str) -> Recipe:
     changes = script.recipe if name == "fast" else {}
-    return replace(PRESETS[name], **changes, **script.always)
+    return replace(PRESETS[name], **(changes | script.always))
 
 
 def _dashed(name: str) -> str:
@@ -347,7 +349,7 @@ def _train_one(
         name: given.pop(name) for name in ("lr", "momentum") if name in given and not muon
     }
     recipe = replace(base, **given)
-    _check_used(given, recipe)
+    _check_used({n: v for n, v in given.items() if v != getattr(base, n)}, recipe)
     torch.manual_seed(recipe.seed)
     network = _network(script, args, task, like)
     if any(isinstance(module, Heaviside) for module in network.modules()):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 import scipy.special
+from scipy.spatial import KDTree
 from sklearn.svm import SVC
 
 __all__ = [
@@ -66,7 +67,8 @@ def separable(x: np.ndarray, first: np.ndarray) -> bool:
     A linear program: if there is such a w, a multiple of it has s (w x + b) >= 1 everywhere.
     """
     x, signs = _checked(x, first)
-    x, _, _ = _in_unit_size(x)  # the solver takes coefficients of 1e-9 for zeros
+    sizes = np.ptp(x, axis=0)  # the solver takes coefficients of 1e-9 for zeros
+    x = (x - x.mean(0)) / np.where(sizes > 0, sizes, 1)
     system = -signs[:, None] * np.column_stack([x, np.ones(len(x))])
     answer = scipy.optimize.linprog(
         np.zeros(system.shape[1]), A_ub=system, b_ub=-np.ones(len(x)), bounds=(None, None)
@@ -90,15 +92,19 @@ def maximum_margin(x: np.ndarray, first: np.ndarray) -> Hyperplane:
     Raises
     ------
     ValueError
-        If the sets are not separable.
+        If the sets are not separable, or their gap is too small for the numbers of a computer.
     """
     x, signs = _checked(x, first)
     if not separable(x, first):
         raise ValueError("sets that no hyperplane separates have no margin; add a feature to x")
-    x, middle, size = _in_unit_size(x)  # C is compared with the square of 1 / size
-    svm = SVC(kernel="linear", C=1e8, tol=1e-8).fit(x, signs > 0)
-    w = svm.coef_[0] / size
-    return Hyperplane(w, float(svm.intercept_[0] - w @ middle))
+    # Multipliers are about one over the square of the margin: measured in gaps, far below C.
+    middle, gap = x.mean(0), KDTree(x[signs > 0]).query(x[signs < 0])[0].min()
+    svm = SVC(kernel="linear", C=1e8, tol=1e-8).fit((x - middle) / gap, signs > 0)
+    w = svm.coef_[0] / gap
+    plane = Hyperplane(w, float(svm.intercept_[0] - w @ middle))
+    if (signs * plane(x)).min() < 0.99:
+        raise ValueError("the margin is too small beside the size of the sets to be computed")
+    return plane
 
 
 def logistic_regression(x: np.ndarray, first: np.ndarray, penalty: float) -> Hyperplane:
@@ -221,12 +227,6 @@ def with_radius(x: np.ndarray) -> np.ndarray:
 
 def _signs(first: np.ndarray) -> np.ndarray:
     return np.where(first, 1.0, -1.0)
-
-
-def _in_unit_size(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """(x - middle) / size, whose longest side is 1; the middle and the size."""
-    middle, size = x.mean(0), float(np.ptp(x, axis=0).max(initial=0.0)) or 1.0
-    return (x - middle) / size, middle, size
 
 
 def _checked(x: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

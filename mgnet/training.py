@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from copy import copy, deepcopy
 from dataclasses import asdict, replace
 from functools import partial
@@ -205,7 +205,8 @@ class Trainer:
         Raises
         ------
         Interrupted
-            After SIGINT or SIGTERM: the step under way was finished and a checkpoint written.
+            After SIGINT or SIGTERM: the step under way was finished, of several processes on GPUs
+            up to `ASKED` steps, and a checkpoint written.
         DivergenceError
             If loss or weights are not finite; the checkpoint is then an older one, or none.
         CheckpointError
@@ -251,7 +252,8 @@ class Trainer:
                     not self.sums[0].isfinite(), self.device
                 ):
                     raise self._diverged("the loss is not finite")
-                asked = count == 1 or self.device.type == "cpu" or self.step % ASKED == 0
+                free = count == 1 or self.device.type == "cpu"  # to ask costs next to nothing
+                asked = free or self.step % ASKED == 0 or self.step == self.steps
                 if asked and self.processes.any(stop.is_set(), self.device):
                     self.seconds += time.perf_counter() - began
                     bar.close()
@@ -316,7 +318,8 @@ class Trainer:
         try:
             test = self.evaluate()
         except BaseException:  # a damaged picture: the steps of the epoch are not lost for that
-            self._write()
+            with suppress(Exception):  # the first error is the one to tell
+                self._write()
             raise
         if not math.isfinite(test["loss"]):
             raise self._diverged(f"the test loss is {test['loss']}")
@@ -363,7 +366,7 @@ class Trainer:
         """Means of all processes from what `test` adds up in each."""
         self.processes.agree(self.trained)
         self.trained.eval()
-        with torch.no_grad(), autocast(self.recipe, self.device):
+        with torch.no_grad(), autocast(self.recipe, self.device), self.processes.alike():
             sums, count = test(self.trained, lambda size: self.processes.share(size)[0])
         rows = [[*(one[name] for name in self.task.measures), count] for one in sums]
         numbers = torch.tensor(rows, dtype=torch.float64)

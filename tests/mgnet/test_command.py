@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -205,25 +206,24 @@ def test_options_that_do_nothing_or_cannot_be_trained(options, message):
 
 
 def test_the_advice_is_to_begin_again_where_nothing_was_saved(monkeypatch):
-    def lose(self, stop):
-        raise LostProcessError("another process of this run has ended")
+    train, options = Trainer._train_epoch, [*DIGITS, "--epochs", "2", "--seeds", "2"]
 
-    options = [*DIGITS, "--epochs", "1", "--seeds", "2", "--out", "run"]
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train_epoch", lose)
-        with pytest.raises(SystemExit, match="has ended; go on with: python .* --out run$"):
-            train_mnist.main(options)
-    train_mnist.main([*DIGITS, "--epochs", "1", "--out", "run/seed0"])
-    monkeypatch.setattr(Trainer, "_train_epoch", lose)
-    with pytest.raises(SystemExit, match="--out run --resume$"):
-        train_mnist.main([*options, "--resume"])
-    with pytest.raises(SystemExit, match="run/seed0 holds a run already"):
-        train_mnist.main(options)
+    def lose(self, stop, at):
+        if (self.recipe.seed, self.epoch) == at:
+            raise LostProcessError("another process of this run has ended")
+        train(self, stop)
+
+    for at, given, advised in (
+        ((0, 0), [], "run"), ((0, 1), [], "run --resume"), ((1, 0), ["--resume"], "run --resume"),
+    ):  # fmt: skip
+        monkeypatch.setattr(Trainer, "_train_epoch", partialmethod(lose, at=at))
+        with pytest.raises(SystemExit, match=f"has ended; go on with: python .* --out {advised}$"):
+            train_mnist.main([*options, "--out", "run", *given])
 
 
 def test_kernels_that_are_shared_are_part_of_a_network():
     options = ["--dataset", "digits", "--channels", "4", "8", "--out", "run", "--epochs", "1"]
-    train_mnist.main([*options, "--network", "resnet18-A", "--steps", "1", "1"])
+    train_mnist.main([*options, "--network", "resnet18-A", "--steps", "2", "2"])
     with pytest.raises(SystemExit, match="another model: share_A is True there and False here"):
         train_mnist.main([*options, "--resume", "--no-share-A", "--epochs", "2"])
 

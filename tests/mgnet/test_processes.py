@@ -40,7 +40,7 @@ def failing_step(self, batches):
 
 if "DIES" in os.environ:
     Trainer._train_step = failing_step
-command.main(command.Script("digits", ("digits",), "own", "run", mirrored=False))
+command.main(command.Script("digits", ("digits",), "own", "run", always={"flip": "never"}))
 """
 
 OPTIONS = [

@@ -141,3 +141,12 @@ def test_lists_are_points_too():
     assert separable(x, first)
     assert maximum_margin(x, first).w[0] == pytest.approx(-2)
     assert logistic_regression(x, first, 0.1).w[0] < 0
+
+
+def test_features_in_units_of_their_own_and_gaps_that_are_small():
+    x = np.array([[0, 0], [1e9, 0], [0, 1], [1e9, 1]])
+    first = np.array([True, True, False, False])
+    assert separable(x, first)
+    x = np.array([[0.0], [99_999], [100_000], [2e5]])  # the gap is 5e-6 of the whole
+    plane = maximum_margin(x, first)
+    np.testing.assert_allclose(plane(x[1:3]), [1, -1], rtol=1e-3)
