@@ -23,9 +23,10 @@ def load_pretrained(
     Parameters
     ----------
     name : str
-        "mgnet-cifar10" is an MgNet of 415,626 parameters that reads 90.24 % of CIFAR-10's test
-        pictures. ``examples/train_cifar.py --network mgnet-fast --channels 32 64 96 --epochs 16
-        --momentum 0.6 --shift 2 --compile`` has made it, and ``save(path, half=True)``.
+        "mgnet-cifar10" is an MgNet of 490,010 parameters that reads 93.03 % of CIFAR-10's test
+        pictures. ``torchrun --nproc-per-node=2 examples/train_cifar.py --channels 64 88 88
+        --steps 2 2 2 --sigma gelu --epochs 40 --cutout 8 --label-smoothing 0.1 --compile`` has made
+        it in an hour, and ``save(path, half=True)``.
     device : str or torch.device
 
     Returns

@@ -152,7 +152,7 @@ def test_the_network_of_this_version():
     assert path.stem == "mgnet-cifar10"
     assert path.stat().st_size < 1e6
     model = mgnet.load_pretrained()
-    assert count_parameters(model) == 415_626
+    assert count_parameters(model) == 490_010
     assert (model.shape, model.dtype, model.classes[3]) == ((3, 32, 32), "uint8", "cat")
 
 
@@ -162,7 +162,7 @@ def test_the_network_of_this_version_is_as_accurate_as_its_page_says():
     cifar = data.load("cifar10")
     seen = mgnet.load_pretrained().predict(cifar.test_images)
     right = int((torch.from_numpy(seen.labels) == cifar.test_labels).sum())
-    assert right == pytest.approx(9024, abs=2)  # rounding of another processor
+    assert right == pytest.approx(9303, abs=2)  # rounding of another processor
 
 
 def test_files_of_before_have_no_shape_or_middle(tmp_path):
