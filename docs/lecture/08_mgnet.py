@@ -72,8 +72,10 @@ def _():
 
 @app.cell
 def _():
-    seer = mgnet.load_pretrained()
-    exact = mgnet.load_pretrained().double()  # for the theorem: what differs is rounding
+    seer = mgnet.load_pretrained("mgnet-cifar10-strided")
+    exact = mgnet.load_pretrained(
+        "mgnet-cifar10-strided"
+    ).double()  # for the theorem: what differs is rounding
     return exact, seer
 
 

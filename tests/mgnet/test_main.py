@@ -147,22 +147,31 @@ def test_networks_that_come_with_the_package(shipped):
         mgnet.load_pretrained("resnet")
 
 
-def test_the_network_of_this_version():
-    (path,) = pretrained.FOLDER.glob("*.safetensors")
-    assert path.stem == "mgnet-cifar10"
-    assert path.stat().st_size < 1e6
-    model = mgnet.load_pretrained()
-    assert count_parameters(model) == 490_010
+#: Parameters, and how many of CIFAR-10's 10,000 test pictures they read, in float32.
+NETWORKS = {"mgnet-cifar10": (490_010, 9303), "mgnet-cifar10-strided": (415_626, 9024)}
+
+
+def test_these_are_all():
+    assert {path.stem for path in pretrained.FOLDER.glob("*.safetensors")} == set(NETWORKS)
+    assert mgnet.load_pretrained.__defaults__ == ("mgnet-cifar10",)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_of_this_version(name):
+    assert (pretrained.FOLDER / f"{name}.safetensors").stat().st_size < 1e6
+    model = mgnet.load_pretrained(name)
+    assert count_parameters(model) == NETWORKS[name][0]
     assert (model.shape, model.dtype, model.classes[3]) == ((3, 32, 32), "uint8", "cat")
 
 
 @pytest.mark.data
 @pytest.mark.skipif("MGNET_DATA" not in os.environ, reason="MGNET_DATA names no folder")
-def test_the_network_of_this_version_is_as_accurate_as_its_page_says():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_of_this_version_are_as_accurate_as_their_page_says(name):
     cifar = data.load("cifar10")
-    seen = mgnet.load_pretrained().predict(cifar.test_images)
+    seen = mgnet.load_pretrained(name).predict(cifar.test_images)
     right = int((torch.from_numpy(seen.labels) == cifar.test_labels).sum())
-    assert right == pytest.approx(9303, abs=2)  # rounding of another processor
+    assert right == pytest.approx(NETWORKS[name][1], abs=2)  # rounding of another processor
 
 
 def test_files_of_before_have_no_shape_or_middle(tmp_path):
