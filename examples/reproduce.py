@@ -260,12 +260,11 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
         if row.network in baselines.BASELINES:
             score = baselines.evaluate(row.network, examples)
             return {"accuracy": score.test_accuracy, "auc": score.auc,
-                    "seconds": round(score.seconds, 1), **machine, **_today()}  # fmt: skip
+                    "seconds": round(score.seconds, 1), **machine}  # fmt: skip
     recipe = replace(row.recipe, seed=seed)
     torch.manual_seed(seed)
     shape, classes = examples.train_images.shape[1:], len(examples.classes)
-    shaped = {"picture": tuple(shape)} if zoo.ZOO[row.network].takes("picture") else {}
-    network = zoo.build(row.network, classes, shape[0], **shaped, **row.options)
+    network = zoo.network(row.network).build_for(shape, classes, **row.options)
     saved = read_checkpoint(folder) if (folder / CHECKPOINT).exists() else None
     trainer = command.train(
         network, examples, recipe,
@@ -281,12 +280,8 @@ def run(row: Row, seed: int, examples: PictureSet, args: argparse.Namespace) -> 
         "train_accuracy": trainer.history[-1].train["accuracy"],
         "parameters": count_parameters(network), "epochs": recipe.epochs,
         "seconds": round(sum(epoch.seconds for epoch in trainer.history), 1),
-        "watched": trainer.history[-1].watched, **machine, **_today(),
+        "watched": trainer.history[-1].watched, **machine,
     }  # fmt: skip
-
-
-def _today() -> dict[str, str]:
-    return {"finished": time.strftime("%Y-%m-%d")}
 
 
 @contextmanager
@@ -333,7 +328,8 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
             if row.dataset not in sets:
                 sets[row.dataset] = data.load(row.dataset, args.data)
             with limited(max(0.0, end - time.monotonic())):
-                summary.add(row, seed, **run(row, seed, sets[row.dataset], args))
+                result = run(row, seed, sets[row.dataset], args)
+                summary.add(row, seed, **result, finished=time.strftime("%Y-%m-%d"))
         except data.DataError as error:
             missing.add(row.dataset)
             print(f"{row.table}, {row.dataset}: {error}", flush=True)

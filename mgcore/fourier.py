@@ -377,9 +377,9 @@ def roughness(u: Any, sides: str = "dirichlet", halved: Sequence[bool] | None = 
     if sides != "periodic":
         sign: Any = "even" if sides == "neumann" else "odd"
         u = np.pad(u, [(0, n - 2) for n in u.shape], "reflect", reflect_type=sign)
-    waves = [np.minimum(k := np.arange(n), n - k) for n in u.shape]  # over the whole axis
-    axes = zip(waves, u.shape, halved, strict=True)
-    rough = [half & (4 * k >= n) for k, n, half in axes]
+    # Waves over the whole axis, counted: theta as a fraction would miss pi / 2 by rounding.
+    waves = [np.minimum(np.arange(n), n - np.arange(n)) for n in u.shape]
+    rough = [half & (4 * k >= len(k)) for k, half in zip(waves, halved, strict=True)]
     return float(np.linalg.norm(np.fft.fftn(u)[reduce(np.logical_or.outer, rough)]))
 
 

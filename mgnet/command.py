@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from mgnet import data, gate, record
+from mgnet import data, gate, record, zoo
 from mgnet.activations import Heaviside
 from mgnet.checkpoint import CHECKPOINT, Checkpoint, CheckpointError, read_checkpoint
 from mgnet.class_folders import lost_worker
@@ -37,7 +37,6 @@ from mgnet.recipe import MAY_CHANGE, PRESETS, Recipe
 from mgnet.stem import STEMS
 from mgnet.tasks import Classification, Labelled, Task
 from mgnet.training import DivergenceError, Trainer, saved_recipe
-from mgnet.zoo import ZOO, build
 
 __all__ = ["Script", "advice", "main", "train"]
 
@@ -403,11 +402,7 @@ def _network(
     name = getattr(args, "network", default)
     if not hasattr(args, "network"):
         options = {**script.network_options, **options}
-    if name in ZOO and ZOO[name].takes("picture"):
-        options["picture"] = task.shape
-    elif name in ZOO and ZOO[name].takes("dim"):
-        options["dim"] = task.dim
-    return build(name, len(task.classes), task.shape[0], **options)
+    return zoo.network(name).build_for(task.shape, len(task.classes), **options)
 
 
 def train(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -101,10 +101,6 @@ class Network:
     data: str
     results: tuple[Result, ...] = ()
 
-    def takes(self, option: str) -> bool:
-        """Whether it has an option: "picture" where the channels alone would not do, or "dim"."""
-        return option in inspect.signature(self.builder).parameters
-
     def build(
         self, num_classes: int | None = None, in_channels: int | None = None, **options: Any
     ) -> nn.Module:
@@ -124,11 +120,18 @@ class Network:
         c = data.picture[0] if in_channels is None else in_channels
         classes = data.classes if num_classes is None else num_classes
         given: dict[str, Any] = {"num_classes": classes}
-        if self.takes("picture"):
+        if "picture" in known:
             given["picture"] = (c, *data.picture[1:])
         else:
             given["in_channels"] = c
         return self.builder(**(given | options))
+
+    def build_for(self, shape: Sequence[int], num_classes: int, **options: Any) -> nn.Module:
+        """Make the network for examples of a shape, ``(channels, *grid)``; else as `build`."""
+        known = inspect.signature(self.builder).parameters
+        follows = {"picture": tuple(shape), "dim": len(shape) - 1}
+        given = {name: value for name, value in follows.items() if name in known}
+        return self.build(num_classes, shape[0], **(given | options))
 
 
 def build(
