@@ -230,7 +230,7 @@ def _parser(script: Script) -> argparse.ArgumentParser:
         default += f", below {SMALL} pixels {script.small_network}"
     network.add_argument(
         "--network", metavar="NAME",
-        help=f"one of those that `python -m mgnet` lists (default: {default})",
+        help=f"a network that `python -m mgnet` lists (default: {default})",
     )  # fmt: skip
     for name, options in NETWORK_OPTIONS.items():
         network.add_argument(_dashed(name), **options)
