@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 # Two processes, as many as the smallest machine has cores, whose threads sleep while they wait; a
 # file's tests share what they set up.
 test: $(VENV)/installed
-	OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=passive $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .

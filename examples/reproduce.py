@@ -335,8 +335,9 @@ def reproduce(rows: Sequence[Row], summary: Summary, args: argparse.Namespace) -
             print(f"{row.table}, {row.dataset}: {error}", flush=True)
         except BusyError:
             print("another process is at work on it", flush=True)
-        except DivergenceError as error:  # of this row: the others may have their turn
-            print(error, flush=True)
+        except DivergenceError as error:  # its recipe is what it is, so it would do so again
+            summary.add(row, seed, diverged=str(error), finished=time.strftime("%Y-%m-%d"))
+            print(f"this row diverges, and is not tried again: {error}", flush=True)
         except CheckpointError as error:
             folder = run_folder(row, seed, args.out)
             print(f"{error}: to begin this row anew, remove {folder}", flush=True)
@@ -370,16 +371,20 @@ def markdown(rows: Sequence[Row], summary: Summary) -> str:
         for row in (row for row in rows if row.table == table):
             done = [e for s in range(row.seeds) if (e := summary.find(row, s)) is not None]
             if done:
-                lines.append(_line(row, done))
+                lines.append(_line(row, [e for e in done if "accuracy" in e], len(done)))
     return "\n".join(lines)
 
 
-def _line(row: Row, done: Sequence[dict[str, Any]]) -> str:
+def _line(row: Row, done: Sequence[dict[str, Any]], seeds: int) -> str:
+    """A row of a table, of `seeds` runs of which those that are `done` have not diverged."""
+    if not done:
+        return f"| {row.label} | {row.dataset} | diverged with {seeds} seeds |"
     parameters = done[0].get("parameters")
     minutes = statistics.fmean(e["seconds"] for e in done) / 60
     cells = [
         row.label, row.dataset, f"{parameters:,}" if parameters else "-", row.published or "-",
-        _mean([e["accuracy"] for e in done]), str(len(done)),
+        _mean([e["accuracy"] for e in done]),
+        str(seeds) if len(done) == seeds else f"{len(done)} of {seeds}, the others diverged",
         _mean([e["auc"] for e in done]) if done[0].get("auc") is not None else "-",
         str(done[0].get("epochs", "-")), f"{minutes:.1f}",
     ]  # fmt: skip
@@ -395,7 +400,8 @@ def draw_sizes(summary: Summary) -> None:
     """Accuracy against parameters, as far as that is done, beside the summary."""
     families: dict[str, list[tuple[int, float]]] = {}
     for row in _sizes():
-        if (entry := summary.find(row, 0)) is not None:
+        entry = summary.find(row, 0)
+        if entry is not None and "accuracy" in entry:
             pairs = families.setdefault(row.label.split(",")[0], [])
             pairs.append((entry["parameters"], entry["accuracy"]))
     if families:

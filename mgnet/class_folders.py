@@ -66,7 +66,7 @@ class _Files(Dataset):
             try:
                 picture.copy_(read_picture(path, self.size, box))
             except ValueError as error:  # without the file, the pictures are others, see `name`
-                return f"{error} (--resume needs a picture of that name there)"
+                return f"{error} (to resume, a picture of that name has to be there)"
         return pictures
 
 

@@ -14,7 +14,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -115,7 +115,7 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
     """
     name = Path(sys.argv[0]).stem
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(script).parse_args(argv)
+    args = _parsed(_parser(script), argv)
     try:
         return _run(script, args)
     except DivergenceError as error:
@@ -125,12 +125,12 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
     except (OSError, ValueError) as error:  # one clear sentence, no traceback
         _exit(f"{name}: {error}")
     except (MemoryError, RuntimeError) as error:
-        said = advice(error)
+        said = advice(error, GIVEN_MEMORY if _begun(_folders(args)) else LESS_MEMORY)
         if said is None:
             raise
         _exit(f"{name}: {said}")
     except Interrupted as stop:
-        _exit(f"{stop}\ngo on with: {_again(args, argv, saved=True)}")
+        _exit(f"{stop}\ngo on with: {_again(args, argv)}")
     except KeyboardInterrupt:  # before training, or for a second time
         _exit(f"{name}: interrupted; the last checkpoint, if there is one, stays")
 
@@ -139,6 +139,8 @@ def main(script: Script, argv: Sequence[str] | None = None) -> list[Trainer]:
 LESS_MEMORY = (
     "run a batch in parts by --accumulate, take a smaller --batch-size or a smaller network"
 )
+#: The same for a run that has begun: its batches are what they are.
+GIVEN_MEMORY = "end what else is running, or go on with --resume on a machine with more"
 
 
 def advice(error: Exception, less_memory: str = LESS_MEMORY) -> str | None:
@@ -154,6 +156,14 @@ def advice(error: Exception, less_memory: str = LESS_MEMORY) -> str | None:
     return None if lost is None else str(lost)
 
 
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The options; of several processes the first one says what is wrong with them, or --help."""
+    if os.environ.get("RANK", "0") == "0":
+        return parser.parse_args(argv)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return parser.parse_args(argv)
+
+
 def _exit(message: str) -> NoReturn:
     """End with a message; of several processes only the first that comes here says anything."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -164,14 +174,15 @@ def _exit(message: str) -> NoReturn:
     os._exit(1)  # the clean-up of a process group may wait for processes that are gone
 
 
-def _again(args: argparse.Namespace, argv: Sequence[str], *, saved: bool = False) -> str:
+def _again(args: argparse.Namespace, argv: Sequence[str]) -> str:
     """The command that goes on, with as many processes, or begins anew if nothing was saved."""
     program = ["python"]
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        program = ["torchrun", f"--nproc-per-node={os.environ.get('LOCAL_WORLD_SIZE', '1')}"]
-    # Of several processes the first may still be about to write what it has `saved`.
-    begun = saved or _begun(_folders(args))
-    resume = ["--resume"] if begun and "--resume" not in argv else []
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        nodes = [f"--nnodes={count // here}"] if count > here else []
+        program = ["torchrun", *nodes, f"--nproc-per-node={here}"]
+    resume = ["--resume"] if _begun(_folders(args)) and "--resume" not in argv else []
     return shlex.join([*program, sys.argv[0], *argv, *resume])
 
 
@@ -343,6 +354,8 @@ def _train_one(
     else:
         base = saved_recipe(like)
     given = _given(args, names)
+    if like is not None and saved is None:  # it begins as that one did, whatever became of it
+        given = {name: value for name, value in given.items() if name not in ("lr", "sgd_lr")}
     muon = given.get("optimizer", base.optimizer) == "muon"
     idle: dict[str, Any] = {
         name: given.pop(name) for name in ("lr", "momentum") if name in given and not muon
@@ -488,6 +501,10 @@ def _spread(trainers: Sequence[Trainer], folder: Path) -> None:
         f"{len(values)} seeds: {measure} {form.format(mean)}, standard deviation "
         f"{form.format(spread)} ({each})"
     )
+    recipes = [replace(t.recipe, seed=0) for t in trainers]
+    unlike = [n for n in MAY_CHANGE if len({getattr(recipe, n) for recipe in recipes}) > 1]
+    if unlike:
+        _print(f"these seeds were trained with different {' and '.join(unlike)}")
     first, last = trainers[0].recipe.seed, trainers[-1].recipe.seed
     with atomic(folder / f"seeds{first}-{last}.json") as path:
         path.write_text(json.dumps(content, indent=1) + "\n")

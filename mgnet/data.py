@@ -131,7 +131,8 @@ def _find(source: _Source, data: Path) -> Path:
             return folder
     raise DataError(
         f"{data} holds no {source.folder}/{source.files[0].name}: name the folder into which the "
-        f"files from {source.page} were unpacked, or name none to download them"
+        f"files from {source.page} were unpacked, or none, here and in {DATA_VARIABLE}, to have "
+        "them downloaded"
     )
 
 
@@ -325,7 +326,7 @@ _SOURCES = {
     ),
     "mnist": _Source(
         "mnist",
-        "http://yann.lecun.com/exdb/mnist/",
+        "https://github.com/cvdfoundation/mnist",  # the author's own server hands them out no more
         (
             _File("train-images-idx3-ubyte.gz", 9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
             _File("train-labels-idx1-ubyte.gz", 28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
@@ -333,7 +334,6 @@ _SOURCES = {
             _File("t10k-labels-idx1-ubyte.gz", 4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
         ),
         lambda s, d: _idx(s, d, "mnist", tuple(map(str, range(10)))),
-        # The author's own server no longer hands the files out; this is PyTorch's copy of them.
         base_url="https://ossci-datasets.s3.amazonaws.com/mnist/",
     ),
     "fashion-mnist": _Source(

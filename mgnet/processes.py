@@ -128,7 +128,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     Parameters
     ----------
     device : torch.device
-        That of this process. Communication goes by NCCL between GPUs, by gloo between CPUs.
+        That of this process; "cuda" without a number is a GPU for each of them. Communication goes
+        by NCCL between GPUs, by gloo between CPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -140,7 +141,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
         # need that time to save and to say why they end.
         before = signal.signal(signal.SIGTERM, lambda number, frame: None)
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # a barrier has no tensor to say where
+        torch.cuda.set_device(own_device(str(device)))  # a barrier has no tensor to say where
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     processes = Processes(dist.get_rank(), count)
     yield processes

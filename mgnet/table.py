@@ -40,7 +40,7 @@ def cost(name: str, data: str) -> tuple[int, int]:
 def _without_memory(name: str, data: str) -> torch.nn.Module:
     data_set = LECTURE_SETS[data]
     with torch.device("meta"):
-        return ZOO[name].build(data_set.classes, data_set.picture[0])
+        return ZOO[name].build_for(data_set.picture, data_set.classes)
 
 
 def published_sizes(data: str) -> dict[str, list[tuple[int, float]]]:

@@ -228,22 +228,25 @@ class Labelled(Task):
         hits = self._hits(scores.detach(), labels)
         return {"loss": loss} | {name: hit.to(loss.dtype).mean() for name, hit in hits.items()}
 
-    def test(
-        self, model: Any, part: Callable[[int], slice], **views: Any
-    ) -> tuple[dict[str, float], int]:
-        """Sums of cross entropy and hits; `views` average as in `Classifier.scores`."""
-        (sums,), count = self.test_views(model, part, [views])
+    def test(self, model: Any, part: Callable[[int], slice]) -> tuple[dict[str, float], int]:
+        """Sums of cross entropy and hits."""
+        (sums,), count = self.test_views(model, part, [{}])
         return sums, count
 
     def test_views(
         self, model: Any, part: Callable[[int], slice], views: Sequence[Mapping[str, Any]]
     ) -> tuple[list[dict[str, float]], int]:
-        """What `test` gives for each of several `views`; every example is read once."""
+        """What `test` gives with scores that are averaged as in `Classifier.scores`.
+
+        Every example is read once for all `views`.
+        """
+        # Without gradients a batch takes a fraction of the memory that it does in training.
+        most = min(500, 4 * self.recipe.batch_size // self.recipe.accumulate)
         sums, count = [dict.fromkeys(self.measures, 0.0) for _ in views], 0
         for examples, labels in self.tests(part):
             labels = labels.to(self.device)
             for total, view in zip(sums, views, strict=True):
-                scores = model.scores(examples, **view)
+                scores = model.scores(examples, **view, batch_size=most)
                 total["loss"] += F.cross_entropy(scores, labels, reduction="sum").item()
                 for name, hit in self._hits(scores, labels).items():
                     total[name] += hit.sum().item()

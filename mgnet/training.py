@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from copy import copy, deepcopy
 from dataclasses import asdict, replace
 from functools import partial
@@ -45,7 +45,7 @@ from mgnet.processes import ALONE, LostProcessError, Processes, peers
 from mgnet.recipe import Recipe
 from mgnet.run_folder import RunFolder
 from mgnet.seeds import generator, hashed
-from mgnet.tasks import Classification, Step, Task
+from mgnet.tasks import Classification, Labelled, Step, Task
 
 __all__ = [
     "CheckpointError",
@@ -61,6 +61,9 @@ __all__ = [
 
 #: After so many steps the loss is looked at: a GPU waits for that, so not after each.
 CHECKED = 100
+
+#: An epoch of so many seconds is saved before the test, too: what stops a program may not wait.
+LONG = 60
 
 #: After so many steps several processes on GPUs agree on whether to stop: they wait for that, too.
 ASKED = 10
@@ -157,7 +160,8 @@ class Trainer:
         self.model = self.task.model(model)
         self._decide(recipe)
         # What a checkpoint must agree on besides the weights' names and shapes.
-        self.identity = {"data": self.task.identity, "model": str(model)}
+        network = model.network if isinstance(model, Classifier) else model
+        self.identity = {"data": self.task.identity, "model": str(network)}
         self.record = self._record()
         self.optimizers = make_optimizers(self.model, self.recipe)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
@@ -224,7 +228,10 @@ class Trainer:
             torch.random.fork_rng(devices),  # every step seeds torch's own generators
             self.files.claim(),
         ):
-            self.files.begin(self._about(), self.device)
+            if self.epoch < self.recipe.epochs or self._kept is None:
+                self.files.begin(self._about(), self.device)
+            for optimizer in self.optimizers:  # an error may have left a part of a batch
+                optimizer.zero_grad(set_to_none=True)
             while self.epoch < self.recipe.epochs:
                 self._train_epoch(stop)
                 if self.processes.any(stop.is_set(), self.device):  # since the last step
@@ -238,9 +245,8 @@ class Trainer:
 
     def _train_epoch(self, stop: threading.Event) -> None:
         self.model.train()
-        count, first = self.processes.count, self.step
-        with self._bar() as bar:
-            began = time.perf_counter()
+        count, first, stopped = self.processes.count, self.step, False
+        with self._bar() as bar, self._under_way():
             for parts in self.task.batches(self._plan()):
                 self._train_step(parts)
                 bar.update()
@@ -255,12 +261,28 @@ class Trainer:
                 free = count == 1 or self.device.type == "cpu"  # to ask costs next to nothing
                 asked = free or self.step % ASKED == 0 or self.step == self.steps
                 if asked and self.processes.any(stop.is_set(), self.device):
-                    self.seconds += time.perf_counter() - began
-                    bar.close()
-                    self._interrupt()
-            self._synchronize()
-            self.seconds += time.perf_counter() - began
+                    stopped = True
+                    break
+        if stopped:
+            self._interrupt()
         self._end_epoch()
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """A context of steps: their time is counted, and an error costs none of those before it."""
+        began = time.perf_counter()
+        try:
+            yield
+            self._synchronize()
+        except DivergenceError:
+            raise
+        except Exception:  # a damaged picture, say
+            self.seconds += time.perf_counter() - began
+            if self.processes.count == 1:  # of several, the others are in the middle of a step
+                with suppress(Exception):  # the first error is the one to tell
+                    self.save()
+            raise
+        self.seconds += time.perf_counter() - began
 
     def _plan(self) -> Iterator[Step]:
         """The steps of the epoch that are still to be taken."""
@@ -279,6 +301,7 @@ class Trainer:
                 group["lr"] = rate * factor
         # For a sigma that draws, such as dropout: another stream for each process.
         torch.manual_seed(hashed(r.seed, self.epoch, self.step, -1 - self.processes.rank))
+        sums = torch.zeros_like(self.sums)
         for k, batch in enumerate(parts):
             waits = self.processes.count > 1 and k + 1 < r.accumulate
             with self.parallel.no_sync() if waits else nullcontext(), peers():
@@ -286,8 +309,9 @@ class Trainer:
                 self.scaler.scale(measured["loss"] / r.accumulate).backward()
             values = torch.stack([measured[name].detach() for name in self.task.measures])
             share = r.batch_size // (r.accumulate * self.processes.count)
-            self.sums += values.to(self.sums.dtype) * share
+            sums += values.to(sums.dtype) * share
         self._update()
+        self.sums += sums
         self.step += 1
 
     def _update(self) -> None:
@@ -315,6 +339,8 @@ class Trainer:
         if not math.isfinite(train["loss"]):
             raise self._diverged(f"the loss is {train['loss']}")
         self._check_weights()
+        if self.seconds > LONG:
+            self._write()
         try:
             test = self.evaluate()
         except BaseException:  # a damaged picture: the steps of the epoch are not lost for that
@@ -335,13 +361,8 @@ class Trainer:
         if self.on_epoch is not None and self.processes.first:
             self.on_epoch(row)
 
-    def evaluate(self, **views: Any) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Means over the test examples of what the task measures.
-
-        Parameters
-        ----------
-        **views
-            Of a classifier: `flip` and `shift` as in :meth:`mgnet.Classifier.scores`.
 
         Returns
         -------
@@ -350,15 +371,27 @@ class Trainer:
         """
 
         def test(*where: Any) -> tuple[list[dict[str, float]], int]:
-            sums, count = self.task.test(*where, **views)
+            sums, count = self.task.test(*where)
             return [sums], count
 
         return self._means(test)[0]
 
     def evaluate_views(self, *views: Mapping[str, Any]) -> list[dict[str, float]]:
-        """What `evaluate` gives a classifier for each of several views, reading examples once."""
-        task: Any = self.task
-        return self._means(partial(task.test_views, views=views))
+        """What `evaluate` gives a classifier whose scores are averages, reading examples once.
+
+        Parameters
+        ----------
+        *views : dict
+            Each with `flip` and `shift` as in :meth:`mgnet.Classifier.scores`.
+
+        Raises
+        ------
+        ValueError
+            If the task has no labelled examples.
+        """
+        if not isinstance(self.task, Labelled):
+            raise ValueError(f"a {type(self.task).__name__} has no scores to average")
+        return self._means(partial(self.task.test_views, views=views))
 
     def _means(
         self, test: Callable[..., tuple[list[dict[str, float]], int]]
@@ -524,7 +557,8 @@ class Trainer:
         self.processes.agree(self.model)
         self._gather_sums()
         self._check_weights()
-        self._write()
+        with self.processes.alike():
+            self._write()
         raise Interrupted(f"interrupted {where}; saved in {self.files.checkpoint}")
 
     def _gather_sums(self) -> Tensor:

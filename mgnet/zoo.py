@@ -111,27 +111,24 @@ class Network:
         ValueError
             For an option that the network does not have, or a value that it refuses.
         """
+        data = LECTURE_SETS[self.data]
+        c = data.picture[0] if in_channels is None else in_channels
+        classes = data.classes if num_classes is None else num_classes
+        return self.build_for((c, *data.picture[1:]), classes, **options)
+
+    def build_for(self, shape: Sequence[int], num_classes: int, **options: Any) -> nn.Module:
+        """Make the network for examples of a shape, ``(channels, *grid)``; else as `build`."""
         known = inspect.signature(self.builder).parameters
         if unknown := [option for option in options if option not in known]:
             raise ValueError(
                 f"{self.name} has no option {', '.join(unknown)}; it knows {', '.join(known)}"
             )
-        data = LECTURE_SETS[self.data]
-        c = data.picture[0] if in_channels is None else in_channels
-        classes = data.classes if num_classes is None else num_classes
-        given: dict[str, Any] = {"num_classes": classes}
-        if "picture" in known:
-            given["picture"] = (c, *data.picture[1:])
-        else:
-            given["in_channels"] = c
-        return self.builder(**(given | options))
-
-    def build_for(self, shape: Sequence[int], num_classes: int, **options: Any) -> nn.Module:
-        """Make the network for examples of a shape, ``(channels, *grid)``; else as `build`."""
-        known = inspect.signature(self.builder).parameters
-        follows = {"picture": tuple(shape), "dim": len(shape) - 1}
+        follows = {
+            "num_classes": num_classes, "in_channels": shape[0],
+            "picture": tuple(shape), "dim": len(shape) - 1,
+        }  # fmt: skip
         given = {name: value for name, value in follows.items() if name in known}
-        return self.build(num_classes, shape[0], **(given | options))
+        return self.builder(**(given | options))
 
 
 def build(

@@ -109,7 +109,7 @@ def controls_at(monkeypatch, end):
 def test_a_page_runs_with_its_controls_at_both_ends(page, end, monkeypatch):
     sliders = controls_at(monkeypatch, end)
     shown = run(page)
-    assert len(sliders) <= 3
+    assert 1 <= len(sliders) <= 3
     assert sum(text.count("<marimo-stat") for text in shown) == 1  # one number
     assert not re.search(r"data-value='[^']*(nan|inf)\b", "".join(shown))
 
@@ -119,7 +119,7 @@ def test_a_page_runs_with_its_controls_at_both_ends(page, end, monkeypatch):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 #: Key presses of each slider, and at most: a cycle moves its number only as it ends. How long a
 #: page may take to open, in seconds.
-PRESSES, MOST, OPENING = 5, 12, 120
+PRESSES, MOST, OPENING = int(os.environ.get("PRESSES", "2")), 12, 120
 #: What a page answers: its number with what is said about it, and its pictures.
 ANSWER = """() => {
     const stat = document.querySelector("marimo-stat");

@@ -9,18 +9,13 @@ import pytest
 import mgcore
 from mgcore import Robin, poisson_levels, threads
 from mgcore.box_level import BoxLevel
-from mgcore.kernels import compilation
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.kernels.plane_box import FACES, NODES, TABLES
 from mgcore.stencil_level import StencilLevel
 
+pytestmark = pytest.mark.usefixtures("on_several_threads")
+
 D, N, P, R = "dirichlet", "neumann", "periodic", Robin(0.7)
-
-
-@pytest.fixture(autouse=True)
-def on_several_threads(monkeypatch):
-    """Small arrays, too: elsewhere they run on one thread."""
-    monkeypatch.setattr(compilation, "SMALL", 0)
 
 
 def graded(n, length):

@@ -11,7 +11,7 @@ import pytest
 import mgcore
 from mgcore import Grid, threads
 from mgcore.diffusion import Medium
-from mgcore.kernels import FUSED, KERNELS, compilation, wave
+from mgcore.kernels import FUSED, KERNELS, wave
 from mgcore.kernels.halves import (
     CORRECTED,
     GIVEN,
@@ -26,11 +26,7 @@ from mgcore.level import Level
 from mgcore.space_pass import node_plane, told
 from mgcore.transfer import restriction
 
-
-@pytest.fixture(autouse=True)
-def on_several_threads(monkeypatch):
-    """Small arrays, too: elsewhere they run on one thread."""
-    monkeypatch.setattr(compilation, "SMALL", 0)
+pytestmark = pytest.mark.usefixtures("on_several_threads")
 
 
 def random_nodes(shape, dtype, seed):

@@ -12,10 +12,12 @@ from mgcore.chain import grids, rungs
 from mgcore.colours import colours, visited
 from mgcore.diffusion import equation
 from mgcore.grid import Grid
-from mgcore.kernels import compilation, general
+from mgcore.kernels import general
 from mgcore.operators import transfer_matrix
 from mgcore.poisson_level import PoissonLevel
 from mgcore.smoothers import Kernel, Zebra
+
+pytestmark = pytest.mark.usefixtures("on_several_threads")
 
 TALL = np.exp(np.sin(np.arange(20)[:, None] + np.cos(2.0 * np.arange(9))))
 BUMP = np.exp(np.sin(np.arange(12)[:, None] + np.cos(2.0 * np.arange(9))))
@@ -62,12 +64,6 @@ def strips(monkeypatch):
     for name in ("coloured", "convolution"):
         monkeypatch.setattr(general, name, watched(getattr(general, name)))
     return seen
-
-
-@pytest.fixture(autouse=True)
-def on_several_threads(monkeypatch):
-    """Small arrays, too: elsewhere they run on one thread."""
-    monkeypatch.setattr(compilation, "SMALL", 0)
 
 
 def close(found, expected, dtype):

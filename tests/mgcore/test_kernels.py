@@ -15,17 +15,13 @@ import numpy as np
 import pytest
 
 from mgcore import Grid
-from mgcore.kernels import KERNELS, compilation
+from mgcore.kernels import KERNELS
 from mgcore.transfer import prolongation, restriction
+
+pytestmark = pytest.mark.usefixtures("on_several_threads")
 
 SHAPES = [(9,), (3,), (9, 5), (3, 9), (17, 17), (5, 9, 3), (9, 9, 9)]
 DTYPES = ["float64", "float32"]
-
-
-@pytest.fixture(autouse=True)
-def on_several_threads(monkeypatch):
-    """Small arrays, too: elsewhere they run on one thread."""
-    monkeypatch.setattr(compilation, "SMALL", 0)
 
 
 def arrays(shape, dtype, count, seed=0):
@@ -205,7 +201,7 @@ FUSED = [
     *["5x5x5-1", "9x17x5-1", "33x9x17-1", "17x17x17-1"],
 ]
 # Cases of the passes for any sides, which also run there.
-BOXES = "float64 and (neumann or three or mixed or (periodic and columns))"
+BOXES = "float64 and (neumann or three or mixed or (periodic and columns)) and (graded or space)"
 
 
 @pytest.mark.slow
@@ -225,6 +221,9 @@ def test_kernels_stay_inside_their_arrays(variable, file, which):
     # kernels compiled without checks do not come from the cache is tested elsewhere.
     environment = os.environ | {variable: "1"}
     interpreted = variable == "NUMBA_DISABLE_JIT"
+    if file != "test_general.py":  # which counts strips
+        # Loops on one thread have the same code, and compile in a fraction of the time.
+        environment["NUMBA_NUM_THREADS"] = "1"
     if file == "test_fused.py" and not interpreted:
         which = f"float32 and {which}"  # its vectors are the longest, and each dtype is compiled
     options = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", "-k", which]

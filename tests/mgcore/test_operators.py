@@ -25,7 +25,6 @@ from mgcore import (
 from mgcore.convergence import asymptotic_factor
 from mgcore.cycle import CYCLES, f_cycle, full_multigrid, v_cycle, w_cycle
 from mgcore.diffusion import Medium
-from mgcore.kernels import compilation
 from mgcore.operator_level import OperatorLevel
 from tests.mgcore.assembly import assemble, volumes
 
@@ -164,8 +163,8 @@ def compare(p):
 @pytest.mark.parametrize(
     ("number", "examples"), [(1, 100), pytest.param(2, 200, marks=pytest.mark.slow)]
 )
-def test_solutions_are_those_of_a_matrix_assembled_node_by_node(number, examples, monkeypatch):
-    monkeypatch.setattr(compilation, "SMALL", 0)  # small arrays on several threads, too
+@pytest.mark.usefixtures("on_several_threads")
+def test_solutions_are_those_of_a_matrix_assembled_node_by_node(number, examples):
     depths = []
 
     @seed(number)

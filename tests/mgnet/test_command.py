@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partialmethod
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from examples import train_folder, train_mnist
-from mgnet import command, data
+from mgnet import command, data, record, zoo
 from mgnet.checkpoint import read_checkpoint
 from mgnet.folder import claimed
 from mgnet.loading import load
 from mgnet.processes import LostProcessError
+from mgnet.recipe import Recipe
 from mgnet.training import Trainer, saved_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +185,50 @@ def test_sharing_can_be_said():
     assert levels[0].Pi is None
 
 
+#: A value of every option that is not the one it has without.
+RECIPE_OPTIONS = {
+    "epochs": 2, "batch_size": 128, "accumulate": 2, "lr": 0.03, "momentum": 0.5, "sgd_lr": 0.2,
+    "sgd_momentum": 0.8, "nesterov": False, "weight_decay": 1e-3, "decay": "all",
+    "schedule": "steps", "warmup": 0.1, "step_epochs": 7, "clip": 3.0, "ema": 0.9,
+    "label_smoothing": 0.3, "shift": 3, "border": "zero", "flip": "random", "cutout": 5,
+    "mixup": 0.1, "cutmix": 0.2, "seed": 9, "precision": "float64", "layout": "channels_last",
+}  # fmt: skip
+NETWORK_OPTIONS = {
+    "channels": (4, 8), "steps": (3, 2), "share_A": False, "share_B": False, "form": "residual",
+    "iteration": "chebyshev", "sigma": ("gelu", "prelu"), "share_sigma": True, "norm": False,
+    "Pi": False, "restriction": "pooled", "logit_scale": 0.5, "stem": "whitened",
+}  # fmt: skip
+
+
+def words_of(options):
+    for name, value in options.items():
+        dashed = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{dashed}" if value else f"--no-{dashed}"
+        else:
+            yield from (f"--{dashed}", *map(str, value if isinstance(value, tuple) else [value]))
+
+
+def test_every_option_arrives(monkeypatch):
+    seen = []
+    monkeypatch.setattr(command, "train", lambda *args, **options: seen.append((args, options)))
+    words = [*words_of(RECIPE_OPTIONS), *words_of(NETWORK_OPTIONS), "--compile", "--tensorboard"]
+    train_mnist.main(["--dataset", "digits", "--out", "run", "--network", "mgnet-narrow", *words])
+    train_mnist.main(["--dataset", "digits", "--out", "run", "--optimizer", "sgd"])
+    ((network, _, recipe), options), ((_, _, other), plainly) = seen
+    names = {field.name for field in fields(Recipe)}
+    assert names == {*RECIPE_OPTIONS, "optimizer"}
+    assert asdict(recipe) == RECIPE_OPTIONS | {"optimizer": "muon"}
+    assert other.optimizer == "sgd"
+    assert not [n for n in RECIPE_OPTIONS if getattr(other, n) == RECIPE_OPTIONS[n]]
+    assert set(command.NETWORK_OPTIONS) == set(NETWORK_OPTIONS)
+    expected = zoo.build("mgnet-narrow", 10, 1, **NETWORK_OPTIONS)
+    assert str(network) == str(expected) != str(zoo.build("mgnet-narrow", 10, 1))
+    assert record.describe(network)["options"] == record.describe(expected)["options"]
+    assert (options["compile"], options["tensorboard"]) == (True, True)
+    assert (plainly["compile"], plainly["tensorboard"]) == (False, False)
+
+
 def test_rates_that_would_do_nothing_are_refused():
     with pytest.raises(SystemExit, match="--lr and --momentum would do nothing.*SGD has --sgd-lr"):
         train_mnist.main([*DIGITS, "--preset", "published", "--lr", "7", "--momentum", "0.5"])
@@ -281,6 +326,15 @@ def test_seeds_that_had_not_begun_train_as_the_others_when_resumed():
     assert learned([asdict(row) for t in again for row in t.history]) == learned(history)
 
 
+def test_lower_rates_are_for_runs_that_had_begun(capsys):
+    options = [*DIGITS, "--epochs", "2", "--out", "run"]
+    train_mnist.main([*options, "--epochs", "1", "--out", "run/seed0"])
+    first, second = train_mnist.main([*options, "--resume", "--seeds", "2", "--lr", "0.03"])
+    assert (first.recipe.lr, second.recipe.lr) == (0.03, 0.24)
+    assert first.recipe.epochs == second.recipe.epochs == 2
+    assert "these seeds were trained with different lr\n" in capsys.readouterr().out
+
+
 def test_networks_that_take_the_shape_of_a_picture():
     train_mnist.main(
         ["--dataset", "digits", "--network", "logistic-regression", "--epochs", "1", "--out", "run"]
@@ -309,6 +363,45 @@ def test_a_network_that_memory_does_not_hold():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="other compilers are looked for there")
+def test_where_memory_is_full_a_run_that_has_begun_keeps_its_batches(monkeypatch):
+    options = [*DIGITS, "--epochs", "2", "--out", "run"]
+    evaluate = Trainer.evaluate
+
+    def evaluate_or_not(self):
+        if self.epoch:
+            raise MemoryError
+        return evaluate(self)
+
+    monkeypatch.setattr(Trainer, "evaluate", evaluate_or_not)
+    with pytest.raises(SystemExit, match="memory is full .*: end what else is running, or go on"):
+        train_mnist.main(options)
+    assert read_checkpoint("run").content["epoch"] == 1
+
+
+def test_several_processes_say_once_what_is_wrong_with_the_options(monkeypatch, capsys):
+    said = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        for words in (["--nonsense"], ["--help"]):
+            with pytest.raises(SystemExit):
+                train_mnist.main(words)
+            said.append("".join(capsys.readouterr()))
+    assert "unrecognized arguments: --nonsense" in said[0]
+    assert "--epochs" in said[1]
+    assert said[2:] == ["", ""]
+
+
+def test_the_advice_names_as_many_processes(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    args = argparse.Namespace(out="run", seeds=1)
+    assert command._again(args, ["--lr", "1"]) == "python train.py --lr 1"
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    for here, nodes in (("8", ""), ("4", "--nnodes=2 ")):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+        advised = f"torchrun {nodes}--nproc-per-node={here} train.py"
+        assert command._again(args, []) == advised
+
+
 def test_without_a_compiler_nothing_is_compiled(monkeypatch):
     from torch._inductor import config
 

@@ -69,8 +69,8 @@ def test_without_a_command_the_table(argv, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes are others there")
-def test_a_reader_that_has_seen_enough():
-    command = [sys.executable, "-m", "mgnet"]
+def test_a_reader_that_has_seen_enough(picture):
+    command = [sys.executable, "-m", "mgnet", "classify", str(picture)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     assert process.stderr.read() == ""

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
-from mgnet.optim import Muon, orthogonalise
+from mgnet import MgNet
+from mgnet.optim import Muon, make_optimizers, orthogonalise
+from mgnet.recipe import Recipe
 
 
 @pytest.mark.parametrize("shape", [(8, 72), (64, 16), (5, 5)])
@@ -80,3 +83,46 @@ def test_a_closure_is_called_with_gradients_on():
 def test_bad_hyperparameters(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("decay", ["kernels", "all"])
+def test_optimizers_have_what_the_recipe_says(decay):
+    recipe = Recipe(
+        lr=0.03, momentum=0.7, sgd_lr=0.2, sgd_momentum=0.8, nesterov=False, weight_decay=1e-3,
+        decay=decay,
+    )  # fmt: skip
+    model = MgNet(1, 10, channels=(4, 8), steps=(2, 1))
+    muon, sgd = make_optimizers(model, recipe)
+    assert isinstance(muon, Muon)
+    (kernels,) = muon.param_groups
+    assert (kernels["lr"], kernels["momentum"]) == (0.03, 0.7)
+    matrices, rest = sgd.param_groups
+    for group in (matrices, rest):
+        assert (group["lr"], group["momentum"], group["nesterov"]) == (0.2, 0.8, False)
+    assert matrices["weight_decay"] == 1e-3
+    assert rest["weight_decay"] == (1e-3 if decay == "all" else 0)
+    ids = [id(p) for group in (kernels, matrices, rest) for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+    assert {id(p) for p in rest["params"]} == {
+        id(p) for p in model.parameters() if p.requires_grad and p.ndim == 1
+    }
+
+
+def test_two_steps_of_sgd_by_hand():
+    recipe = Recipe(optimizer="sgd", sgd_lr=0.1, sgd_momentum=0.5, weight_decay=0.2)
+    model = nn.Linear(1, 1).double()
+    W = model.weight
+    w, b, speeds = W.item(), model.bias.item(), [0.0, 0.0]
+    (sgd,) = make_optimizers(model, recipe)
+    for gradient in (1.0, -3.0):
+        W.grad, model.bias.grad = (
+            torch.full_like(W, gradient),
+            torch.full_like(model.bias, gradient),
+        )
+        sgd.step()
+        pulls = [gradient + 0.2 * w, gradient]  # biases do not decay
+        speeds = [0.5 * v + pull for v, pull in zip(speeds, pulls, strict=True)]
+        w, b = (x - 0.1 * (pull + 0.5 * v)  # Nesterov's
+                for x, pull, v in zip((w, b), pulls, speeds, strict=True))  # fmt: skip
+    assert W.item() == pytest.approx(w)
+    assert model.bias.item() == pytest.approx(b)

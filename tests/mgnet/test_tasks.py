@@ -12,6 +12,7 @@ from torch.nn import functional
 import mgnet
 from mgnet import MgNet
 from mgnet.augment import Mixture
+from mgnet.classifier import Classifier
 from mgnet.data import load
 from mgnet.pictures import PictureSet
 from mgnet.recipe import Recipe
@@ -53,6 +54,18 @@ def test_tests_know_no_smoothing(digits):
     scores = trainer.model.scores(digits.test_images)
     by_hand = functional.cross_entropy(scores, digits.test_labels).item()
     assert trainer.evaluate()["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize(("batch", "accumulate", "most"), [(256, 1, 500), (16, 2, 32)])
+def test_tests_take_no_more_memory_than_training(digits, monkeypatch, batch, accumulate, most):
+    seen = []
+    monkeypatch.setattr(
+        Classifier, "forward", lambda self, x: seen.append(len(x)) or torch.zeros(len(x), 10)
+    )
+    recipe = replace(RECIPE, batch_size=batch, accumulate=accumulate)
+    Trainer(MgNet(1, 10, channels=4, steps=(1,)), digits, recipe, progress=False).evaluate()
+    assert sum(seen) == 360
+    assert max(seen) == min(most, 360)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])

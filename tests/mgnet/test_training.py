@@ -18,12 +18,14 @@ import torch
 from steps import After, stop_at
 from torch import nn
 
+import mgnet
 from mgnet import MgNet, training
 from mgnet.checkpoint import read_checkpoint
 from mgnet.classifier import Classifier, Normalise
 from mgnet.data import load
 from mgnet.folder import claimed
 from mgnet.optim import Muon
+from mgnet.seeds import generator, hashed
 from mgnet.training import (
     CheckpointError,
     DivergenceError,
@@ -49,6 +51,14 @@ def trainer(digits, recipe=RECIPE, folder=None, seed=0, **options):
     torch.manual_seed(seed)
     model = MgNet(1, 10, channels=(8, 16), steps=(2, 1))
     return Trainer(model, digits, recipe, folder=folder, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(digits):
+    """A run of RECIPE that nothing happened to."""
+    run = trainer(digits)
+    run.fit()
+    return run
 
 
 def weights(trainer):
@@ -93,12 +103,11 @@ def test_learning_and_the_log(digits, tmp_path, optimizer):
     assert sorted(os.listdir(tmp_path)) == FINISHED  # no temporary ones
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("epoch", "step"), [(0, 3), (1, 11), (2, 1)])
-def test_an_interrupted_run_resumes_exactly(digits, tmp_path, epoch, step, number):
-    whole = trainer(digits)
-    whole.fit()
-
+@pytest.mark.parametrize(
+    ("epoch", "step", "number"),
+    [*((*where, signal.SIGINT) for where in [(0, 3), (1, 11), (2, 1)]), (1, 11, signal.SIGTERM)],
+)
+def test_an_interrupted_run_resumes_exactly(digits, whole, tmp_path, epoch, step, number):
     first = trainer(digits, folder=tmp_path)
     stop_at(first, epoch, step, number)
     with pytest.raises(Interrupted, match=rf"epoch {epoch + 1}, after step {step} of 11; saved in"):
@@ -194,7 +203,7 @@ def test_jobs_in_the_background_go_on_ignoring_ctrl_c(digits, tmp_path):
     "options",
     [
         {"accumulate": 4},
-        {"clip": 2.0},
+        {"clip": 0.5},
         {"ema": 0.8},
         {"mixup": 0.2},
         {"cutmix": 1.0},
@@ -203,11 +212,12 @@ def test_jobs_in_the_background_go_on_ignoring_ctrl_c(digits, tmp_path):
         {"schedule": "cosine", "border": "zero", "flip": "random"},
     ],
 )
-def test_every_option_trains_and_resumes_exactly(digits, tmp_path, options):
+def test_every_option_trains_and_resumes_exactly(digits, whole, tmp_path, options):
     sgd = options.get("optimizer") == "sgd"
-    recipe = replace(RECIPE, sgd_lr=0.2, lr=Recipe.lr if sgd else RECIPE.lr, **options)
-    whole = trainer(digits, recipe)
+    recipe = replace(RECIPE, lr=Recipe.lr if sgd else RECIPE.lr, **options)
+    without, whole = whole, trainer(digits, recipe)
     assert whole.fit()[-1].train["loss"] < whole.history[0].train["loss"]
+    assert learned(whole.history) != learned(without.history)
     first = trainer(digits, recipe, tmp_path)
     stop_at(first, 1, 4)
     with pytest.raises(Interrupted):
@@ -329,7 +339,11 @@ def test_other_precisions_learn_too(digits, precision):
     run = trainer(
         digits, replace(RECIPE, precision=precision, layout="channels_last", flip="never")
     )
+    seen = set()
+    A = next(m for m in run.model.modules() if isinstance(m, nn.Conv2d))
+    A.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     assert run.fit()[-1].train["accuracy"] > 0.7
+    assert seen == {getattr(torch, precision)}
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -488,9 +502,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(digits, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("epoch", [2, 3])
-def test_after_a_failed_write_a_run_can_go_on(digits, tmp_path, monkeypatch, epoch):
-    whole = trainer(digits)
-    whole.fit()
+def test_after_a_failed_write_a_run_can_go_on(digits, whole, tmp_path, monkeypatch, epoch):
     run = trainer(digits, folder=tmp_path)
     replaced, replace_file = [], os.replace
 
@@ -786,12 +798,11 @@ def test_bad_input(digits, call, message):
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_an_epoch_is_not_lost_when_the_test_fails(digits, tmp_path, monkeypatch, resumed):
+def test_an_epoch_is_not_lost_when_the_test_fails(digits, whole, tmp_path, monkeypatch, resumed):
     def fail():
         raise ValueError("a damaged picture")
 
-    whole, run = trainer(digits), trainer(digits, folder=tmp_path)
-    whole.fit()
+    run = trainer(digits, folder=tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(run, "evaluate", fail)
         with pytest.raises(ValueError, match="a damaged picture"):
@@ -805,3 +816,98 @@ def test_an_epoch_is_not_lost_when_the_test_fails(digits, tmp_path, monkeypatch,
     for one, other in zip(run.history, whole.history, strict=True):
         assert (one.train, one.test) == (other.train, other.test)
     assert_same(weights(run), weights(whole))
+
+
+def damaged(run, monkeypatch, *, part):
+    """Fail once to read a part of the sixth batch."""
+    batch, left = run.task.batch, [ValueError("a damaged picture")]
+
+    def read(step, where):
+        if step.step == 5 and step.parts.index(where) == part and left:
+            raise left.pop()
+        return batch(step, where)
+
+    monkeypatch.setattr(run.task, "batch", read)
+
+
+def test_steps_are_not_lost_when_an_example_cannot_be_read(digits, whole, tmp_path, monkeypatch):
+    run = trainer(digits, folder=tmp_path)
+    damaged(run, monkeypatch, part=0)
+    with pytest.raises(ValueError, match="a damaged picture"):
+        run.fit()
+    saved = read_checkpoint(tmp_path).content
+    assert (saved["epoch"], saved["step"]) == (0, 5)
+    assert saved["seconds"] > 0
+    again = trainer(digits, folder=tmp_path, seed=9)
+    again.resume(tmp_path)
+    assert learned(again.fit()) == learned(whole.history)
+    assert_same(weights(again), weights(whole))
+
+
+def test_parts_of_a_batch_that_failed_do_not_count(digits, monkeypatch):
+    recipe = replace(RECIPE, epochs=1, accumulate=2)
+    whole, run = trainer(digits, recipe), trainer(digits, recipe)
+    whole.fit()
+    damaged(run, monkeypatch, part=1)
+    with pytest.raises(ValueError, match="a damaged picture"):
+        run.fit()
+    run.fit()
+    assert run.history[0].train == whole.history[0].train
+    for parameter, other in zip(run.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+
+
+def test_a_long_epoch_is_saved_before_it_is_tested(digits, tmp_path, monkeypatch):
+    found = []
+    for folder, long in (("short", 60), ("long", 0)):
+        monkeypatch.setattr(training, "LONG", long)
+        run = trainer(digits, replace(RECIPE, epochs=1), tmp_path / folder)
+        evaluate = run.evaluate
+
+        def look_and_evaluate(folder=folder, evaluate=evaluate):
+            found.append((tmp_path / folder / "checkpoint.pt").exists())
+            return evaluate()
+
+        monkeypatch.setattr(run, "evaluate", look_and_evaluate)
+        run.fit()
+    assert found == [False, True]
+
+
+def test_a_run_goes_on_with_what_it_has_written(digits, whole, tmp_path):
+    run = trainer(digits, folder=tmp_path)
+    run.fit()
+    about = (tmp_path / "run.json").read_text()
+    again = Trainer(
+        mgnet.load(tmp_path), digits, replace(RECIPE, epochs=4, sgd_lr=0.01), folder=tmp_path,
+        progress=False,
+    )  # fmt: skip
+    again.resume(tmp_path)
+    assert [row.epoch for row in again.fit()] == [1, 2, 3, 4]
+    # A finished run has been trained by the recipe it says, whatever it is resumed with.
+    (tmp_path / "run.json").write_text(about)
+    finished = trainer(digits, replace(RECIPE, epochs=4, sgd_lr=0.5), tmp_path)
+    finished.resume(tmp_path)
+    finished.fit()
+    assert (tmp_path / "run.json").read_text() == about
+
+
+def test_steps_are_taken_with_the_rates_of_the_schedule(digits):
+    recipe = replace(RECIPE, epochs=2, schedule="cosine", warmup=0.2, sgd_lr=0.3)
+    run, seen = trainer(digits, recipe), []
+    step = run._train_step
+
+    def look(parts):
+        step(parts)
+        seen.append([group["lr"] for o in run.optimizers for group in o.param_groups])
+
+    run._train_step = look
+    run.fit()
+    factors = [recipe.rate(k / 22) for k in range(22)]
+    assert seen == [[0.24 * f, 0.3 * f, 0.3 * f] for f in factors]
+
+
+def test_random_numbers_are_those_of_earlier_versions():
+    """Or a run that an earlier version began would go on with others."""
+    assert hashed(0) == 1442695040888963407
+    assert hashed(3, 1, 4, -1) == 8170847447721758449
+    assert torch.randperm(8, generator=generator(0, 1)).tolist() == [3, 4, 7, 5, 6, 0, 2, 1]
