@@ -50,5 +50,5 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) docs/_build docs/live docs/reference/modules figures runs results
+	rm -rf $(VENV) docs/_build docs/live docs/reference/modules figures results
 	find . -name __pycache__ -prune -exec rm -rf {} +

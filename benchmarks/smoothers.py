@@ -5,13 +5,12 @@
 Trains one symmetric 3x3 kernel for all levels by back-propagation through V(1,1) cycles, starting
 from Jacobi, then measures Jacobi, red-black Gauss-Seidel and the kernel by the same definition on
 63^2, 127^2 and 255^2 unknowns. Prints a table with work units beside the factors; writes
-results/smoothers.csv, figures/smoothers.png and figures/spectrum.png.
+results/smoothers.csv and .md, figures/smoothers.png and figures/spectrum.png.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import torch
 
 import mgnet
 from benchmarks.nested import check_nested
+from benchmarks.report import table, write
 from mgcore import Grid, v_cycle
 from mgcore.convergence import asymptotic_factor
 from mgnet import SymmetricKernel, train_smoother
@@ -39,11 +39,6 @@ class Row(NamedTuple):
     unknowns: str
     factor: float
     work_units: float
-
-    @property
-    def factor_per_work_unit(self) -> float:
-        """The factor that one work unit is worth: factor^(1 / work units)."""
-        return self.factor ** (1 / self.work_units)
 
 
 def measure(smoothers: dict[str, Any], sizes: tuple[int, ...] = SIZES) -> list[Row]:
@@ -138,19 +133,14 @@ def main(argv: list[str] | None = None) -> list[Row]:
     )
     smoothers = {"Jacobi": "jacobi", "red-black Gauss-Seidel": "redblack", "trained 3x3": kernel}
     rows = measure(smoothers, tuple(args.sizes))
-    print("cycle    unknowns  smoother                  factor  work units  factor per work unit")
-    for row in rows:
-        print(
-            f"{row.cycle:8} {row.unknowns:8}  {row.smoother:24}  {row.factor:6.3f}  "
-            f"{row.work_units:10.2f}  {row.factor_per_work_unit:20.3f}"
-        )
-    for folder in (Path("results"), Path("figures")):
-        folder.mkdir(exist_ok=True)
-    with Path("results/smoothers.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(Row._fields)
-        writer.writerows(rows)
-    draw_factors(rows, Path("figures/smoothers.png"))
+    print("cycle    unknowns  smoother                  factor  work units")
+    lines = [
+        f"{row.cycle:8} {row.unknowns:8}  {row.smoother:24}  {row.factor:6.3f}  "
+        f"{row.work_units:10.2f}"
+        for row in rows
+    ]
+    print("\n".join(lines))
+    draw_factors(rows, write("smoothers", table(rows), rows))
     draw_spectra({"Jacobi": "jacobi", "trained 3x3": kernel}, Path("figures/spectrum.png"))
     print("\nresults/smoothers.csv, figures/smoothers.png, figures/spectrum.png")
     return rows

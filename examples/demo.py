@@ -4,7 +4,7 @@
 
 First -Laplace u = g on 1025 x 1025 nodes by one full multigrid and V cycles; then an MgNet, the
 same `u <- u + B (g - A u)` with trained A and B, on scikit-learn's 1,797 scans of digits. Both are
-walked by `mgcore.cycle.run`. Prints tables, writes figures/poisson.png and figures/digits.png.
+walked by `mgcore.cycle.run`. Prints tables, writes figures/demo.png and figures/digits.png.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def main() -> None:
     """Run both halves, print the tables, write the figures."""
     FIGURES.mkdir(exist_ok=True)
     print("1. A PDE: -Laplace u = g on 1025 x 1025 nodes", flush=True)
-    print("   (the first run on a machine compiles the kernels, a few seconds)\n", flush=True)
+    print("   (the first run on a machine compiles the kernels, up to 20 seconds)\n", flush=True)
     poisson = solve()
     print(poisson.levels)
     print("\nthe cycle that was walked, a column for each visit: steps, o direct solve, ^ cubic")
@@ -159,9 +159,9 @@ def main() -> None:
         f"{digits.seconds:.0f} s; last epoch {digits.trainer.history[-1].test['accuracy']:.2%} "
         f"of {len(digits.pictures.test_labels)} test digits\n"
     )
-    draw_poisson(poisson, FIGURES / "poisson.png")
+    draw_poisson(poisson, FIGURES / "demo.png")
     draw_digits(digits, FIGURES / "digits.png")
-    print(f"figures: {FIGURES / 'poisson.png'}, {FIGURES / 'digits.png'}")
+    print(f"figures: {FIGURES / 'demo.png'}, {FIGURES / 'digits.png'}")
 
 
 if __name__ == "__main__":

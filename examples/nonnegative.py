@@ -160,9 +160,8 @@ def draw(g: np.ndarray, cycles: Held, sweeps: Held, path: Path) -> None:
     left, middle, right = new_axes(3, (5.0, 4.2))
     plot_field(left, g, cmap="cividis").set_title("g")
     plot_constraint(middle, cycles.u).set_title("u, and where it is held at 0")
-    plot_convergence(
-        right, {"V(2,2)": cycles.residuals, "the smoother alone": sweeps.residuals}
-    ).set_title("residual")
+    curves = {"V(2,2)": cycles.residuals, "the smoother, four sweeps a cycle": sweeps.residuals}
+    plot_convergence(right, curves).set_title("residual")
     left.figure.savefig(path, dpi=120)
     plt.close(left.figure)
 

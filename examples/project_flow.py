@@ -38,7 +38,10 @@ class Projection(NamedTuple):
 
 
 class Stirring(NamedTuple):
-    """A photograph before and after, (rows, columns, 3), and the flow that stirred it."""
+    """A photograph before and after, (rows, columns, 3), and the flow that stirred it.
+
+    The `duration` is the flow's, `seconds` are how long it took to compute.
+    """
 
     photograph: np.ndarray
     halfway: np.ndarray
@@ -48,6 +51,7 @@ class Stirring(NamedTuple):
     velocity: Velocity
     levels: mgcore.level.Hierarchy
     cycles: list[int]
+    duration: float
     seconds: float
 
 
@@ -152,15 +156,15 @@ def gusts(shape: tuple[int, int], speed: float = 140.0) -> Velocity:
     return velocity
 
 
-def stir(photograph: np.ndarray, seconds: float = 4.0, steps: int = 60) -> Stirring:
-    """Let the gusts carry a photograph about."""
+def stir(photograph: np.ndarray, duration: float = 4.0, steps: int = 60) -> Stirring:
+    """Let the gusts carry a photograph about, for so many seconds in an even number of steps."""
     rows, columns, _ = photograph.shape
     shape = rows, columns
     levels = mgcore.poisson_levels(shape, spacing=1, sides="neumann", smoother="sor")
     wind = gusts(shape)
     first = project(levels, wind)  # compiles, or loads what was compiled
     began = time.perf_counter()
-    velocity, p, dt = first.velocity, None, seconds / steps
+    velocity, p, dt = first.velocity, None, duration / steps
     nodes = np.indices(shape, float)
     # Where what is at each node came from. The photograph itself is looked up only once and so
     # stays sharp, however often the flow is interpolated.
@@ -177,7 +181,9 @@ def stir(photograph: np.ndarray, seconds: float = 4.0, steps: int = 60) -> Stirr
             halfway = stirred
             stirred = np.stack([sample(c, origin) for c in np.moveaxis(photograph, 2, 0)], axis=2)
     took = time.perf_counter() - began
-    return Stirring(photograph, halfway, stirred, wind, first, velocity, levels, cycles, took)
+    return Stirring(
+        photograph, halfway, stirred, wind, first, velocity, levels, cycles, duration, took
+    )
 
 
 def picture() -> np.ndarray:
@@ -196,8 +202,8 @@ def draw(stirring: Stirring, path: Path) -> None:
     fig, axes = plt.subplots(2, 3, figsize=(14, 7), layout="constrained")
     for ax, photograph, title in (
         (axes[0, 0], stirring.photograph, "photograph"),
-        (axes[0, 1], stirring.halfway, "after 2 s"),
-        (axes[0, 2], stirring.stirred, "after 4 s"),
+        (axes[0, 1], stirring.halfway, f"after {stirring.duration / 2:g} s"),
+        (axes[0, 2], stirring.stirred, f"after {stirring.duration:g} s"),
     ):
         ax.imshow(np.clip(photograph, 0, 1))
         ax.set_title(title)
@@ -221,7 +227,7 @@ def draw(stirring: Stirring, path: Path) -> None:
         density=1.6,
     )  # fmt: skip
     axes[1, 2].set(xlim=(0, grid.shape[1] - 1), ylim=(grid.shape[0] - 1, 0))
-    axes[1, 2].set_title("speed and streamlines after 4 s")
+    axes[1, 2].set_title(f"speed and streamlines after {stirring.duration:g} s")
     for ax in axes.flat:
         ax.set_axis_off()
     fig.savefig(path, dpi=120)

@@ -36,7 +36,7 @@ def test_demo(capsys):
 
     demo.main()
     out = capsys.readouterr().out
-    assert nonempty("poisson.png", "digits.png")
+    assert nonempty("demo.png", "digits.png")
     accuracy = float(out.split("last epoch ")[1].split("%")[0])
     assert accuracy >= 97.0
     # The discretisation error of the manufactured solution.
