@@ -9,12 +9,14 @@ instead would put terms of size 1/h^2 beside the border.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Lift", "face_of", "on_border"]
+from mgcore.grid import Grid
+
+__all__ = ["Lift", "clear_sides", "face_of", "given_on_sides", "on_border"]
 
 
 def on_border(shape: Sequence[int]) -> np.ndarray:
@@ -30,6 +32,25 @@ def face_of(number: int, end: int, ndim: int) -> tuple[Any, ...]:
     `end` is 0 for the lower and 1 for the upper side.
     """
     return (..., (slice(0, 1), slice(-1, None))[end], *(slice(None),) * (ndim - number - 1))
+
+
+def clear_sides(values: np.ndarray, grid: Grid) -> None:
+    """Put zeros on Dirichlet sides, in place."""
+    for face in _dirichlet_faces(grid):
+        values[face] = 0
+
+
+def given_on_sides(values: np.ndarray, grid: Grid) -> bool:
+    """Whether values on Dirichlet sides are other than zero."""
+    return any(bool(values[face].any()) for face in _dirichlet_faces(grid))
+
+
+def _dirichlet_faces(grid: Grid) -> Iterator[tuple[Any, ...]]:
+    """Where the nodes of Dirichlet sides are, side by side."""
+    for number, axis in enumerate(grid.axes):
+        for end, side in enumerate(axis.sides):
+            if side == "dirichlet":
+                yield face_of(number, end, grid.ndim)
 
 
 class Lift:

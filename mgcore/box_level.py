@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from mgcore import plane_pass, space_pass
+from mgcore.boundary import given_on_sides
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
 from mgcore.diffusion import Diffusion
 from mgcore.fused_pass import Pass, Room
-from mgcore.gate import given_on_sides
 from mgcore.interpolation import Interpolation
+from mgcore.kernels import WHY_PLAIN
 from mgcore.kernels.halves import CORRECTED, GIVEN, NORM, NOTHING, RESTRICTION, ZERO
 from mgcore.layout import Layout
 from mgcore.level import check_state
@@ -96,10 +97,9 @@ class BoxLevel(OperatorLevel[State]):
         coarse = self.coarse.general if isinstance(self.coarse, BoxLevel) else self.coarse
         return StencilLevel(self._rung, self.smoother, self.dtype.name, coarse)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is made where it is asked for."""
-        made = ("general", "_cubic", "volumes")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew, with the kernels of the processor there."""
+        return _level, (self._rung, self.smoother, self.dtype.name, self.coarse)
 
     # --- the Level protocol -----------------------------------------------------------------------
 
@@ -274,6 +274,16 @@ class BoxLevel(OperatorLevel[State]):
             u_below, g_below = map(self._below.nodes, lies)
             coarse = self.coarse._state(g_below, u_below)
         return State(u, g, coarse, *lies, self._pass.room(), count())
+
+
+def _level(
+    rung: Rung, smoother: Smoother, dtype: str, coarse: BoxLevel | StencilLevel
+) -> BoxLevel | StencilLevel:
+    """A level whose steps go in one pass where there are vectors."""
+    if WHY_PLAIN is None:
+        return BoxLevel(rung, smoother, dtype, coarse)
+    assert isinstance(coarse, StencilLevel)
+    return StencilLevel(rung, smoother, dtype, coarse)
 
 
 def in_one_pass(rung: Rung, coarse: Rung, smoother: Smoother) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.cycle import Cycle, Visit, run
+from mgcore.cycle import Cycle, Visit, cycle_pair, run
 
 __all__ = ["asymptotic_factor", "cycle_seconds", "refuse_fresh", "smoothed"]
 
@@ -46,6 +46,7 @@ def asymptotic_factor(
         If `last` is not below `cycles`, or the cycle has fresh visits, which begin a problem and
         reduce no error.
     """
+    cycle, _ = cycle_pair(cycle, len(levels))
     refuse_fresh(cycle)
     if not 0 < last < cycles:
         raise ValueError(f"last must be positive and below cycles, got {last} of {cycles}")

@@ -27,6 +27,7 @@ __all__ = [
     "v_cycle",
     "w_cycle",
     "walk",
+    "walkable",
 ]
 
 
@@ -197,6 +198,12 @@ CYCLES: dict[str, Callable[..., Cycle]] = {
     "f": f_cycle,
     "fmg": full_multigrid,
 }
+
+
+def walkable(cycle: Any) -> Any:
+    """What a caller gave as a cycle, in a form that can be walked again and again."""
+    once = isinstance(cycle, Iterable) and not isinstance(cycle, Sequence)
+    return tuple(cycle) if once else cycle
 
 
 def cycle_pair(cycle: str | Sequence[Any], n: int, *, direct: bool = True) -> tuple[Cycle, Cycle]:

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from mgcore.gate import check_shape, clear_sides, real_array
+from mgcore.boundary import clear_sides
+from mgcore.gate import check_shape, real_array
 from mgcore.grid import Grid
 
 __all__ = ["divergence", "gradient"]

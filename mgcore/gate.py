@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from numbers import Integral
 from typing import Any
@@ -22,9 +21,7 @@ __all__ = [
     "check_kind",
     "check_shape",
     "check_weights",
-    "clear_sides",
     "default_precision",
-    "given_on_sides",
     "node_array",
     "not_finite",
     "output_array",
@@ -145,7 +142,7 @@ def check_shape(shape: tuple[int, ...], grid: Grid, name: str, batch: bool = Fal
     nodes = shape[len(shape) - grid.ndim :] if batch else shape
     if nodes != grid.shape:
         wanted = f"(*batch, {', '.join(map(str, grid.shape))})" if batch else str(grid.shape)
-        if shape[len(shape) - grid.ndim :] == grid.shape:
+        if shape[len(shape) - grid.ndim :] == grid.shape and name in ("g", "u0", "u"):
             wanted += "; a batch of right-hand sides is for mgcore.solve"
         raise ValueError(
             f"{name} has shape {shape}, but the grid's nodes, boundary included, need {wanted}"
@@ -169,7 +166,8 @@ def check_weights(bound: float, dtype: str) -> None:
     if not _has_room(bound, dtype):
         raise ValueError(
             f"the operator's weights of about {bound:.0e} are too small or too large for {dtype}; "
-            "divide coefficient and reaction, or the stencil, and g by the same number"
+            "divide coefficient and reaction, or the stencil, g, fluxes and beta of Robin sides by "
+            "the same number"
         )
 
 
@@ -226,25 +224,6 @@ def output_array(out: Any, grid: Grid, dtype: np.dtype) -> np.ndarray:
             f"{told}; make one by np.empty({grid.shape}, {str(dtype)!r})"
         )
     return out
-
-
-def clear_sides(values: np.ndarray, grid: Grid) -> None:
-    """Put zeros on Dirichlet sides, in place."""
-    for face in _dirichlet_faces(grid):
-        values[face] = 0
-
-
-def given_on_sides(values: np.ndarray, grid: Grid) -> bool:
-    """Whether values on Dirichlet sides are other than zero."""
-    return any(bool(values[face].any()) for face in _dirichlet_faces(grid))
-
-
-def _dirichlet_faces(grid: Grid) -> Iterator[tuple[Any, ...]]:
-    """Where the nodes of Dirichlet sides are, side by side."""
-    for number, axis in enumerate(grid.axes):
-        for side, end in zip(axis.sides, (0, -1), strict=True):
-            if side == "dirichlet":
-                yield (*(slice(None),) * number, end)
 
 
 def apart(values: Any, out: Any) -> Any:

@@ -167,7 +167,8 @@ class Grid:
         >>> x.shape, y.shape
         ((5, 1), (1, 9))
         """
-        return np.ix_(*(axis.nodes for axis in self.axes))
+        # Copies, as equal axes are one, and what a caller does to them must not move the grid.
+        return np.ix_(*(axis.nodes.copy() for axis in self.axes))
 
     @cached_property
     def condition(self) -> float:
@@ -294,7 +295,7 @@ def _graded(
     """One axis of given nodes; the caller may have `told` its length."""
     span = float(line[-1] - line[0])
     if sides[0] != "periodic":
-        if told and not isclose(span, length):
+        if told and not isclose(span, length, rel_tol=1e-6):  # nodes may come in float32
             raise ValueError(
                 f"axis {number} is {span:g} long by its coordinates and {length:g} by extent, "
                 "which is for periodic axes: leave it out, or give the same"

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mgcore.array_level import ArrayLevel
+from mgcore.boundary import clear_sides
 from mgcore.cached import cached_property
 from mgcore.chain import Rung
-from mgcore.gate import clear_sides
 from mgcore.level import Posed
 from mgcore.pool import Pool
 from mgcore.sides import ROUNDED, Given, Reader

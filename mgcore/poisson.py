@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise, takewhile
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from mgcore.batch import Solver, one_by_one
 from mgcore.box_level import BoxLevel, in_one_pass
 from mgcore.chain import Rung, grids, rungs
-from mgcore.cycle import Cycle
+from mgcore.cycle import Cycle, walkable
 from mgcore.diffusion import Medium, equation, named
 from mgcore.gate import (
     DTYPES,
@@ -237,7 +237,7 @@ def solve_poisson(
         First guess; of a batch for all members or for each. A good one pays with cycle="v": full
         multigrid finds as much from nothing.
     rtol, atol : float
-        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
+        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the unknowns, b the
         right-hand side once the border values are taken out. By default rtol is 1e-8, in float32
         1e-4. With both zero, `maxiter` cycles are run.
     maxiter : int
@@ -299,7 +299,7 @@ def solve_poisson(
         raise ValueError(
             f"precision must be 'float64', 'float32', 'mixed' or None, got {precision!r}"
         )
-    cycle = cycle if isinstance(cycle, str) or not isinstance(cycle, Iterable) else tuple(cycle)
+    cycle = walkable(cycle)
     grid = Grid(g.shape[len(batch) :], extent, sides, coordinates, spacing)
     problem = equation(grid, coefficient, mean, reaction, operator)
     how: Any = {"cycle": cycle, "rtol": rtol, "atol": atol, "maxiter": maxiter}
@@ -337,7 +337,7 @@ def _mixed(
     ):
         raise ValueError(
             "precision='mixed' is for -Laplace u = g with Dirichlet sides, 2^s + 1 equally spaced "
-            "nodes along each axis and a smoother by name; use 'float64'"
+            "nodes along each axis and a smoother of points, not lines or a kernel; use 'float64'"
         )
     # In units of the smallest mesh width nothing over- or underflows in float32.
     unit = min(grid.spacing)
@@ -356,7 +356,7 @@ def _mixed(
             iterate(
                 [level], g, u0, boundary=boundary, cycle=Cycle([(0, 1)]), out=out,
                 rtol=rtol, atol=atol, maxiter=maxiter,
-                callback=callback and (lambda so_far: callback(counted(so_far))),
+                callback=None if callback is None else lambda so_far: callback(counted(so_far)),
             )
         )  # fmt: skip
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from mgcore.array_level import ArrayLevel
-from mgcore.boundary import Lift
+from mgcore.boundary import Lift, clear_sides
 from mgcore.cached import cached_property
 from mgcore.diffusion import Medium
 from mgcore.fused_pass import Room
-from mgcore.gate import clear_sides, stiffness
+from mgcore.gate import stiffness
 from mgcore.grid import Grid
 from mgcore.inverse import Inverse, inverse
 from mgcore.kernels import KERNELS, WHY_PLAIN
@@ -138,8 +139,14 @@ class PoissonLevel(ArrayLevel[State]):
             omega = self._sweeps[0][0]
             self._fused = NodePass(self.operator, coarse.grid, omega, self.dtype)
         self._pool: Pool[Workspace] = Pool()
+        self._made_of = grid, smoother, restriction, prolongation, dtype, coarse, fused
         if fits and not self.fused:
             self.remark = f"plain kernels: {WHY_PLAIN if fused else 'fused=False'}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew, with the kernels of the processor there."""
+        *given, fused = self._made_of
+        return partial(PoissonLevel, fused=fused), tuple(given)
 
     @property
     def fused(self) -> bool:

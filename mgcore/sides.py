@@ -79,7 +79,7 @@ class Given:
         """
         if isinstance(boundary, Given):
             return boundary
-        if isinstance(boundary, Real) and boundary == 0:
+        if boundary is None or (isinstance(boundary, Real) and boundary == 0):
             return cls(grid, reader, [[None, None]] * grid.ndim)
         pairs = _side_by_side(boundary, grid.ndim)
         if pairs is None and not callable(boundary):

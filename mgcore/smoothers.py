@@ -202,8 +202,8 @@ class Zebra:
     """Line by line Gauss-Seidel: every second line along an axis is solved at once, then the rest.
 
     Along lines the coupling may be as strong as it likes, where point by point smoothers fail
-    (Trottenberg, Oosterlee & Schueller 2001, section 5.2). In space every line has neighbours of
-    the other kind on all sides, as squares of a chessboard have.
+    (Trottenberg, Oosterlee & Schueller 2001, sections 5.1 and 5.2). In space every line has
+    neighbours of the other kind on all sides, as squares of a chessboard have.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class Zebra:
         """The sweeps of one step on the operator's grid."""
         ndim = operator.grid.ndim
         if ndim == 1:
-            raise ValueError("lines of a grid with one axis are all of it: pass coarsest=n instead")
+            raise ValueError("a line of a grid with one axis is all of it: take 'sor', of points")
         if self.axis is None:
             axes: tuple[int, ...] = (int(np.argmax(operator.strength())),)
         else:

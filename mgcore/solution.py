@@ -34,8 +34,9 @@ class Solution:
     u : array
         Node values, border included, in the backend's kind (NumPy or torch).
     residuals : tuple of float
-        ||g - A u||_2 before the first cycle and after each; for a batch the largest. The last one
-        is that of `u` as it is here, border values put on and rounded.
+        ||g - A u||_2 before the first cycle and after each; for a batch those of its worst member
+        on NumPy, the largest on torch. The last one is that of `u` as it is here, border values put
+        on and rounded.
     status : Status
         How it ended, an int.
     success : bool

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgcore.batch import one_by_one
-from mgcore.cycle import Cycle, cycle_pair, run
+from mgcore.cycle import Cycle, cycle_pair, run, walkable
 from mgcore.gate import apart, check_callback, not_finite, real_array
 from mgcore.rounding import refine
 from mgcore.solution import Solution, print_progress, report
@@ -62,7 +62,7 @@ def solve(
         `u0`, and from the second cycle on, a cycle with fresh visits, or on a single grid, runs on
         the residual equation.
     rtol, atol : float
-        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the interior nodes, b the
+        Stop when ||g - A u||_2 <= max(rtol ||b||_2, atol) over the unknowns, b the
         right-hand side once the border values are taken out; a batch stops with its worst member.
         By default rtol is 1e-8, in float32 1e-4. With both zero, `maxiter` cycles are run. Where
         b = 0 the first residual stands for it. See the notes for what u is then.
@@ -121,7 +121,7 @@ def solve(
     """
     callback = print_progress(callback) if progress else callback
     how: Any = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
-    how |= {"project": project, "cycle": cycle}
+    how |= {"project": project, "cycle": walkable(cycle)}
     fine = finest(levels)
 
     def solve_one(g: Any, u0: Any, boundary: Any, out: Any) -> Solution:

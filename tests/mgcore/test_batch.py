@@ -92,3 +92,14 @@ def test_a_failure_is_told_once():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(mgcore.poisson_levels((9, 9)), np.ones((3, 9, 9)))
+
+
+def test_a_cycle_that_can_be_walked_once_serves_a_whole_batch():
+    g = np.random.default_rng(0).standard_normal((3, 129, 129))
+    levels = poisson_levels((129, 129))
+    how = {"rtol": 0, "maxiter": 2}
+    visits = [(0, 1), (1, 1), (0, 1)]
+    expected = solve(levels, g, cycle=visits, **how)
+    np.testing.assert_array_equal(solve(levels, g, cycle=iter(visits), **how).u, expected.u)
+    once = mgcore.solve_poisson(g, ndim=2, cycle=iter(visits), **how)
+    np.testing.assert_array_equal(once.u, expected.u)

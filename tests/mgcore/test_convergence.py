@@ -137,3 +137,17 @@ def test_a_cycle_that_begins_problems_has_no_factor():
     levels = mgcore.poisson_levels((9, 9), coarsest=1)
     with pytest.raises(ValueError, match="full multigrid begins a problem .* v_cycle"):
         asymptotic_factor(levels, mgcore.full_multigrid(len(levels)))
+
+
+def test_cycles_are_given_as_for_solve():
+    levels = several(mgcore.poisson_levels((33, 33), coarsest=1))
+    factor = asymptotic_factor(levels, v_cycle(len(levels)))
+    assert asymptotic_factor(levels, "v") == factor
+    two = [(0, 1), (1, 8), (0, 1)]
+    assert 0 < asymptotic_factor(levels, two) == asymptotic_factor(levels, mgcore.Cycle(two)) < 1
+    for cycle, message in (
+        ("z", "unknown cycle 'z'"), (v_cycle(9), "visit levels below 5 alone"),
+        ("fmg", "full multigrid begins a problem"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            asymptotic_factor(levels, cycle)

@@ -183,3 +183,29 @@ def test_who_needs_nested_grids_names_the_nearest(shape, message):
 def test_extents_that_do_not_fit(extent, message):
     with pytest.raises(ValueError, match=message):
         Grid((5, 5), extent)
+
+
+def test_who_changes_coordinates_does_not_move_the_grid():
+    grid = Grid((5, 5))
+    x, y = grid.coordinates()
+    x -= 0.5
+    assert y.min() == 0
+    assert grid.coordinates()[0].min() == 0
+
+    def saddle(x, y):
+        x -= 0.5
+        y -= 0.5
+        return x**2 - y**2
+
+    zero = np.zeros((17, 17))
+    expected = mgcore.solve_poisson(zero, boundary=lambda x, y: (x - 0.5) ** 2 - (y - 0.5) ** 2)
+    np.testing.assert_array_equal(mgcore.solve_poisson(zero, boundary=saddle).u, expected.u)
+
+
+def test_nodes_in_single_precision_beside_an_extent():
+    radius = np.linspace(0, 0.3, 17, dtype="float32")
+    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    how = {"sides": ["dirichlet", "periodic"], "extent": (0.3, 2 * np.pi)}
+    assert Grid((17, 32), coordinates=(radius, angle), **how).extent == pytest.approx((0.3, 2 * np.pi))
+    with pytest.raises(ValueError, match="leave it out, or give the same"):
+        Grid((17, 32), coordinates=(radius, angle), **how | {"extent": (0.3001, 2 * np.pi)})

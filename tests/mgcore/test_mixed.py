@@ -161,3 +161,15 @@ def test_cycles_that_look_for_rounding_errors_are_not_counted():
     solution = solve_poisson(rough((65, 65)), precision="mixed", rtol=1e-16, callback=seen.append)
     assert solution.status == Status.ROUNDOFF
     assert solution.work_units == seen[-1].work_units
+
+
+def test_a_callback_may_be_an_empty_list():
+    class Log(list):
+        def __call__(self, so_far):
+            self.append(so_far)
+
+    log, seen = Log(), []
+    for callback in (log, seen.append):
+        solve_poisson(np.ones((65, 65)), precision="mixed", callback=callback)
+    assert [s.work_units for s in log] == [s.work_units for s in seen]
+    assert log[-1].work_units > 1

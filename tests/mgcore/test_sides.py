@@ -301,3 +301,10 @@ def test_zeros_are_taken_anywhere_and_the_caller_s_arrays_are_left_alone(library
     for zero in (0, 0.0, np.zeros((9, 12)), [None, (0, None)], [(0, 0), (0.0, 0)]):
         for kind in ("neumann", "periodic", "dirichlet"):
             assert library.solve_poisson(np.zeros((9, 12)), sides=kind, boundary=zero).nit == 0
+
+
+def test_none_on_all_sides_is_zero():
+    g = np.ones((9, 17))
+    np.testing.assert_array_equal(
+        mgcore.solve_poisson(g, boundary=None).u, mgcore.solve_poisson(g, boundary=0).u
+    )

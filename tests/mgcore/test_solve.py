@@ -528,6 +528,21 @@ def test_memory_of_a_solve(precision, boundary, most):
     assert min(peaks) - u.nbytes < most * u.nbytes
 
 
+@pytest.mark.parametrize("sides", ["dirichlet", "neumann"])
+@pytest.mark.parametrize("shape", [(33, 33), (17, 17, 17)])
+def test_levels_from_another_processor_take_the_kernels_of_this_one(shape, sides, monkeypatch):
+    g = np.random.default_rng(0).standard_normal(shape)
+    levels = several(poisson_levels(shape, sides=sides, coarsest=27))
+    expected, content = solve(levels, g), pickle.dumps(levels)
+    monkeypatch.setattr("mgcore.poisson_level.WHY_PLAIN", "no vectors")
+    monkeypatch.setattr("mgcore.box_level.WHY_PLAIN", "no vectors")
+    found = pickle.loads(content)
+    kinds = [{type(level).__name__ for level in some} for some in (levels, found)]
+    assert "BoxLevel" not in kinds[1]
+    assert kinds[0] != kinds[1] or not any(getattr(level, "fused", False) for level in found)
+    assert abs(solve(found, g).u - expected.u).max() <= 1e-9 * abs(expected.u).max()
+
+
 def test_levels_can_be_pickled_and_copied():
     levels = several(poisson_levels((33, 33), coarsest=1))
     expected = solve(levels, ROUGH[::2, ::2]).u
