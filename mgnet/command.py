@@ -297,12 +297,17 @@ def _run(script: Script, args: argparse.Namespace) -> list[Trainer]:
         task: PictureSet | Task = (
             script.task(args) if script.task else data.load(args.dataset, args.data)
         )
+        # What a run that has not begun is like: read now, as the others may go on in another way.
+        like = read_checkpoint(begun[0]) if begun else None
         trainers = []
         for k, folder in enumerate(folders):
             args.run_folder = folder
             seed = {"seed": first + k} if args.seeds > 1 else {}
             own = argparse.Namespace(**(vars(args) | seed))
-            trainers.append(_train_one(script, own, task, folder, begun, device, processes))
+            saved = like if [folder] == begun[:1] else None
+            if saved is None and folder in begun:
+                saved = read_checkpoint(folder)
+            trainers.append(_train_one(script, own, task, folder, saved, like, device, processes))
         if args.seeds > 1 and processes.first:
             _spread(trainers, Path(args.out))
         return trainers
@@ -341,14 +346,14 @@ def _train_one(
     args: argparse.Namespace,
     task: PictureSet | Task,
     folder: Path,
-    begun: Sequence[Path],
+    saved: Checkpoint | None,
+    like: Checkpoint | None,
     device: torch.device,
     processes: Processes,
 ) -> Trainer:
-    """Begin or resume a run; of those that have `begun` the first is what a new one is like."""
+    """Resume the run that was `saved`, or begin one that is `like` another, if there is one."""
     names = [option.name for option in dataclasses.fields(Recipe)]
-    saved = read_checkpoint(folder) if folder in begun else None
-    like = read_checkpoint(begun[0]) if begun and saved is None else saved
+    like = like if saved is None else saved
     if like is None or hasattr(args, "preset"):
         base = _preset(script, getattr(args, "preset", "fast"))
     else:

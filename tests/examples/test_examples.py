@@ -271,6 +271,8 @@ def test_train_cifar_says_how_to_go_on(monkeypatch):
     from mgnet.training import Interrupted, Trainer
 
     def interrupted(self):
+        self.folder.mkdir()
+        (self.folder / "checkpoint.pt").touch()
         raise Interrupted("interrupted in epoch 1; saved in run/checkpoint.pt")
 
     monkeypatch.setattr(Trainer, "fit", interrupted)

@@ -119,7 +119,7 @@ def test_a_page_runs_with_its_controls_at_both_ends(page, end, monkeypatch):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 #: Key presses of each slider, and at most: a cycle moves its number only as it ends. How long a
 #: page may take to open, in seconds.
-PRESSES, MOST, OPENING = int(os.environ.get("PRESSES", "2")), 12, 120
+PRESSES, MOST, OPENING = int(os.environ.get("PRESSES", "3")), 12, 120
 #: What a page answers: its number with what is said about it, and its pictures.
 ANSWER = """() => {
     const stat = document.querySelector("marimo-stat");

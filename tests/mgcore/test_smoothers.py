@@ -110,7 +110,7 @@ def test_zebra_runs_along_the_strongest_axis_of_each_grid():
         *((lambda a=a: Zebra(a), "axis must be a number") for a in (1.5, "x", (), (0, "y"), True)),
         (lambda: Zebra(2).sweeps(laplacian((9, 9))), "along one of 2 axes, 0 to 1, got 2"),
         (lambda: Zebra((0, -1)).sweeps(laplacian((9, 9))), "along one of 2 axes, 0 to 1, got -1"),
-        (lambda: Zebra().sweeps(laplacian(9)), "are all of it"),
+        (lambda: Zebra().sweeps(laplacian(9)), "is all of it: take 'sor'"),
     ],
 )
 def test_bad_hyperparameters(make, message):

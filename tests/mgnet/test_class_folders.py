@@ -194,7 +194,7 @@ def test_a_damaged_file_is_named(pictures, tmp_path, workers):
     (copy / "train" / "green" / "003.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     task = prepared(copy, workers=workers)
     with pytest.raises(
-        ValueError, match=r"^\S*green/003\.jpg (is no picture|cannot be read).* \(--resume needs a"
+        ValueError, match=r"^\S*green/003\.jpg (is no picture|cannot be read).* \(to resume, a"
     ) as error:
         batches(task, steps=6)
     assert "\n" not in str(error.value)
@@ -358,7 +358,8 @@ def test_five_guesses_where_there_are_more_classes(tmp_path):
     recipe = Recipe(epochs=1, batch_size=7, shift=0, precision="float32", cutmix=1.0)
     run = Trainer(MgNet(3, 7, channels=4, steps=(1,)), task, recipe, progress=False)
     (row,) = run.fit()
-    examples, labels = (torch.cat(x) for x in zip(*task.tests(lambda n: slice(0, n)), strict=True))
+    tests = run.task.tests(lambda n: slice(0, n))
+    examples, labels = (torch.cat(x) for x in zip(*tests, strict=True))
     guesses = run.model.predict(examples).probabilities.argsort(1)[:, ::-1][:, :5]
     assert row.test["top5"] == pytest.approx((guesses == labels.numpy()[:, None]).any(1).mean())
     scores = torch.arange(14.0).view(2, 7)
