@@ -18,6 +18,7 @@ marimo = pytest.importorskip(
 )
 
 mpl.use("Agg")
+pytestmark = pytest.mark.usefixtures("own_settings_of_figures")
 DOCS = Path(__file__).parents[2] / "docs"
 
 

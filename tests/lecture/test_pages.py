@@ -24,6 +24,7 @@ marimo = pytest.importorskip(
 )
 
 mpl.use("Agg")
+pytestmark = pytest.mark.usefixtures("own_settings_of_figures")
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "lecture").glob("[0-9][0-9]_*.py"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

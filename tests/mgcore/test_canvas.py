@@ -10,6 +10,7 @@ import pytest
 from mgcore.canvas import Canvas
 
 plt = pytest.importorskip("matplotlib.pyplot")
+pytestmark = pytest.mark.usefixtures("own_settings_of_figures")
 
 
 def drawn(canvas, values):
