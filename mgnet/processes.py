@@ -141,7 +141,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
         # need that time to save and to say why they end.
         before = signal.signal(signal.SIGTERM, lambda number, frame: None)
     if device.type == "cuda":
-        torch.cuda.set_device(own_device(str(device)))  # a barrier has no tensor to say where
+        own = own_device("cuda") if device.index is None else device
+        torch.cuda.set_device(own)  # a barrier has no tensor to say where
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     processes = Processes(dist.get_rank(), count)
     yield processes

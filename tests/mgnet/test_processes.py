@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mgnet.checkpoint import read_checkpoint
-from mgnet.processes import ALONE, Processes, own_device
+from mgnet.processes import ALONE, Processes, joined, own_device
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,3 +166,20 @@ def test_each_process_has_its_own_gpu(monkeypatch):
         own_device("cuda:0")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     assert own_device("cuda:1") == "cuda:1"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_process_computes_on_its_own_gpu(monkeypatch, name):
+    for variable, value in (("WORLD_SIZE", 2), ("LOCAL_WORLD_SIZE", 2), ("LOCAL_RANK", 1)):
+        monkeypatch.setenv(variable, str(value))
+    chosen, begun = [], []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda kind, **options: begun.append(kind)
+    )
+    for last in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, last, lambda: None)
+    with joined(torch.device(name)) as processes:
+        assert (processes.rank, processes.count) == (1, 2)
+    assert (chosen, begun) == (["cuda:1"], ["nccl"])
